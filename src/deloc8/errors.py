@@ -1,0 +1,76 @@
+"""The errors of deloc8, one family.
+
+Deloc8Error            code, message, context, notes, hints
+|- UsageError          the request contradicts itself
+|- InputError          the given file is unsound
+|  |- WheelError       ... the wheel: its archive, its names, its metadata
+|  |- ElfError         ... an ELF file: says which field at which offset
+|  `- PolicyError      ... a policy file: says which key
+|- UnrepairableError   what was asked for cannot be had: carries the violations that no plan can cure
+`- VerificationError   our own output failed its proof and was not kept
+
+The command line maps each family to an exit code; nothing else does.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Deloc8Error(Exception):
+    """An error that says what is wrong, where, why, and what to do.
+
+    Attributes:
+        code: Stable name of the kind of error, kebab-case, for scripts.
+        message: One line without a final full stop: what is wrong, and with which file.
+        context: Lines that say where and why, shown indented below the message.
+        notes: Facts beside the point that may matter.
+        hints: What the user can do, in the order of effort.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str,
+        context: Sequence[str] = (),
+        notes: Sequence[str] = (),
+        hints: Sequence[str] = (),
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.context = tuple(context)
+        self.notes = tuple(notes)
+        self.hints = tuple(hints)
+
+
+class UsageError(Deloc8Error):
+    """The options contradict each other or name something that does not exist."""
+
+
+class InputError(Deloc8Error):
+    """The given file is not sound."""
+
+
+class WheelError(InputError):
+    """The wheel is not sound: its archive, its name or its metadata."""
+
+
+class ElfError(InputError):
+    """An ELF file is not sound; the message names the field and its offset in the file."""
+
+
+class PolicyError(InputError):
+    """A policy file is not sound; the message names the key."""
+
+
+class UnrepairableError(Deloc8Error):
+    """No plan reaches what was asked for."""
+
+
+class VerificationError(Deloc8Error):
+    """The written wheel failed its proof: a defect of deloc8. The output is not kept."""
