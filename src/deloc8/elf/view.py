@@ -1,0 +1,225 @@
+"""A bounds-checked view of the bytes of one ELF file: the only code that touches raw offsets while reading."""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from deloc8.elf import constants as c
+from deloc8.elf.records import LAYOUTS, Layout, Record
+from deloc8.errors import ElfError
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+Buffer = bytes | bytearray | memoryview | mmap.mmap
+
+
+class Header(NamedTuple):
+    """Elf_Ehdr, the fields under their own names."""
+
+    e_ident: bytes
+    e_type: int
+    e_machine: int
+    e_version: int
+    e_entry: int
+    e_phoff: int
+    e_shoff: int
+    e_flags: int
+    e_ehsize: int
+    e_phentsize: int
+    e_phnum: int
+    e_shentsize: int
+    e_shnum: int
+    e_shstrndx: int
+
+
+class Segment(NamedTuple):
+    """One program header; offsets, addresses and sizes in bytes."""
+
+    type: int
+    flags: int
+    offset: int
+    vaddr: int
+    paddr: int
+    filesz: int
+    memsz: int
+    align: int
+
+
+class Section(NamedTuple):
+    """One section header; offsets, addresses and sizes in bytes."""
+
+    name: int
+    type: int
+    flags: int
+    addr: int
+    offset: int
+    size: int
+    link: int
+    info: int
+    addralign: int
+    entsize: int
+
+
+_IDENT_SIZE = 16
+_TYPES = {"H": 2, "I": 4, "Q": 8}
+
+
+@dataclass(frozen=True)
+class View:
+    """The bytes of an ELF file with its headers taken apart.
+
+    Attributes:
+        data: The whole file.
+        name: How messages call the file.
+        layout: The record layouts of the file's class and byte order.
+        header: The file header.
+        segments: The program headers, in their order.
+        sections: The section headers, in their order; empty where the file has none.
+    """
+
+    data: Buffer
+    name: str
+    layout: Layout
+    header: Header
+    segments: tuple[Segment, ...]
+    sections: tuple[Section, ...]
+
+    @classmethod
+    def open(cls, data: Buffer, name: str) -> Self:
+        """The view of a file's bytes.
+
+        Raises:
+            ElfError: The headers are no ELF headers, or point outside the file.
+        """
+        layout = _layout_of(data, name)
+        record = layout.file_header
+        if len(data) < record.size:
+            raise sick(name, "the file header", 0, f"needs {record.size} bytes, the file has {len(data)}")
+        header = Header._make(record.struct.unpack_from(data, 0))
+        sections = _read_sections(data, name, layout, header)
+        segments = _read_segments(data, name, layout, header, sections)
+        return cls(data, name, layout, header, segments, sections)
+
+    @property
+    def size(self) -> int:
+        """The length of the file in bytes."""
+        return len(self.data)
+
+    def slice(self, field: str, offset: int, size: int) -> bytes:
+        """A copy of some bytes; `field` is what a message calls the thing that points there.
+
+        Raises:
+            ElfError: They reach beyond the end of the file.
+        """
+        self.check_range(field, offset, size)
+        return bytes(self.data[offset : offset + size])
+
+    def check_range(self, field: str, offset: int, size: int) -> None:
+        """Raise ElfError where a range reaches beyond the end of the file."""
+        if offset + size > len(self.data):
+            raise self.sick(field, offset, f"reaches to 0x{offset + size:x}, the file ends at 0x{len(self.data):x}")
+
+    def numbers(self, field: str, offset: int, count: int, code: str) -> tuple[int, ...]:
+        """An array of numbers of one struct code (H, I or Q).
+
+        Raises:
+            ElfError: It reaches beyond the end of the file.
+        """
+        self.check_range(field, offset, count * _TYPES[code])
+        order = "<" if self.layout.little_endian else ">"
+        return struct.unpack_from(f"{order}{count}{code}", self.data, offset)
+
+    def record(self, record: Record, offset: int) -> tuple[int, ...]:
+        """The fields of one record.
+
+        Raises:
+            ElfError: It reaches beyond the end of the file.
+        """
+        self.check_range(record.name, offset, record.size)
+        return record.struct.unpack_from(self.data, offset)
+
+    def offset_of(self, field: str, address: int) -> int:
+        """Where the bytes at a virtual address stand in the file.
+
+        Raises:
+            ElfError: No PT_LOAD brings file contents to that address.
+        """
+        for segment in self.segments:
+            if segment.type == c.PT_LOAD and segment.vaddr <= address < segment.vaddr + segment.filesz:
+                return address - segment.vaddr + segment.offset
+        raise self.sick(field, None, f"points to address 0x{address:x}, where no PT_LOAD has file contents")
+
+    def sick(self, field: str, offset: int | None, what: str) -> ElfError:
+        """The error that says what is wrong with a field."""
+        return sick(self.name, field, offset, what)
+
+
+def sick(name: str, field: str, offset: int | None, what: str) -> ElfError:
+    """The error that says which field of a file, at which offset, is unsound."""
+    where = "" if offset is None else f" at offset 0x{offset:x}"
+    return ElfError(
+        f"`{name}` is not a sound ELF file",
+        code="bad-elf",
+        context=(f"{field}{where} {what}",),
+        hints=("the file may be cut short or damaged: build or download it again",),
+    )
+
+
+def _layout_of(data: Buffer, name: str) -> Layout:
+    if len(data) < _IDENT_SIZE or data[:4] != c.ELF_MAGIC:
+        raise sick(name, "e_ident", 0, "does not begin with the ELF magic bytes and 12 more")
+    bits = {c.ELFCLASS32: 32, c.ELFCLASS64: 64}.get(data[c.EI_CLASS])
+    if bits is None:
+        raise sick(name, "EI_CLASS", c.EI_CLASS, f"is {data[c.EI_CLASS]}, neither 32 nor 64 bit")
+    little = {c.ELFDATA2LSB: True, c.ELFDATA2MSB: False}.get(data[c.EI_DATA])
+    if little is None:
+        raise sick(name, "EI_DATA", c.EI_DATA, f"is {data[c.EI_DATA]}, neither little nor big endian")
+    return LAYOUTS[bits, little]
+
+
+def _read_table(data: Buffer, name: str, field: str, record: Record, place: tuple[int, int, int]) -> bytes:
+    offset, count, entry_size = place
+    if entry_size != record.size:
+        raise sick(name, f"{field}'s entry size", None, f"is {entry_size}, not {record.size}")
+    if offset + count * entry_size > len(data):
+        what = f"reaches to 0x{offset + count * entry_size:x}, the file ends at 0x{len(data):x}"
+        raise sick(name, f"the table that {field} announces", offset, what)
+    return bytes(data[offset : offset + count * entry_size])
+
+
+def _read_sections(data: Buffer, name: str, layout: Layout, header: Header) -> tuple[Section, ...]:
+    if not header.e_shoff:
+        return ()
+    record = layout.section_header
+    count = header.e_shnum
+    if not count:  # the true number stands in sh_size of section header 0
+        first = _read_table(data, name, "e_shoff", record, (header.e_shoff, 1, header.e_shentsize))
+        count = Section._make(record.struct.unpack(first)).size
+    table = _read_table(data, name, "e_shoff", record, (header.e_shoff, count, header.e_shentsize))
+    return tuple(Section._make(fields) for fields in record.struct.iter_unpack(table))
+
+
+def _read_segments(
+    data: Buffer, name: str, layout: Layout, header: Header, sections: tuple[Section, ...]
+) -> tuple[Segment, ...]:
+    count = header.e_phnum
+    if not count:
+        return ()
+    if count == c.PN_XNUM and sections:
+        count = sections[0].info
+    record = layout.program_header
+    table = _read_table(data, name, "e_phoff", record, (header.e_phoff, count, header.e_phentsize))
+    rows = record.struct.iter_unpack(table)
+    if layout.bits == 32:
+        segments = tuple(Segment(t, fl, o, v, p, fs, ms, a) for t, o, v, p, fs, ms, fl, a in rows)
+    else:
+        segments = tuple(Segment._make(row) for row in rows)
+    for index, segment in enumerate(segments):
+        if segment.type == c.PT_LOAD and segment.offset + segment.filesz > len(data):
+            what = f"reaches to 0x{segment.offset + segment.filesz:x}, the file ends at 0x{len(data):x}"
+            raise sick(name, f"p_filesz of program header {index}", header.e_phoff + index * record.size, what)
+    return segments
