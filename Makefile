@@ -1,0 +1,66 @@
+# deloc8's development commands; CONTRIBUTING.md explains them.
+#
+#   make demo          build a wheel from C sources, repair it, and use it where its libraries are missing
+#   make test          static checks, and every test but those of whole distributions, with branch coverage
+#   make test-all      the tests on every CPython from 3.10 up that this machine has
+#   make test-systems  repair real wheels and use them in a bare Debian (mmdebstrap, bubblewrap)
+#   make lint          the static checks alone
+#   make bench         time and memory beside auditwheel's (WHEELS=... ROUNDS=...)
+#   make clean         remove everything that the targets above made in this folder
+
+# The first of these that is new enough; name another with `make test PYTHON=...`.
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11 python3.10; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && echo $$python && break; done)
+VENV ?= .venv
+DEMO_VENV ?= build/demo-venv
+
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+DEMO_READY := $(DEMO_VENV)/.ready
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+WHEELS ?=
+ROUNDS ?= 5
+PYTEST_ARGS ?=
+
+.PHONY: demo test test-all test-systems lint bench clean python-is-new-enough
+
+test: lint
+	$(BIN)/python -m pytest -n auto --cov --cov-report=term $(PYTEST_ARGS)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test-all: $(READY)
+	$(BIN)/python tools/test_all.py
+
+test-systems: $(READY)
+	$(BIN)/python -m pytest -m systems tests/systems $(PYTEST_ARGS)
+
+demo: $(DEMO_READY)
+	$(DEMO_VENV)/bin/python examples/demo.py build/demo
+
+bench: $(READY)
+	$(BIN)/python benchmarks/compare.py --rounds $(ROUNDS) $(WHEELS)
+
+# A virtual environment is ready when its stamp is younger than what it was made from.
+$(READY): pyproject.toml | python-is-new-enough
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python $(PIP_INSTALL) --upgrade 'pip>=25.1'
+	$(BIN)/python $(PIP_INSTALL) --editable '.[fast,terminal]' --group test --group lint
+	@touch $@
+
+$(DEMO_READY): pyproject.toml | python-is-new-enough
+	$(PYTHON) -m venv $(DEMO_VENV)
+	$(DEMO_VENV)/bin/python $(PIP_INSTALL) --editable .
+	@touch $@
+
+python-is-new-enough:
+	@test -n '$(PYTHON)' || { echo 'deloc8 needs Python 3.10 or newer, and none was found: say make PYTHON=/path/to/python3' >&2; exit 1; }
+	@'$(PYTHON)' -c 'import sys; sys.exit(sys.version_info < (3, 10) and "deloc8 needs Python 3.10 or newer; $(PYTHON) is " + sys.version.split()[0] + ": say make PYTHON=/path/to/python3")'
+
+clean:
+	rm -rf .venv .venvs build dist wheelhouse .cache .coverage .coverage.* coverage.xml .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	find src tests tools examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
