@@ -1,0 +1,1 @@
+"""Wheels: their names, their archive, RECORD and WHEEL, read and written. Knows nothing of ELF or policies."""

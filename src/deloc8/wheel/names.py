@@ -1,0 +1,120 @@
+"""File names of wheels, taken apart (Binary distribution format, "File name convention").
+
+`packaging` has a parser too. It is not used here: it costs 30 ms to import, normalises what we must keep as it was
+written, and does not know the variant label.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from deloc8.errors import WheelError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WheelName:
+    """The parts of a wheel's file name, spelled as they were found.
+
+    Attributes:
+        distribution: The project, such as ``numpy``.
+        version: Its version.
+        build: The build tag; empty where there is none.
+        pythons: The python tags, such as ``("cp311",)``.
+        abis: The ABI tags.
+        platforms: The platform tags.
+        variant: The variant label of the draft PEP 825, which stands after the platform; empty where there is none.
+    """
+
+    distribution: str
+    version: str
+    build: str = ""
+    pythons: tuple[str, ...]
+    abis: tuple[str, ...]
+    platforms: tuple[str, ...]
+    variant: str = ""
+
+    @property
+    def filename(self) -> str:
+        """The file name with ``.whl``."""
+        tags = [".".join(part) for part in (self.pythons, self.abis, self.platforms)]
+        parts = [self.distribution, self.version, self.build, *tags, self.variant]
+        return "-".join(part for part in parts if part) + ".whl"
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The expanded tags, such as ``cp311-cp311-linux_x86_64``, in the order of the name."""
+        return tuple(
+            f"{python}-{abi}-{platform}" for python in self.pythons for abi in self.abis for platform in self.platforms
+        )
+
+
+_DISTRIBUTION = re.compile(r"[\w.]+")
+# Only the alphabet and the beginning of a version (PEP 440): its order and its equals are nobody's business here.
+_VERSION = re.compile(r"[vV]?[0-9][0-9A-Za-z._+!]*")
+_BUILD = re.compile(r"[0-9][\w.]*")
+_TAG = re.compile(r"[A-Za-z0-9_]+")
+_VARIANT = re.compile(r"[0-9A-Za-z._]+")
+
+_FEWEST_PARTS = 5
+_EXPECTED = "expected NAME-VERSION[-BUILD]-PYTHON-ABI-PLATFORM[-VARIANT].whl"
+
+
+def parse_wheel_name(filename: str) -> WheelName:
+    """The parts of a wheel's file name (without folders).
+
+    Raises:
+        WheelError: Code ``bad-wheel-name``; says which part is wrong.
+    """
+    if not filename.endswith(".whl"):
+        raise _bad_name(filename, "it does not end with .whl")
+    parts = filename[: -len(".whl")].split("-")
+    has_build = len(parts) > _FEWEST_PARTS and parts[2][:1].isdigit()  # a python tag never begins with a digit
+    has_variant = len(parts) - has_build > _FEWEST_PARTS
+    if len(parts) != _FEWEST_PARTS + has_build + has_variant:
+        raise _bad_name(filename, f"it has {len(parts)} parts between hyphens, not 5 to 7")
+    distribution, version = parts[:2]
+    build = parts[2] if has_build else ""
+    variant = parts[-1] if has_variant else ""
+    pythons, abis, platforms = (tuple(part.split(".")) for part in parts[2 + has_build : 5 + has_build])
+    if not _DISTRIBUTION.fullmatch(distribution) or "__" in distribution:
+        raise _bad_name(filename, f"`{printable(distribution)}` is no name of a project")
+    if not _VERSION.fullmatch(version):
+        raise _bad_name(filename, f"`{printable(version)}` is no version")
+    if has_build and not _BUILD.fullmatch(build):
+        raise _bad_name(filename, f"`{printable(build)}` is no build tag")
+    for tag in (*pythons, *abis, *platforms):
+        if not _TAG.fullmatch(tag):
+            raise _bad_name(filename, f"`{printable(tag)}` is no tag")
+    if has_variant and not _VARIANT.fullmatch(variant):
+        raise _bad_name(filename, f"`{printable(variant)}` is no variant label")
+    return WheelName(
+        distribution=distribution,
+        version=version,
+        build=build,
+        pythons=pythons,
+        abis=abis,
+        platforms=platforms,
+        variant=variant,
+    )
+
+
+def normalize_name(name: str) -> str:
+    """The name of a project with its equal spellings made one (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def printable(text: str) -> str:
+    """A text from a stranger, fit for a message: control and other invisible characters are shown as escapes."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def _bad_name(filename: str, what: str) -> WheelError:
+    return WheelError(
+        f"`{printable(filename)}` is not the file name of a wheel",
+        code="bad-wheel-name",
+        context=(what, _EXPECTED),
+        hints=("give the file the name that its build gave it",),
+    )
