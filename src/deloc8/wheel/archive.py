@@ -1,0 +1,289 @@
+"""The archive of a wheel, read on demand: nothing is unpacked to a folder."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from deloc8.errors import WheelError
+from deloc8.wheel import codec
+from deloc8.wheel.codec import Buffer, StreamError
+from deloc8.wheel.names import WheelName, normalize_name, parse_wheel_name, printable
+from deloc8.wheel.paths import collision, path_fault
+from deloc8.wheel.zipformat import STORED, ArchiveLimits, Member, read_members, unsound
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+__all__ = ["LARGE_MEMBER", "ArchiveLimits", "Buffer", "Member", "WheelArchive", "WheelName", "open_wheel"]
+
+LARGE_MEMBER = 32 << 20
+"""Members with more bytes are read into an unlinked temporary file and mapped, so that memory stays small."""
+
+_STEP = 1 << 18  # compressed bytes per step of reading a large member
+_FIRST_STEP = 320  # enough compressed bytes to see the first four of the contents; 64 are not
+
+_NEEDED_FILES = (("WHEEL", "missing-wheel-file"), ("METADATA", "missing-metadata"), ("RECORD", "missing-record"))
+
+
+class WheelArchive:
+    """A wheel whose archive has been found sound. Use `open_wheel`, and close it, best by a `with` statement.
+
+    Reading is safe from several threads at once.
+
+    Attributes:
+        path: The file.
+        name: The parts of its name.
+        members: Its files, in the order of the archive.
+        dist_info: The folder of its metadata, such as ``numpy-2.0.dist-info``.
+    """
+
+    def __init__(self, name: WheelName, source: _OpenFile, members: tuple[Member, ...], dist_info: str) -> None:
+        self.path = source.path
+        self.name = name
+        self.members = members
+        self.dist_info = dist_info
+        self._source = source
+        self._by_name = {member.name: member for member in members}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; contents that were read stay valid."""
+        self._source.close()
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._by_name
+
+    @property
+    def data_folder(self) -> str:
+        """The folder of what goes elsewhere, such as ``numpy-2.0.data``; the wheel need not have it."""
+        return self.dist_info.removesuffix("dist-info") + "data"
+
+    def member(self, name: str) -> Member:
+        """The member of that path.
+
+        Raises:
+            WheelError: Code ``missing-member``: there is none.
+        """
+        if name not in self._by_name:
+            raise unsound(self._source, "missing-member", f"has no member `{name}`")
+        return self._by_name[name]
+
+    def peek(self, member: Member, size: int = 4) -> bytes:
+        """The first bytes of a member's contents, at most `size`; its checksum is not proven.
+
+        Raises:
+            WheelError: Code ``bad-member-data``: they cannot be unpacked.
+        """
+        if member.method == STORED:
+            return self._source.read(member.data_offset, min(size, member.size))
+        try:
+            return codec.first_bytes(self._steps(member, _FIRST_STEP), min(size, member.size))
+        except StreamError as error:
+            raise self._bad_data(member, error) from None
+
+    def read(self, member: Member) -> Buffer:
+        """The contents of a member, proven by size and checksum; those of a large one as a read-only map.
+
+        Raises:
+            WheelError: Code ``bad-member-data``: they are not what the archive announces.
+        """
+        if member.size > LARGE_MEMBER:
+            return _mapped(self.pieces(member), member.size)
+        if member.method == STORED:
+            return b"".join(self.pieces(member))
+        try:
+            return codec.decompress(self.raw(member), member.size, member.crc)
+        except StreamError as error:
+            raise self._bad_data(member, error) from None
+
+    def pieces(self, member: Member) -> Iterator[bytes]:
+        """The contents of a member, at most a megabyte at a time; proven when the last piece has come.
+
+        Raises:
+            WheelError: Code ``bad-member-data``: they are not what the archive announces.
+        """
+        crc = 0
+        stored = member.method == STORED
+        chunks = self.iter_raw(member)
+        try:
+            for piece in chunks if stored else codec.inflate(chunks, member.size):
+                crc = codec.crc32(piece, crc)
+                yield piece
+        except StreamError as error:
+            raise self._bad_data(member, error) from None
+        if crc != member.crc:
+            raise self._bad_data(member, StreamError("has a wrong checksum"))
+
+    def raw(self, member: Member) -> bytes:
+        """The bytes of a member as they stand in the archive, compressed or not."""
+        return self._source.read(member.data_offset, member.compressed_size)
+
+    def iter_raw(self, member: Member) -> Iterator[bytes]:
+        """The bytes of a member as they stand in the archive, some at a time."""
+        return self._steps(member, _STEP)
+
+    def _steps(self, member: Member, first: int) -> Iterator[bytes]:
+        position, end, step = member.data_offset, member.data_offset + member.compressed_size, first
+        while position < end:
+            chunk = self._source.read(position, min(step, end - position))
+            position += len(chunk)
+            step = min(4 * step, _STEP)
+            yield chunk
+
+    def _bad_data(self, member: Member, error: StreamError) -> WheelError:
+        return unsound(
+            self._source,
+            "bad-member-data",
+            f"has a damaged member: `{member.name}`",
+            f"its data at offset {member.data_offset} {error}",
+        )
+
+
+def open_wheel(path: Path, limits: ArchiveLimits = ArchiveLimits()) -> WheelArchive:  # noqa: B008  a frozen value
+    """The archive of a wheel, found sound before a single member is unpacked.
+
+    Raises:
+        WheelError: The file cannot be read, is no wheel by its name, or its archive is one that should not be
+            unpacked: damaged, ambiguous, with unsafe paths, too large, or without the files that make it a wheel.
+    """
+    name = parse_wheel_name(path.name)
+    source = _OpenFile(path)
+    try:
+        entries = read_members(source, limits)
+        _check_sizes(source, entries, limits)
+        members = _check_paths(source, entries)
+        return WheelArchive(name, source, members, _find_dist_info(source, name, members))
+    except BaseException:
+        source.close()
+        raise
+
+
+class _OpenFile:
+    """A file on disk as a `zipformat.Source`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.name = path.name
+        try:
+            # Without O_NONBLOCK a named pipe would make us wait for somebody to write to it.
+            self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError as error:
+            raise self._unreadable(error.strerror or "") from None
+        status = os.fstat(self._descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            self.close()
+            raise self._unreadable("It is not a regular file")
+        self.size = status.st_size
+
+    def close(self) -> None:
+        """Close the file, once."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Exactly `size` bytes from `offset`."""
+        data = os.pread(self._descriptor, size, offset)
+        while len(data) < size:  # the system hands out 2 GiB at most at a time
+            more = os.pread(self._descriptor, size - len(data), offset + len(data))
+            if not more:
+                raise unsound(self, "wheel-changed", "became shorter while it was read")
+            data += more
+        return data
+
+    def _unreadable(self, why: str) -> WheelError:
+        return WheelError(
+            f"`{printable(self.name)}` cannot be read",
+            code="unreadable-wheel",
+            context=(f"{printable(str(self.path))}: {why}",),
+            hints=("give the path of a wheel that exists and may be read",),
+        )
+
+
+def _mapped(pieces: Iterator[bytes], size: int) -> mmap.mmap:
+    import tempfile  # noqa: PLC0415  costs 8 ms, and few wheels have large members
+
+    with tempfile.TemporaryFile(prefix="deloc8-", buffering=0) as file:
+        for piece in pieces:
+            file.write(piece)
+        return mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
+
+
+def _check_sizes(source: _OpenFile, members: Sequence[Member], limits: ArchiveLimits) -> None:
+    total = 0
+    for member in members:
+        total += member.size
+        if member.size > codec.MAX_RATIO * (member.compressed_size + 1):
+            what = f"{member.compressed_size} bytes cannot hold {member.size}"
+            raise unsound(source, "bad-member-size", f"lies about the size of `{member.name}`", what)
+    if total > limits.total:
+        what = f"would unpack to {total} bytes; the limit is {limits.total}"
+        raise unsound(source, "compression-bomb", what)
+    if total > limits.ratio_from and total > limits.ratio * source.size:
+        what = (
+            f"would unpack to {total} bytes, {total // source.size} times its size; the limit is {limits.ratio} times"
+        )
+        raise unsound(source, "compression-bomb", what)
+
+
+def _check_paths(source: _OpenFile, entries: Sequence[Member]) -> tuple[Member, ...]:
+    """The entries that are files, once the paths and kinds of all have been found harmless."""
+    members = []
+    folders = []
+    for entry in entries:
+        is_folder = entry.name.endswith("/")
+        path = entry.name[:-1] if is_folder else entry.name
+        fault = path_fault(path)
+        if fault:
+            raise unsound(source, "unsafe-path", f"has a member whose path {fault}: `{entry.name}`")
+        kind = stat.S_IFMT(entry.mode)
+        if kind not in {0, stat.S_IFDIR if is_folder else stat.S_IFREG}:
+            code, what = (
+                ("symlink-member", "a symbolic link")
+                if stat.S_ISLNK(entry.mode)
+                else ("special-member", "no plain file")
+            )
+            raise unsound(source, code, f"has a member that is {what}: `{entry.name}`", "wheels hold plain files only")
+        if not is_folder:
+            members.append(entry)
+        elif entry.size:
+            raise unsound(source, "special-member", f"has a folder with contents: `{entry.name}`")
+        else:
+            folders.append(path)
+    found = collision((member.name for member in members), folders)
+    if found:
+        raise unsound(source, *found)
+    return tuple(members)
+
+
+def _find_dist_info(source: _OpenFile, name: WheelName, members: Sequence[Member]) -> str:
+    tops = {member.name.partition("/")[0] for member in members if ".dist-info/" in member.name}
+    folders = sorted(top for top in tops if top.endswith(".dist-info"))
+    if not folders:
+        raise unsound(source, "missing-dist-info", "has no .dist-info folder", "without one it is no wheel")
+    if len(folders) > 1:
+        raise unsound(source, "several-dist-info", f"has {len(folders)} .dist-info folders", ", ".join(folders))
+    folder = folders[0]
+    owner = folder.removesuffix(".dist-info").rpartition("-")[0]
+    if normalize_name(owner) != normalize_name(name.distribution):
+        what = f"belongs to {name.distribution} by its name, and to {owner} by its folder {folder}"
+        raise unsound(source, "dist-info-mismatch", what)
+    present = {member.name for member in members if member.name.startswith(folder)}
+    for file, code in _NEEDED_FILES:
+        if f"{folder}/{file}" not in present:
+            raise unsound(source, code, f"has no {file}", f"`{folder}/{file}` must be among its members")
+    return folder

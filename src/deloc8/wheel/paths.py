@@ -1,0 +1,73 @@
+"""Which paths a wheel may hold: what can be refused by looking at the names alone."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_FAULTS = (
+    (re.compile(r"^/"), "is absolute"),
+    (re.compile(r"\\"), "has a backslash"),
+    (re.compile(r"^[A-Za-z]:"), "names a drive"),
+    (re.compile(r"(?:^|/)\.\.(?:/|$)"), "climbs out of its folder with `..`"),
+    (re.compile(r"(?:^|/)\.?(?:/|$)"), "has an empty part or a `.`"),
+    (re.compile(r"[\0-\x1f\x7f-\x9f\u2028\u2029]"), "has control characters"),
+)
+# One search for all of them, because there can be a hundred thousand paths and they are nearly all harmless.
+_SUSPECT = re.compile("|".join(fault.pattern for fault, _ in _FAULTS))
+
+
+def path_fault(path: str) -> str | None:
+    """Why a path may not stand in a wheel, as the end of a sentence that begins with it; None where it may.
+
+    A path is relative, its parts are joined by slashes and lead nowhere but down.
+    """
+    if not _SUSPECT.search(path):
+        return None
+    return next(what for fault, what in _FAULTS if fault.search(path))
+
+
+def collision(files: Iterable[str], folders: Iterable[str]) -> tuple[str, str] | None:
+    """The code and the text of the first collision between paths; None where there is none.
+
+    Args:
+        files: The paths of files.
+        folders: The paths of folders that stand in the archive as entries of their own.
+    """
+    spelled: dict[str, str] = {}
+    parents: dict[str, str] = {}  # every folder, folded -> a file or folder below it
+    for path in files:
+        folded = path.lower()
+        if folded in spelled:
+            return _twins(spelled[folded], path)
+        spelled[folded] = path
+        _add_parents(parents, folded, path)
+    seen = set()
+    for path in folders:
+        if path in seen:
+            return _twins(path, path)
+        seen.add(path)
+        folded = path.lower()
+        parents.setdefault(folded, path)
+        _add_parents(parents, folded, path)
+    both = spelled.keys() & parents.keys()
+    if both:
+        folded = min(both)
+        return "file-and-folder", f"has `{spelled[folded]}` as a file and as the folder of `{parents[folded]}`"
+    return None
+
+
+def _twins(one: str, other: str) -> tuple[str, str]:
+    if one == other:
+        return "duplicate-member", f"holds `{one}` twice"
+    return "case-conflict", f"holds `{one}` and `{other}`, which are one file on some file systems"
+
+
+def _add_parents(parents: dict[str, str], folded: str, path: str) -> None:
+    folder = folded.rpartition("/")[0]
+    while folder and folder not in parents:
+        parents[folder] = path
+        folder = folder.rpartition("/")[0]
