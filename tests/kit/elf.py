@@ -1,0 +1,507 @@
+"""Small ELF files for tests, written without deloc8's own reader or record tables.
+
+    data = build_elf(ElfSpec(soname="libdemo.so.1", needed=("libc.so.6",),
+                             undefined=(Undefined("memcpy", "GLIBC_2.14", "libc.so.6"),)))
+    other = build_elf(replace(MACHINES["s390x"], needed=("libz.so.1",)))
+
+Two PT_LOAD segments: headers and tables (read only), then .dynamic and one word for each undefined symbol (writable).
+Every undefined symbol has a relocation, so the real loader looks it up. There is no machine code.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+Hash = Literal["gnu", "sysv", "both", "none"]
+
+ET_REL, ET_EXEC, ET_DYN = 1, 2, 3
+STB_GLOBAL, STB_WEAK, STB_GNU_UNIQUE = 1, 2, 10
+GLIBC = "libc.so.6"
+
+
+class Undefined(NamedTuple):
+    """A symbol asked of others; with a version it also asks `file` for that version."""
+
+    name: str
+    version: str | None = None
+    file: str | None = None
+    weak: bool = False
+
+
+class Defined(NamedTuple):
+    """A symbol offered; `hidden` makes its version one that only a reference with that version binds to."""
+
+    name: str
+    version: str | None = None
+    binding: int = STB_GLOBAL
+    hidden: bool = False
+
+
+class NoteSpec(NamedTuple):
+    """A note; GNU property notes (owner GNU, type 5) get a segment of their own, as linkers give them."""
+
+    owner: str
+    type: int
+    description: bytes
+
+
+class NeedSpec(NamedTuple):
+    """A version asked of a file though no symbol uses it; or one whose weak flag (VER_FLG_WEAK) shall be set."""
+
+    file: str
+    version: str
+    weak: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ElfSpec:
+    """What the file shall hold; the defaults make an empty x86_64 library.
+
+    Attributes:
+        bits, little_endian, machine, flags, type: The file header: class, byte order, e_machine, e_flags, e_type
+            (ET_REL has no segments, and no dynamic section).
+        dynamic: False for a static program: no dynamic section, no symbols.
+        needed, soname, rpath, runpath: DT_NEEDED and so on.
+        undefined, defined: The dynamic symbols. Their versions make DT_VERNEED, DT_VERDEF and DT_VERSYM.
+        needs: More versions for DT_VERNEED.
+        parents: For a defined version the ones it follows on.
+        hash: Which hash tables there are.
+        relocations: Whether each undefined symbol has a relocation.
+        sections: Whether there are section headers.
+        interpreter: PT_INTERP.
+        notes: PT_NOTE.
+        gnu_stack: p_flags of PT_GNU_STACK (6 read and write, 7 executable too); None leaves the header out.
+        align: p_align of the PT_LOADs; offsets and addresses obey it.
+        relr: Whether there is a packed relative relocation (DT_RELR).
+        textrel: Whether there is a DT_TEXTREL.
+        dt_flags, dt_flags_1: DT_FLAGS and DT_FLAGS_1, left out where zero. DF_1_PIE is 0x08000000.
+        entries: More entries of the dynamic section, pairs of d_tag and d_val.
+        spare_nulls: How many DT_NULL follow the last one.
+        spare_headers: How many PT_NULL program headers there are.
+        payload: The contents of .rodata, where the defined symbols point.
+    """
+
+    bits: int = 64
+    little_endian: bool = True
+    machine: int = 62
+    flags: int = 0
+    type: int = ET_DYN
+    dynamic: bool = True
+    needed: tuple[str, ...] = ()
+    soname: str | None = None
+    rpath: str | None = None
+    runpath: str | None = None
+    undefined: tuple[Undefined, ...] = ()
+    defined: tuple[Defined, ...] = ()
+    needs: tuple[NeedSpec, ...] = ()
+    parents: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    hash: Hash = "gnu"
+    relocations: bool = True
+    sections: bool = True
+    interpreter: str | None = None
+    notes: tuple[NoteSpec, ...] = ()
+    gnu_stack: int | None = 6
+    align: int = 0x1000
+    relr: bool = False
+    textrel: bool = False
+    dt_flags: int = 0
+    dt_flags_1: int = 0
+    entries: tuple[tuple[int, int], ...] = ()
+    spare_nulls: int = 4
+    spare_headers: int = 0
+    payload: bytes = b"deloc8!\0"
+
+
+# The names are those of platform tags.
+MACHINES: Mapping[str, ElfSpec] = {
+    "x86_64": ElfSpec(),
+    "i686": ElfSpec(bits=32, machine=3),
+    "aarch64": ElfSpec(machine=183, align=0x10000),
+    "armv7l": ElfSpec(bits=32, machine=40, flags=0x05000400),
+    "ppc64le": ElfSpec(machine=21, flags=2, align=0x10000),
+    "ppc64": ElfSpec(machine=21, flags=1, little_endian=False, align=0x10000),
+    "s390x": ElfSpec(machine=22, little_endian=False),
+    "riscv64": ElfSpec(machine=243, flags=5),
+    "loongarch64": ElfSpec(machine=258, flags=0x43, align=0x10000),
+    "s390": ElfSpec(bits=32, machine=22, little_endian=False),
+}
+
+# The relocation that stores the address of a symbol in a word, and the machines that keep addends there (REL).
+_STORE_ADDRESS = {62: 6, 3: 6, 183: 1025, 40: 21, 21: 20, 22: 10, 243: 2, 258: 2}
+_REL_MACHINES = {3, 40}
+
+
+def sysv_hash(name: str) -> int:
+    """The hash of DT_HASH and of version records (System V gABI, chapter 5)."""
+    value = 0
+    for byte in name.encode():
+        value = (value << 4) + byte
+        high = value & 0xF0000000
+        value = (value ^ (high >> 24)) & ~high
+    return value & 0xFFFFFFFF
+
+
+def gnu_hash(name: str) -> int:
+    """The hash of DT_GNU_HASH: Bernstein's, times 33 from 5381."""
+    value = 5381
+    for byte in name.encode("utf-8", "surrogateescape"):
+        value = (value * 33 + byte) & 0xFFFFFFFF
+    return value
+
+
+@dataclass
+class _Strings:
+    data: bytearray
+
+    def add(self, text: str) -> int:
+        raw = text.encode("utf-8", "surrogateescape") + b"\0"
+        found = self.data.find(b"\0" + raw)
+        if found >= 0:
+            return found + 1
+        self.data += raw
+        return len(self.data) - len(raw)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Part:
+    """A section to be; `make` gives its bytes once all addresses are known."""
+
+    name: str
+    type: int
+    size: int
+    make: Callable[[], bytes]
+    flags: int = 2
+    align: int = 8
+    entry_size: int = 0
+    link: str = ""
+    info: int = 0
+    offset: int = 0
+    address: int = 0
+
+
+class _Builder:
+    def __init__(self, spec: ElfSpec) -> None:
+        self.spec = spec
+        self.order = "<" if spec.little_endian else ">"
+        self.word = "I" if spec.bits == 32 else "Q"
+        self.word_size = spec.bits // 8
+        self.strings = _Strings(bytearray(1))
+        self.parts: list[_Part] = []
+        self.base = 0x400000 if spec.type == ET_EXEC else 0
+
+    def pack(self, codes: str, *values: int) -> bytes:
+        return struct.pack(self.order + codes.replace("W", self.word), *values)
+
+    def words(self, values: Iterable[int], code: str = "I") -> bytes:
+        numbers = list(values)
+        return struct.pack(f"{self.order}{len(numbers)}{code}", *numbers)
+
+    def add(self, part: _Part) -> None:
+        self.parts.append(part)
+
+    def fixed(self, name: str, kind: int, data: bytes, **options: int) -> None:
+        self.add(_Part(name=name, type=kind, size=len(data), make=lambda: data, **options))  # type: ignore[arg-type]
+
+    def part(self, name: str) -> _Part:
+        return next(part for part in self.parts if part.name == name)
+
+    def address(self, name: str) -> int:
+        return self.part(name).address
+
+    def index(self, name: str) -> int:
+        return 1 + next(i for i, part in enumerate(self.parts) if part.name == name)
+
+    # -- the contents ---------------------------------------------------------------------------------------------
+
+    def build(self) -> bytes:
+        spec = self.spec
+        if spec.interpreter is not None:
+            self.fixed(".interp", 1, spec.interpreter.encode() + b"\0", align=1)
+        self.add_notes()
+        self.fixed(".rodata", 1, spec.payload)
+        if spec.dynamic and spec.type != ET_REL:
+            self.add_dynamic()
+        return self.assemble()
+
+    def add_notes(self) -> None:
+        properties = [note for note in self.spec.notes if (note.owner, note.type) == ("GNU", 5)]
+        others = [note for note in self.spec.notes if (note.owner, note.type) != ("GNU", 5)]
+        for name, notes, align in ((".note.gnu.property", properties, self.word_size), (".note.kit", others, 4)):
+            data = b""
+            for owner, kind, description in notes:
+                raw = owner.encode() + b"\0"
+                data += self.pack("III", len(raw), len(description), kind) + raw
+                data += bytes(-len(data) % align) + description
+                data += bytes(-len(data) % align)
+            if data:
+                self.fixed(name, 7, data, align=align)
+
+    def add_dynamic(self) -> None:
+        spec = self.spec
+        entries: list[tuple[int, int | Callable[[], int]]] = []
+        entries += [(1, self.strings.add(name)) for name in spec.needed]
+        for tag, text in ((14, spec.soname), (15, spec.rpath), (29, spec.runpath)):
+            if text is not None:
+                entries.append((tag, self.strings.add(text)))
+        buckets = len(spec.defined) // 2 + 1
+        defined = sorted(spec.defined, key=lambda symbol: gnu_hash(symbol.name) % buckets)
+        names = [*(symbol.name for symbol in spec.undefined), *(symbol.name for symbol in defined)]
+        if spec.hash in {"sysv", "both"}:
+            wide = spec.machine == 22 and spec.bits == 64
+            data, size = self.sysv_table(names, "Q" if wide else "I"), 8 if wide else 4
+            self.add(_Part(name=".hash", type=5, size=len(data), make=lambda: data, entry_size=size, link=".dynsym"))
+            entries.append((4, lambda: self.address(".hash")))
+        if spec.hash in {"gnu", "both"}:
+            table = self.gnu_table([symbol.name for symbol in defined], len(spec.undefined) + 1, buckets)
+            self.add(_Part(name=".gnu.hash", type=0x6FFFFFF6, size=len(table), make=lambda: table, link=".dynsym"))
+            entries.append((0x6FFFFEF5, lambda: self.address(".gnu.hash")))
+        entries += self.add_symbols(defined)
+        entries += self.add_versions(defined)
+        self.add(_Part(name=".dynstr", type=3, size=0, make=lambda: bytes(self.strings.data), align=1))
+        entries += [(5, lambda: self.address(".dynstr")), (10, lambda: len(self.strings.data))]
+        entries += self.add_relocations()
+        if spec.textrel:
+            entries.append((22, 0))
+        entries += [(tag, value) for tag, value in ((30, spec.dt_flags), (0x6FFFFFFB, spec.dt_flags_1)) if value]
+        entries += spec.entries
+        entries += [(0, 0)] * (1 + spec.spare_nulls)
+        self.part(".dynstr").size = len(self.strings.data)
+        size = self.word_size * 2
+
+        def table_of_entries() -> bytes:
+            pairs = ((tag, value if isinstance(value, int) else value()) for tag, value in entries)
+            return b"".join(self.pack("WW", *pair) for pair in pairs)
+
+        self.add(_Part(name=".dynamic", type=6, size=len(entries) * size, make=table_of_entries, flags=3,
+                       entry_size=size, link=".dynstr"))  # fmt: skip
+        slots = len(spec.undefined) + 1
+        self.add(_Part(name=".got", type=1, size=slots * self.word_size, flags=3, entry_size=self.word_size,
+                       make=lambda: self.words([self.address(".rodata")] + [0] * (slots - 1), self.word)))  # fmt: skip
+
+    def sysv_table(self, names: Sequence[str], code: str) -> bytes:
+        count = len(names) // 2 + 1
+        buckets, chains = [0] * count, [0] * (len(names) + 1)
+        for number, name in enumerate(names, 1):
+            place = sysv_hash(name) % count
+            chains[number], buckets[place] = buckets[place], number
+        return self.words([count, len(chains), *buckets, *chains], code)
+
+    def gnu_table(self, names: Sequence[str], first: int, count: int) -> bytes:
+        hashes = [gnu_hash(name) for name in names]
+        bloom, shift = 0, 6
+        buckets, chains = [0] * count, []
+        for number, value in enumerate(hashes):
+            bloom |= 1 << value % self.spec.bits | 1 << (value >> shift) % self.spec.bits
+            place = value % count
+            buckets[place] = buckets[place] or first + number
+            last = number + 1 == len(hashes) or hashes[number + 1] % count != place
+            chains.append(value & ~1 | last)
+        # GNU ld writes 1 for the first symbol where none is hashed.
+        head = self.words([count, first if names else 1, 1, shift])
+        return head + self.words([bloom], self.word) + self.words(buckets) + self.words(chains)
+
+    def add_symbols(self, defined: Sequence[Defined]) -> list[tuple[int, int | Callable[[], int]]]:
+        rows = [(0, 0, 0)]
+        rows += [(self.strings.add(s.name), (STB_WEAK if s.weak else STB_GLOBAL) << 4, 0) for s in self.spec.undefined]
+        rows += [(self.strings.add(s.name), s.binding << 4 | 1, 1) for s in defined]
+        size = 16 if self.spec.bits == 32 else 24
+
+        def table() -> bytes:
+            address, section = self.address(".rodata"), self.index(".rodata")
+            data = b""
+            for name, kind, there in rows:
+                value, length, home = (address, 4, section) if there else (0, 0, 0)
+                if self.spec.bits == 32:
+                    data += self.pack("IIIBBH", name, value, length, kind, 0, home)
+                else:
+                    data += self.pack("IBBHQQ", name, kind, 0, home, value, length)
+            return data
+
+        self.add(_Part(name=".dynsym", type=11, size=len(rows) * size, make=table, entry_size=size,
+                       link=".dynstr", info=1))  # fmt: skip
+        return [(6, lambda: self.address(".dynsym")), (11, size)]
+
+    def add_versions(self, defined: Sequence[Defined]) -> list[tuple[int, int | Callable[[], int]]]:
+        spec = self.spec
+        parents = dict(spec.parents)
+        own = list(dict.fromkeys([*parents, *(symbol.version for symbol in defined if symbol.version)]))
+        needs: dict[str, dict[str, bool]] = {}
+        for symbol in spec.undefined:
+            if symbol.version and symbol.file:
+                needs.setdefault(symbol.file, {}).setdefault(symbol.version, False)
+        for file, version, weak in spec.needs:
+            needs.setdefault(file, {})[version] = weak
+        entries: list[tuple[int, int | Callable[[], int]]] = []
+        if not own and not needs:
+            return entries
+        own_index = {version: number for number, version in enumerate(own, 2)}
+        pairs = [(file, version) for file, versions in needs.items() for version in versions]
+        need_index = {pair: number for number, pair in enumerate(pairs, 2 + len(own))}
+        versym = [0]
+        versym += [need_index[s.file, s.version] if s.file and s.version else 1 for s in spec.undefined]
+        versym += [(own_index[s.version] if s.version else 1) | (0x8000 if s.hidden else 0) for s in defined]
+        self.add(_Part(name=".gnu.version", type=0x6FFFFFFF, size=2 * len(versym), align=2, entry_size=2,
+                       link=".dynsym", make=lambda: self.words(versym, "H")))  # fmt: skip
+        entries.append((0x6FFFFFF0, lambda: self.address(".gnu.version")))
+        if own:
+            rows = [(name, number, 0, parents.get(name, ())) for name, number in own_index.items()]
+            table = self.verdef([(spec.soname or "base", 1, 1, ()), *rows])
+            self.add(_Part(name=".gnu.version_d", type=0x6FFFFFFD, size=len(table), make=lambda: table,
+                           link=".dynstr", info=len(own) + 1))  # fmt: skip
+            entries += [(0x6FFFFFFC, lambda: self.address(".gnu.version_d")), (0x6FFFFFFD, len(own) + 1)]
+        if needs:
+            records = self.verneed(needs, need_index)
+            self.add(_Part(name=".gnu.version_r", type=0x6FFFFFFE, size=len(records), make=lambda: records,
+                           link=".dynstr", info=len(needs)))  # fmt: skip
+            entries += [(0x6FFFFFFE, lambda: self.address(".gnu.version_r")), (0x6FFFFFFF, len(needs))]
+        return entries
+
+    def verdef(self, definitions: Sequence[tuple[str, int, int, Sequence[str]]]) -> bytes:
+        data = b""
+        for name, number, flags, parents in definitions:
+            names = (name, *parents)
+            following = 0 if number == len(definitions) else 20 + 8 * len(names)
+            data += self.pack("HHHHIII", 1, flags, number, len(names), sysv_hash(name), 20, following)
+            for position, text in enumerate(names, 1):
+                data += self.pack("II", self.strings.add(text), 0 if position == len(names) else 8)
+        return data
+
+    def verneed(self, needs: Mapping[str, Mapping[str, bool]], numbers: Mapping[tuple[str, str], int]) -> bytes:
+        data = b""
+        for position, (file, versions) in enumerate(needs.items(), 1):
+            following = 0 if position == len(needs) else 16 + 16 * len(versions)
+            data += self.pack("HHIII", 1, len(versions), self.strings.add(file), 16, following)
+            for place, (version, weak) in enumerate(versions.items(), 1):
+                step = 0 if place == len(versions) else 16
+                number, name = numbers[file, version], self.strings.add(version)
+                data += self.pack("IHHII", sysv_hash(version), 2 if weak else 0, number, name, step)
+        return data
+
+    def add_relocations(self) -> list[tuple[int, int | Callable[[], int]]]:
+        spec = self.spec
+        entries: list[tuple[int, int | Callable[[], int]]] = []
+        if spec.relocations and spec.undefined:
+            rel = spec.machine in _REL_MACHINES
+            size = self.word_size * (2 if rel else 3)
+            kind, shift = _STORE_ADDRESS[spec.machine], 8 if spec.bits == 32 else 32
+
+            def table() -> bytes:
+                data, slot = b"", self.address(".got")
+                for number in range(1, len(spec.undefined) + 1):
+                    data += self.pack("WW", slot + number * self.word_size, number << shift | kind)
+                    data += b"" if rel else self.pack("W", 0)
+                return data
+
+            name, length = ".rel.dyn" if rel else ".rela.dyn", size * len(spec.undefined)
+            self.add(_Part(name=name, type=9 if rel else 4, size=length, make=table, entry_size=size, link=".dynsym"))
+            tags = (17, 18, 19) if rel else (7, 8, 9)
+            entries += [(tags[0], lambda: self.address(name)), (tags[1], length), (tags[2], size)]
+        if spec.relr:
+            size_of_one = self.word_size
+            self.add(_Part(name=".relr.dyn", type=19, size=size_of_one, entry_size=size_of_one,
+                           make=lambda: self.pack("W", self.address(".got"))))  # fmt: skip
+            entries += [(36, lambda: self.address(".relr.dyn")), (35, size_of_one), (37, size_of_one)]
+        return entries
+
+    # -- the file -------------------------------------------------------------------------------------------------
+
+    def assemble(self) -> bytes:
+        spec = self.spec
+        header_size, segment_size = (52, 32) if spec.bits == 32 else (64, 56)
+        kinds = self.segment_kinds()
+        place = header_size + len(kinds) * segment_size
+        address = self.base
+        writable = False
+        for part in self.parts:
+            if part.flags & 1 and not writable:
+                # A new segment starts on a page of its own in memory, congruent to its place in the file.
+                address, writable = address + spec.align, True
+            place += -place % part.align
+            part.offset, part.address = place, address + place
+            place += part.size
+        data = bytearray(place)
+        for part in self.parts:
+            data[part.offset : part.offset + part.size] = part.make()
+        section_offset, section_count = 0, 0
+        if spec.sections:
+            section_offset, section_count = self.append_sections(data)
+        ident = b"\x7fELF" + bytes([spec.bits // 32, 1 if spec.little_endian else 2, 1]) + bytes(9)
+        entry = self.address(".rodata") if spec.interpreter or spec.type == ET_EXEC else 0
+        header = ident + self.pack(
+            "HHIWWWIHHHHHH", spec.type, spec.machine, 1, entry, header_size if kinds else 0, section_offset, spec.flags,
+            header_size, segment_size if kinds else 0, len(kinds), 40 if spec.bits == 32 else 64,
+            section_count, max(section_count - 1, 0),
+        )  # fmt: skip
+        data[: len(header)] = header
+        table = b"".join(self.segment(kind, header_size, len(kinds) * segment_size) for kind in kinds)
+        data[header_size : header_size + len(table)] = table
+        return bytes(data)
+
+    def segment_kinds(self) -> list[str]:
+        spec = self.spec
+        if spec.type == ET_REL:
+            return []
+        names = {part.name for part in self.parts}
+        kinds = ["phdr", ".interp"] if spec.interpreter is not None else []
+        kinds += ["read"] + (["write", ".dynamic"] if ".dynamic" in names else [])
+        kinds += [".note.gnu.property", "property"] if ".note.gnu.property" in names else []
+        kinds += [".note.kit"] if ".note.kit" in names else []
+        kinds += ["stack"] if spec.gnu_stack is not None else []
+        return kinds + ["null"] * spec.spare_headers
+
+    def segment(self, kind: str, header_size: int, table_size: int) -> bytes:
+        types = {"phdr": 6, ".interp": 3, "read": 1, "write": 1, ".dynamic": 2, "property": 0x6474E553,
+                 "stack": 0x6474E551, "null": 0}  # fmt: skip
+        flags, align = 4, 8
+        offset = address = size = 0
+        if kind == "phdr":
+            offset, address, size = header_size, self.base + header_size, table_size
+        elif kind in {"read", "write"}:
+            parts = [part for part in self.parts if bool(part.flags & 1) == (kind == "write")]
+            offset, address = (parts[0].offset, parts[0].address) if kind == "write" else (0, self.base)
+            size, align, flags = parts[-1].offset + parts[-1].size - offset, self.spec.align, 4 | (kind == "write") * 2
+        elif kind == "stack":
+            flags, align = self.spec.gnu_stack or 0, 16
+        elif kind == "null":
+            flags = align = 0
+        else:
+            part = self.part(".note.gnu.property" if kind == "property" else kind)
+            offset, address, size, align = part.offset, part.address, part.size, part.align
+            flags = 6 if kind == ".dynamic" else 4
+        number = types.get(kind, 4)
+        if self.spec.bits == 32:
+            return self.pack("8I", number, offset, address, address, size, size, flags, align)
+        return self.pack("IIQQQQQQ", number, flags, offset, address, address, size, size, align)
+
+    def append_sections(self, data: bytearray) -> tuple[int, int]:
+        names = _Strings(bytearray(1))
+        # (name, type, flags, address, offset, size, link, info, alignment, entry size)
+        rows = [(0,) * 10]
+        for part in self.parts:
+            address = 0 if self.spec.type == ET_REL else part.address
+            link = self.index(part.link) if part.link else 0
+            rows.append((names.add(part.name), part.type, part.flags, address, part.offset, part.size, link, part.info,
+                         part.align, part.entry_size))  # fmt: skip
+        name = names.add(".shstrtab")
+        rows.append((name, 3, 0, 0, len(data), len(names.data), 0, 0, 1, 0))
+        data += names.data
+        data += bytes(-len(data) % 8)
+        offset = len(data)
+        for row in rows:
+            data += self.pack("IIWWWWIIWW", *row)
+        return offset, len(rows)
+
+
+def build_elf(spec: ElfSpec | None = None, **options: object) -> bytes:
+    """The bytes of an ELF file.
+
+    Args:
+        spec: What it shall hold; the defaults of `ElfSpec` where it is None.
+        options: Fields of `ElfSpec` that replace those of `spec`.
+    """
+    return _Builder(replace(spec or ElfSpec(), **options)).build()  # type: ignore[arg-type]
