@@ -1,0 +1,19 @@
+"""Skip a test that cannot run on this machine, and say what it misses."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+
+def require(program: str, package: str) -> str:
+    """The path of a program; without it the test (or the whole module) is skipped.
+
+    Args:
+        program: Its name on PATH.
+        package: Where it comes from, for the one who reads the skip: Debian's package, or "PyPI: ...".
+    """
+    if found := shutil.which(program):
+        return found
+    pytest.skip(f"needs the program {program} ({package})", allow_module_level=True)
