@@ -1,0 +1,1 @@
+"""What is true of a wheel (facts), and what the policies say of it (verdict)."""

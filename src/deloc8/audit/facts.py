@@ -1,0 +1,354 @@
+"""What is true of a wheel: its ELF files, what each asks for, and what the loader would find. No opinion."""
+
+from __future__ import annotations
+
+import posixpath
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from deloc8.elf.constants import ELF_MAGIC, ET_DYN, ET_EXEC
+from deloc8.elf.image import parse
+from deloc8.errors import ElfError, WheelError
+from deloc8.loader.resolve import libc_of, resolve
+from deloc8.loader.search import Stage
+from deloc8.loader.sysroot import Overlay
+from deloc8.target import Libc, parse_platform_tag
+from deloc8.wheel.metadata import parse_wheel_metadata
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from deloc8.elf.image import ElfImage
+    from deloc8.loader.resolve import LoadGraph
+    from deloc8.loader.search import Lookup, SearchOptions
+    from deloc8.loader.sysroot import Sysroot
+    from deloc8.target import Arch
+    from deloc8.wheel.archive import Member, WheelArchive
+    from deloc8.wheel.names import WheelName
+
+# Where the loader simulation sees the installed wheel; a folder that no system has.
+VIRTUAL_ROOT = "/.wheel"
+SITE_PACKAGES = VIRTUAL_ROOT + "/lib"
+_SCHEMES = {
+    "purelib": SITE_PACKAGES,
+    "platlib": SITE_PACKAGES,
+    "scripts": VIRTUAL_ROOT + "/bin",
+    "data": VIRTUAL_ROOT + "/data",
+    "headers": VIRTUAL_ROOT + "/include",
+}
+
+# No ELF file is shorter than its file header.
+_SMALLEST_ELF = 52
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WantedVersion:
+    """One symbol version that a file asks of a library.
+
+    Attributes:
+        library: The needed name it is asked of, such as ``libc.so.6``.
+        version: Such as ``GLIBC_2.17``.
+        symbols: The names bound to it; empty for a marker such as ``GLIBC_ABI_DT_RELR``.
+    """
+
+    library: str
+    version: str
+    symbols: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ElfFile:
+    """One ELF file of the wheel, or one that it brings in from the system.
+
+    Attributes:
+        path: Where the loader sees it: the real path of a system file, a path below VIRTUAL_ROOT for a member.
+        member: Its name in the archive; None for a file of the system.
+        image: What the file says of itself.
+        wanted: The versions it asks for, each with its symbols.
+    """
+
+    path: str
+    member: str | None
+    image: ElfImage
+    wanted: tuple[WantedVersion, ...]
+
+    @property
+    def label(self) -> str:
+        """How reports call the file."""
+        return self.member or self.path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dependency:
+    """One DT_NEEDED entry and what became of it.
+
+    Attributes:
+        name: The needed name.
+        target: The path of the file that the loader takes, a key of `WheelFacts.files`; None where there is none.
+        lookup: What was tried.
+    """
+
+    name: str
+    target: str | None
+    lookup: Lookup
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForeignFile:
+    """An ELF member that is not for the wheel's machine or C library; it is left alone.
+
+    Attributes:
+        member: Its name in the archive.
+        reason: What it is for instead.
+    """
+
+    member: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WheelFacts:
+    """What is true of a wheel.
+
+    Attributes:
+        name: The file name, taken apart.
+        metadata_tags: The tags of the WHEEL file.
+        arch: The machine of its ELF files; None for a wheel without any.
+        libc: Their C library; None for a wheel without ELF files.
+        members: The paths of all members, as installed, without a folder for each.
+        own: The ELF files of the wheel, in the order of the archive.
+        files: All ELF files by path: the wheel's own and those of the system that they bring in.
+        dependencies: The DT_NEEDED entries of each file, in their order.
+        foreign: ELF members for another machine or C library.
+    """
+
+    name: WheelName
+    metadata_tags: tuple[str, ...]
+    arch: Arch | None
+    libc: Libc | None
+    members: frozenset[str]
+    own: tuple[ElfFile, ...]
+    files: Mapping[str, ElfFile]
+    dependencies: Mapping[str, tuple[Dependency, ...]]
+    foreign: tuple[ForeignFile, ...]
+
+    @property
+    def is_pure(self) -> bool:
+        """Whether the wheel holds no ELF file at all."""
+        return not self.own and not self.foreign
+
+
+def install_path(member: str, data_folder: str) -> str:
+    """Where an installer puts a member, below VIRTUAL_ROOT (PEP 427, "The .data directory")."""
+    if member.startswith(data_folder + "/"):
+        scheme, _, rest = member[len(data_folder) + 1 :].partition("/")
+        if scheme in _SCHEMES:
+            return f"{_SCHEMES[scheme]}/{rest}"
+    return f"{SITE_PACKAGES}/{member}"
+
+
+def gather(archive: WheelArchive, sysroot: Sysroot, options: SearchOptions, *, threads: int = 1) -> WheelFacts:
+    """The facts of a wheel.
+
+    Args:
+        archive: The wheel.
+        sysroot: Where libraries outside the wheel are looked for.
+        options: How they are looked for; their C library is replaced by that of the wheel.
+        threads: How many members are inflated at a time.
+
+    Raises:
+        WheelError: ELF files where none may be, or for machines that no policy knows.
+        ElfError: ELF members are not sound; all of them are named.
+    """
+    images = _read_images(archive, threads)
+    _refuse_purelib(archive, images)
+    arch = _choose_arch(archive.name, images)
+    libc = _choose_libc(archive.name, images, arch)
+    own, foreign = _sort_out(archive, images, arch, libc)
+    files = {file.path: file for file in own}
+    dependencies: dict[str, dict[str, Dependency]] = {}
+    if libc is not None:
+        overlay = Overlay(sysroot, {file.path: file.image for file in own})
+        options = replace(options, libc=libc)
+        travelling = _travelling(own)
+        for file in own:
+            _merge(resolve(file.path, file.image, overlay, options, travelling), files, dependencies)
+    metadata = parse_wheel_metadata(bytes(archive.read(archive.member(f"{archive.dist_info}/WHEEL"))))
+    return WheelFacts(
+        name=archive.name,
+        metadata_tags=metadata.tags,
+        arch=arch,
+        libc=libc,
+        members=frozenset(install_path(member.name, archive.data_folder) for member in archive.members),
+        own=own,
+        files=files,
+        dependencies={path: tuple(rows.values()) for path, rows in dependencies.items()},
+        foreign=foreign,
+    )
+
+
+def _read_images(archive: WheelArchive, threads: int) -> Mapping[str, ElfImage]:
+    """The images of all ELF members that a loader could load, by member name."""
+    candidates = [
+        member
+        for member in archive.members
+        if member.size >= _SMALLEST_ELF and archive.peek(member, len(ELF_MAGIC)) == ELF_MAGIC
+    ]
+
+    def read(member: Member) -> ElfImage | ElfError:
+        try:
+            return parse(archive.read(member), member.name)
+        except ElfError as error:
+            return error
+
+    results = _map(read, candidates, threads)
+    errors = [result for result in results if isinstance(result, ElfError)]
+    if errors:
+        raise _all_errors(errors)
+    return {
+        member.name: image
+        for member, image in zip(candidates, results, strict=True)
+        if not isinstance(image, ElfError) and image.type in {ET_DYN, ET_EXEC}
+    }
+
+
+def _map(
+    read: Callable[[Member], ElfImage | ElfError], members: Sequence[Member], threads: int
+) -> Sequence[ElfImage | ElfError]:
+    if threads < 2 or len(members) < 2:
+        return [read(member) for member in members]
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415  costs 10 ms, which small wheels need not pay
+
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(read, members))
+
+
+def _all_errors(errors: Sequence[ElfError]) -> ElfError:
+    first = errors[0]
+    if len(errors) == 1:
+        return first
+    lines = [line for error in errors for line in (f"{error.message}:", *(f"  {text}" for text in error.context))]
+    return ElfError(f"{len(errors)} ELF files of the wheel are not sound", code=first.code, context=lines, hints=first.hints)
+
+
+def _refuse_purelib(archive: WheelArchive, images: Mapping[str, ElfImage]) -> None:
+    misplaced = [name for name in images if name.startswith(f"{archive.data_folder}/purelib/")]
+    if misplaced:
+        raise WheelError(
+            f"{archive.name.filename}: compiled files stand in purelib, where only pure Python may be",
+            code="elf-in-purelib",
+            context=misplaced,
+            hints=(
+                "the build must place them in platlib: in setuptools, declare an extension module "
+                "or set `has_ext_modules`, so that the wheel is built as platform specific",
+            ),
+        )
+
+
+def _choose_arch(name: WheelName, images: Mapping[str, ElfImage]) -> Arch | None:
+    """The machine that the file name says, if files for it are there; else the machine of most files."""
+    if not images:
+        return None
+    counts = Counter(image.arch for image in images.values() if image.arch)
+    if not counts:
+        member, image = next(iter(images.items()))
+        raise WheelError(
+            f"{name.filename}: its compiled files are for a machine that is unknown to the policies",
+            code="unknown-machine",
+            context=(f"`{member}` is {_describe_machine(image)}",),
+            hints=("wheels for this machine can only carry the tag `linux_...`; there is nothing to audit or repair",),
+        )
+    for platform in name.platforms:
+        arch = parse_platform_tag(platform).arch
+        if arch in counts:
+            return arch
+    return max(sorted(counts, key=lambda arch: arch.value), key=lambda arch: counts[arch])
+
+
+def _describe_machine(image: ElfImage) -> str:
+    order = "little" if image.little_endian else "big"
+    return f"e_machine {image.machine}, {image.bits} bit, {order} endian, e_flags 0x{image.flags:x}"
+
+
+def _choose_libc(name: WheelName, images: Mapping[str, ElfImage], arch: Arch | None) -> Libc | None:
+    """The C library that most files show; else the one the file name promises; else glibc."""
+    if arch is None:
+        return None
+    shown = [libc_of(image, member) for member, image in images.items() if image.arch is arch]
+    counts = Counter(libc for libc in shown if libc)
+    promised = next((libc for libc in (parse_platform_tag(tag).libc for tag in name.platforms) if libc), None)
+    if promised in counts or not counts:
+        return promised or Libc.GLIBC
+    return max(sorted(counts, key=lambda libc: libc.value), key=lambda libc: counts[libc])
+
+
+def _sort_out(
+    archive: WheelArchive, images: Mapping[str, ElfImage], arch: Arch | None, libc: Libc | None
+) -> tuple[tuple[ElfFile, ...], tuple[ForeignFile, ...]]:
+    own, foreign = [], []
+    for member, image in images.items():
+        shown = libc_of(image, member)
+        if image.arch is not arch:
+            machine = image.arch.value if image.arch else _describe_machine(image)
+            foreign.append(ForeignFile(member=member, reason=f"is for {machine}"))
+        elif shown not in {None, libc}:
+            foreign.append(ForeignFile(member=member, reason=f"was linked against {shown.value if shown else libc}"))
+        else:
+            path = install_path(member, archive.data_folder)
+            own.append(ElfFile(path=path, member=member, image=image, wanted=wanted_versions(image)))
+    return tuple(own), tuple(foreign)
+
+
+def wanted_versions(image: ElfImage) -> tuple[WantedVersion, ...]:
+    """The versions that a file asks for, in its order, each with the symbols bound to it."""
+    bound: dict[tuple[str, str], list[str]] = {}
+    for symbol in image.undefined:
+        if symbol.version is not None and symbol.file is not None:
+            bound.setdefault((symbol.file, symbol.version), []).append(symbol.name)
+    return tuple(
+        WantedVersion(library=need.file, version=version.name, symbols=tuple(bound.get((need.file, version.name), ())))
+        for need in image.version_needs
+        for version in need.versions
+    )
+
+
+def _travelling(own: Sequence[ElfFile]) -> Mapping[str, str]:
+    """The libraries of the wheel by the names they can be asked for: soname and file name; the first one counts."""
+    names: dict[str, str] = {}
+    for file in own:
+        for name in (file.image.soname, posixpath.basename(file.path)):
+            if name and not file.image.is_executable:
+                names.setdefault(name, file.path)
+    return names
+
+
+def _merge(graph: LoadGraph, files: dict[str, ElfFile], dependencies: dict[str, dict[str, Dependency]]) -> None:
+    """Add what one load graph found; of two answers for one DT_NEEDED entry the better one stays.
+
+    A library of the wheel is asked about twice: alone, and as the extension module loads it, by whose RPATH it may
+    find more. The latter is how it is used.
+    """
+    keys = {}
+    for loaded in graph.objects:
+        key = loaded.path if loaded.path in files else loaded.real_path
+        keys[loaded.path] = key
+        if key not in files:
+            files[key] = ElfFile(path=key, member=None, image=loaded.image, wanted=wanted_versions(loaded.image))
+    for edge in graph.edges:
+        target = keys[edge.target] if edge.target is not None else None
+        rows = dependencies.setdefault(keys[edge.parent], {})
+        dependency = Dependency(name=edge.name, target=target, lookup=edge.lookup)
+        if edge.name not in rows or _rank(rows[edge.name]) < _rank(dependency):
+            rows[edge.name] = dependency
+
+
+def _rank(dependency: Dependency) -> int:
+    if dependency.target is None:
+        return 0
+    return 1 if found_beforehand(dependency) else 2
+
+
+def found_beforehand(dependency: Dependency) -> bool:
+    """Whether a library of the wheel is found only if the package loads it first: no search folder leads to it."""
+    return dependency.lookup.origin is not None and dependency.lookup.origin.stage is Stage.OWN

@@ -1,0 +1,357 @@
+"""One wheel against one policy: what must be grafted, and what no graft can cure."""
+
+from __future__ import annotations
+
+import enum
+import fnmatch
+import re
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from deloc8.elf.notes import x86_isa_level
+from deloc8.target import Arch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from deloc8.audit.facts import Dependency, ElfFile, WantedVersion, WheelFacts
+    from deloc8.policy.model import Policy
+
+# Every process that loads an extension module has these names already.
+_LIBPYTHON = re.compile(r"libpython\d+\.\d+[a-z]*\.so(\.\d+)*")
+
+# Symbols of old Pythons that modules for other builds of the same Python cannot find (PEP 513, "UCS-2 vs UCS-4
+# builds" and "fpectl builds vs. no fpectl builds").
+_UCS2_PREFIX = "PyUnicodeUCS2_"
+_PYFPE_NAMES = frozenset({"PyFPE_jbuf", "PyFPE_dummy", "PyFPE_counter"})
+
+
+class ViolationCode(enum.Enum):
+    """What a wheel does that a policy does not allow."""
+
+    LIBRARY_NOT_ALLOWED = "library-not-allowed"
+    LIBRARY_NOT_FOUND = "library-not-found"
+    LIBPYTHON_NEEDED = "libpython-needed"
+    SYMBOL_TOO_NEW = "symbol-too-new"
+    FORBIDDEN_SYMBOL = "forbidden-symbol"
+    ISA_LEVEL = "isa-level"
+    UCS2 = "ucs2"
+    PYFPE = "pyfpe"
+
+
+# A graft cures the first, dropping the DT_NEEDED entry the second; nothing cures the others.
+CURABLE = frozenset({ViolationCode.LIBRARY_NOT_ALLOWED, ViolationCode.LIBPYTHON_NEEDED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Violation:
+    """One thing that keeps a wheel from a policy.
+
+    Attributes:
+        code: What kind of thing.
+        policy: The policy's name.
+        file: The file that does it: a member of the wheel, or the path of a library that would be grafted.
+        chain: How that file comes into the wheel: from a member, by needed names, to the file itself.
+        library: The library concerned, by its needed name.
+        symbol: The symbol concerned; None for a version without symbols.
+        version: Its version.
+        limit: What the policy allows instead, in a few words.
+    """
+
+    code: ViolationCode
+    policy: str
+    file: str
+    chain: tuple[str, ...]
+    library: str | None = None
+    symbol: str | None = None
+    version: str | None = None
+    limit: str = ""
+
+    @property
+    def is_curable(self) -> bool:
+        """Whether `fixup` can remove it."""
+        return self.code in CURABLE
+
+    def describe(self) -> str:
+        """What the file does, in one line without the file's name."""
+        symbol = self.symbol or ""
+        if self.code is ViolationCode.SYMBOL_TOO_NEW:
+            what = f"{symbol}@{self.version}" if symbol else f"the version {self.version}"
+            return f"needs `{what}` from {self.library}; {self.policy} ends at {self.limit}"
+        return _DESCRIPTIONS[self.code].format(
+            symbol=symbol, library=self.library, version=self.version, limit=self.limit, policy=self.policy
+        )
+
+
+_DESCRIPTIONS = {
+    ViolationCode.LIBRARY_NOT_ALLOWED: "needs {library}, which {policy} does not take from the system",
+    ViolationCode.LIBRARY_NOT_FOUND: "needs {library}, which is neither in the wheel nor found on this system",
+    ViolationCode.LIBPYTHON_NEEDED: "needs {library}; the Python process has it already",
+    ViolationCode.FORBIDDEN_SYMBOL: "uses `{symbol}` of {library}, which {policy} forbids",
+    ViolationCode.ISA_LEVEL: "needs a processor of level {version}; {policy} promises {limit} only",
+    ViolationCode.UCS2: "uses `{symbol}`, which only a narrow-unicode (UCS2) build of Python has",
+    ViolationCode.PYFPE: "uses `{symbol}`, which only a Python built with fpectl has",
+}
+
+
+class Provision(enum.Enum):
+    """Where the library behind a DT_NEEDED entry comes from, under one policy."""
+
+    SYSTEM = "the system: the policy allows it"
+    INSIDE = "the wheel itself"
+    EXCLUDED = "elsewhere: left out on request"
+    DROPPED = "the Python process: the entry is dropped"
+    MISSING = "nowhere: not found"
+    GRAFT = "a graft"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MatchOptions:
+    """What the user wants otherwise than the policies say.
+
+    Attributes:
+        exclude: Globs of libraries, by needed name or by path, that are neither grafted nor missed.
+        graft: Globs of libraries that are grafted although the policy takes them from the system.
+        check_isa: Whether a processor level above the machine's baseline bars the policies.
+    """
+
+    exclude: tuple[str, ...] = ()
+    graft: tuple[str, ...] = ()
+    check_isa: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closure:
+    """The files that the repaired wheel would hold under one policy, and where each needed library comes from.
+
+    Attributes:
+        files: The wheel's own ELF files, then the grafts in the order they are found.
+        provisions: For each (path, needed name): where that library comes from.
+        parents: For each graft: the file that brought it in first, and by which needed name.
+    """
+
+    files: tuple[ElfFile, ...]
+    provisions: Mapping[tuple[str, str], Provision]
+    parents: Mapping[str, tuple[str, str]]
+
+    @property
+    def grafts(self) -> tuple[ElfFile, ...]:
+        """The files that would be grafted."""
+        return tuple(file for file in self.files if file.member is None)
+
+    def chain(self, file: ElfFile, facts: WheelFacts) -> tuple[str, ...]:
+        """How a file comes into the wheel: a member, the needed names that lead on, and the file's own path."""
+        names: list[str] = []
+        path = file.path
+        while path in self.parents:
+            path, name = self.parents[path]
+            names.append(name)
+        return (facts.files[path].label, *reversed(names))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyMatch:
+    """One wheel against one policy.
+
+    Attributes:
+        policy: The policy.
+        closure: The files the wheel would hold under it.
+        violations: All that keeps the wheel from it.
+    """
+
+    policy: Policy
+    closure: Closure
+    violations: tuple[Violation, ...]
+
+    @property
+    def is_satisfied(self) -> bool:
+        """Whether the wheel fits the policy as it is."""
+        return not self.violations
+
+    @property
+    def is_reachable(self) -> bool:
+        """Whether `fixup` can make the wheel fit."""
+        return all(violation.is_curable for violation in self.violations)
+
+
+def match_policies(
+    facts: WheelFacts, policies: Sequence[Policy], options: MatchOptions, *, grafted: frozenset[str] = frozenset()
+) -> tuple[PolicyMatch, ...]:
+    """The wheel against each policy, in their order. Symbols are scanned once for all of them.
+
+    Args:
+        facts: The facts of the wheel.
+        policies: The policies.
+        options: What the user wants otherwise.
+        grafted: Paths of libraries that are grafted in any case, although a policy would take them from the system.
+    """
+    scan = _scan(facts, policies)
+    closures: dict[object, Closure] = {}
+    matches = []
+    for policy in policies:
+        key = (policy.is_unbounded, policy.libraries)
+        if key not in closures:
+            closures[key] = close(facts, policy, options, grafted=grafted)
+        closure = closures[key]
+        matches.append(
+            PolicyMatch(
+                policy=policy,
+                closure=closure,
+                violations=()
+                if policy.is_unbounded
+                else tuple(_violations(facts, policy, closure, scan, options)),
+            )
+        )
+    return tuple(matches)
+
+
+def close(
+    facts: WheelFacts, policy: Policy, options: MatchOptions, *, grafted: frozenset[str] = frozenset()
+) -> Closure:
+    """The files the wheel would hold under a policy: its own, and breadth first all that must be grafted."""
+    own = {file.path for file in facts.own}
+    files = list(facts.own)
+    provisions: dict[tuple[str, str], Provision] = {}
+    parents: dict[str, tuple[str, str]] = {}
+    queue = deque(facts.own)
+    while queue:
+        file = queue.popleft()
+        for dependency in facts.dependencies.get(file.path, ()):
+            if dependency.target in own:
+                provision = Provision.INSIDE
+            elif dependency.target in grafted:
+                provision = Provision.GRAFT
+            else:
+                provision = _provide(file, dependency, policy, options)
+            provisions[file.path, dependency.name] = provision
+            target = dependency.target
+            if provision is Provision.GRAFT and target is not None and target not in parents:
+                parents[target] = (file.path, dependency.name)
+                files.append(facts.files[target])
+                queue.append(facts.files[target])
+    return Closure(files=tuple(files), provisions=provisions, parents=parents)
+
+
+def _provide(file: ElfFile, dependency: Dependency, policy: Policy, options: MatchOptions) -> Provision:
+    """Where a library outside the wheel comes from."""
+    if is_named(dependency, options.exclude):
+        return Provision.EXCLUDED
+    if is_libpython(dependency.name):
+        embeds = file.image.is_executable or policy.is_unbounded or policy.allows_libpython
+        return Provision.SYSTEM if embeds else Provision.DROPPED
+    if policy.allows_library(dependency.name) and not is_named(dependency, options.graft):
+        return Provision.SYSTEM
+    return Provision.MISSING if dependency.target is None else Provision.GRAFT
+
+
+def is_libpython(name: str) -> bool:
+    """Whether a needed name is the Python library itself."""
+    return _LIBPYTHON.fullmatch(name) is not None
+
+
+def is_named(dependency: Dependency, globs: Sequence[str]) -> bool:
+    """Whether one of some globs names a library, by its needed name or by a path it was found at."""
+    names = [name for name in (dependency.name, dependency.lookup.path, dependency.lookup.real_path) if name]
+    return any(fnmatch.fnmatchcase(name, glob) for glob in globs for name in names)
+
+
+def _violations(
+    facts: WheelFacts,
+    policy: Policy,
+    closure: Closure,
+    scan: Mapping[str, _Uses],
+    options: MatchOptions,
+) -> Iterator[Violation]:
+    for file in closure.files:
+        chain = closure.chain(file, facts)
+        for dependency in facts.dependencies.get(file.path, ()):
+            code = _LIBRARY_CODES.get(closure.provisions[file.path, dependency.name])
+            if code:
+                yield Violation(
+                    code=code, policy=policy.name, file=file.label, chain=chain, library=dependency.name
+                )
+        for wanted in file.wanted:
+            provision = closure.provisions.get((file.path, wanted.library), Provision.SYSTEM)
+            if _counts(wanted, provision, policy) and not policy.allows_version(wanted.version):
+                for symbol in wanted.symbols or (None,):
+                    yield Violation(
+                        code=ViolationCode.SYMBOL_TOO_NEW,
+                        policy=policy.name,
+                        file=file.label,
+                        chain=chain,
+                        library=wanted.library,
+                        symbol=symbol,
+                        version=wanted.version,
+                        limit=policy.limit_of(wanted.version),
+                    )
+        level = _isa_level(facts, file) if options.check_isa else 1
+        if level > 1:
+            yield Violation(
+                code=ViolationCode.ISA_LEVEL,
+                policy=policy.name,
+                file=file.label,
+                chain=chain,
+                version=f"x86-64-v{level}",
+                limit="the x86-64 baseline",
+            )
+        for code, library, symbol in scan.get(file.path, ()):
+            takes = library is None or closure.provisions.get((file.path, library)) is Provision.SYSTEM
+            if takes and (library is None or symbol in policy.forbidden_symbols.get(library, ())):
+                yield Violation(
+                    code=code, policy=policy.name, file=file.label, chain=chain, library=library, symbol=symbol
+                )
+
+
+_LIBRARY_CODES = {
+    Provision.GRAFT: ViolationCode.LIBRARY_NOT_ALLOWED,
+    Provision.MISSING: ViolationCode.LIBRARY_NOT_FOUND,
+    Provision.DROPPED: ViolationCode.LIBPYTHON_NEEDED,
+}
+
+
+def _counts(wanted: WantedVersion, provision: Provision, policy: Policy) -> bool:
+    """Whether a version binds the wheel to the system.
+
+    A library that will be grafted brings its own versions. One that travels in the wheel under a name that the policy
+    allows does not count as such: a process that has the system's library of that name already uses that one.
+    """
+    if provision in {Provision.SYSTEM, Provision.EXCLUDED}:
+        return True
+    return provision is Provision.INSIDE and policy.allows_library(wanted.library)
+
+
+def _isa_level(facts: WheelFacts, file: ElfFile) -> int:
+    if facts.arch is not Arch.X86_64:
+        return 1
+    return x86_isa_level(file.image.notes, bits=file.image.bits) or 1
+
+
+# What one file uses that may be forbidden: (kind, library or None, symbol).
+_Uses = tuple[tuple[ViolationCode, "str | None", str], ...]
+
+
+def _scan(facts: WheelFacts, policies: Sequence[Policy]) -> Mapping[str, _Uses]:
+    """For each file: the symbols that some policy forbids. A weak reference does not count: the file can do without."""
+    union: dict[str, set[str]] = {}
+    for policy in policies:
+        for library, symbols in policy.forbidden_symbols.items():
+            union.setdefault(library, set()).update(symbols)
+    uses = {}
+    for file in facts.files.values():
+        libraries = [library for library in file.image.needed if library in union]
+        found: list[tuple[ViolationCode, str | None, str]] = []
+        for symbol in file.image.undefined:
+            if symbol.name.startswith(_UCS2_PREFIX):
+                found.append((ViolationCode.UCS2, None, symbol.name))
+            elif symbol.name in _PYFPE_NAMES:
+                found.append((ViolationCode.PYFPE, None, symbol.name))
+            elif not symbol.weak:
+                found += [
+                    (ViolationCode.FORBIDDEN_SYMBOL, library, symbol.name)
+                    for library in libraries
+                    if symbol.file in {None, library} and symbol.name in union[library]
+                ]
+        if found:
+            uses[file.path] = tuple(found)
+    return uses

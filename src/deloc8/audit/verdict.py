@@ -1,0 +1,185 @@
+"""Facts against every policy: the best tag, what bars the better ones, and whether the wheel's own claims are true."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from deloc8.audit.match import MatchOptions, PolicyMatch, Violation, match_policies
+from deloc8.errors import UsageError
+from deloc8.policy.load import builtin_policies, find_policy, manylinux_policy
+from deloc8.policy.model import Family, split_version
+from deloc8.target import Libc, parse_platform_tag
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from deloc8.audit.facts import WheelFacts
+    from deloc8.policy.model import Policy
+
+
+class Truth(enum.Enum):
+    """What became of a claimed tag."""
+
+    TRUE = "true"
+    FALSE = "false"
+    NOT_JUDGED = "not judged"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """One platform tag of the file name.
+
+    Attributes:
+        tag: The tag.
+        truth: Whether the wheel keeps what it promises; tags of other systems are not judged.
+        reason: Why it is false, or not judged, in one line.
+        violations: What contradicts it.
+    """
+
+    tag: str
+    truth: Truth
+    reason: str = ""
+    violations: tuple[Violation, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audit:
+    """The verdict on a wheel.
+
+    Attributes:
+        facts: What it rests on.
+        options: What the user wanted otherwise than the policies say.
+        matches: The wheel against each policy, the best policy (the one that most machines satisfy) first.
+        claims: The platform tags of the file name, judged.
+    """
+
+    facts: WheelFacts
+    options: MatchOptions
+    matches: tuple[PolicyMatch, ...]
+    claims: tuple[Claim, ...]
+
+    @property
+    def best(self) -> PolicyMatch:
+        """The best installable policy that the wheel fits as it is; the generic `linux` fits always."""
+        return next(match for match in self.matches if match.is_satisfied and match.policy.installable)
+
+    @property
+    def better(self) -> tuple[PolicyMatch, ...]:
+        """The policies that the wheel does not fit, the nearest first."""
+        return tuple(reversed([match for match in self.matches if not match.is_satisfied]))
+
+    def blocking(self, policy: Policy) -> tuple[Violation, ...]:
+        """What keeps the wheel from a policy and no graft can cure."""
+        match = self.match(policy)
+        return tuple(violation for violation in match.violations if not violation.is_curable)
+
+    def match(self, policy: Policy) -> PolicyMatch:
+        """The wheel against one policy; computed where it is not among the usual ones."""
+        for match in self.matches:
+            if match.policy.name == policy.name:
+                return match
+        return match_policies(self.facts, (policy,), self.options)[0]
+
+    @property
+    def false_claims(self) -> tuple[Claim, ...]:
+        """The claimed tags that are not true."""
+        return tuple(claim for claim in self.claims if claim.truth is Truth.FALSE)
+
+
+def judge(facts: WheelFacts, extra: Sequence[Policy] = (), options: MatchOptions | None = None) -> Audit:
+    """The verdict on a wheel that has ELF files.
+
+    Args:
+        facts: The facts of the wheel.
+        extra: Policies of the user, tried before the generic `linux`.
+        options: What the user wants otherwise than the policies say.
+    """
+    options = options or MatchOptions()
+    policies = policies_for(facts, extra)
+    matches = match_policies(facts, policies, options)
+    audit = Audit(facts=facts, options=options, matches=matches, claims=())
+    claims = tuple(_judge_claim(audit, tag) for tag in facts.name.platforms)
+    return Audit(facts=facts, options=options, matches=matches, claims=claims)
+
+
+def policies_for(facts: WheelFacts, extra: Sequence[Policy] = ()) -> tuple[Policy, ...]:
+    """The policies for a wheel's machine and C library, best first, the generic `linux` last.
+
+    The table of policies ends at some glibc; a wheel that needs a newer one is measured against the tag of just that
+    glibc as well (PEP 600 defines manylinux_2_N for every N).
+    """
+    arch, libc = facts.arch, facts.libc
+    if arch is None or libc is None:
+        return ()
+    *named, generic = builtin_policies(arch, libc)
+    newest = max((policy_minor(policy) for policy in named), default=0)
+    wanted = _newest_glibc(facts) if libc is Libc.GLIBC else 0
+    if wanted > newest:
+        place = next((i for i, policy in enumerate(named) if not policy.installable), len(named))
+        named.insert(place, manylinux_policy(wanted, arch))
+    return (*named, *extra, generic)
+
+
+def policy_minor(policy: Policy) -> int:
+    """The N of manylinux_2_N; 0 for other policies."""
+    return int(policy.name.rsplit("_", 1)[1]) if policy.family is Family.MANYLINUX else 0
+
+
+# glibc added these marker versions in 2.42 and 2.43; the later one is the safe reading.
+_GLIBC_OF_NEWEST_MARKERS = 43
+
+
+def _newest_glibc(facts: WheelFacts) -> int:
+    """The minor number of the newest glibc that any file asks for."""
+    newest = 0
+    for file in facts.files.values():
+        for wanted in file.wanted:
+            namespace, number = split_version(wanted.version)
+            if namespace != "GLIBC":
+                continue
+            major, _, minor = number.partition(".")
+            if major == "2" and minor.split(".")[0].isdecimal():
+                newest = max(newest, int(minor.split(".")[0]))
+            elif number.startswith("ABI_") and number != "ABI_DT_RELR":
+                newest = max(newest, _GLIBC_OF_NEWEST_MARKERS)
+    return newest
+
+
+def _judge_claim(audit: Audit, tag: str) -> Claim:
+    facts = audit.facts
+    parsed = parse_platform_tag(tag)
+    if tag == "any":
+        return Claim(tag=tag, truth=Truth.FALSE, reason="the wheel holds compiled files")
+    if not tag.startswith(("linux_", "manylinux", "musllinux", "android")):
+        return Claim(tag=tag, truth=Truth.NOT_JUDGED, reason="a tag of another system")
+    if parsed.arch is not facts.arch:
+        machine = facts.arch.value if facts.arch else "no known machine"
+        return Claim(tag=tag, truth=Truth.FALSE, reason=f"the compiled files are for {machine}")
+    if parsed.libc not in {None, facts.libc}:
+        library = facts.libc.value if facts.libc else "no C library"
+        return Claim(tag=tag, truth=Truth.FALSE, reason=f"the compiled files were linked against {library}")
+    try:
+        policy = find_tag(audit, tag)
+    except UsageError as error:
+        return Claim(tag=tag, truth=Truth.FALSE, reason=error.message)
+    violations = audit.match(policy).violations
+    if violations:
+        return Claim(tag=tag, truth=Truth.FALSE, reason="the compiled files need more", violations=violations)
+    return Claim(tag=tag, truth=Truth.TRUE)
+
+
+def find_tag(audit: Audit, text: str) -> Policy:
+    """The policy that a tag or policy name means, for the wheel's machine.
+
+    Raises:
+        UsageError: No policy has that name, or it is for another machine.
+    """
+    policies = [match.policy for match in audit.matches]
+    arch = audit.facts.arch
+    if arch is None:
+        raise UsageError(
+            f"`{text}` cannot be judged: the wheel has no compiled files", code="pure-wheel"
+        )
+    return find_policy(text, policies, arch)

@@ -1,0 +1,87 @@
+"""Writes what a plan says, and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from deloc8.elf.writer import edit
+from deloc8.errors import InputError
+from deloc8.repair.grafting import launcher
+from deloc8.wheel.metadata import parse_wheel_metadata, retag
+from deloc8.wheel.writer import Changes, NewMember, WriteOptions, write_wheel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from deloc8.elf.view import Buffer
+    from deloc8.loader.sysroot import Sysroot
+    from deloc8.repair.model import Graft, Patch, Plan
+    from deloc8.wheel.archive import WheelArchive
+    from deloc8.wheel.writer import WrittenWheel
+
+# Permissions of a shared library; installers keep the executable bits of an archive.
+_LIBRARY_MODE = 0o755
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """What a plan is carried out on: the wheel, and the system that its grafts come from."""
+
+    archive: WheelArchive
+    sysroot: Sysroot
+
+
+def execute(plan: Plan, source: Source, target: Path, options: WriteOptions) -> WrittenWheel:
+    """The wheel of a plan, written to a temporary path; the proof and the last rename are the caller's.
+
+    Raises:
+        InputError: A library or a member is not what it was when the plan was made.
+        ElfError: A file cannot be edited as planned.
+    """
+    archive = source.archive
+    replaced: dict[str, Callable[[], Buffer]] = {}
+    added = []
+    for patch in plan.patches:
+        contents = _patched(archive, patch)
+        mode = archive.member(patch.member).mode & 0o777
+        if patch.moved_to is None:
+            replaced[patch.member] = contents
+        else:
+            replaced[patch.member] = _constant(launcher(patch.moved_to))
+            added.append(NewMember(name=patch.moved_to, content=contents, mode=mode | 0o111))
+    added += [
+        NewMember(name=graft.member, content=_grafted(source.sysroot, graft), mode=_LIBRARY_MODE)
+        for graft in plan.grafts
+    ]
+    if plan.tags is not None:
+        name = f"{archive.dist_info}/WHEEL"
+        metadata = parse_wheel_metadata(bytes(archive.read(archive.member(name))))
+        replaced[name] = _constant(retag(metadata, plan.tags, platform_specific=True))
+    changes = Changes(replaced=replaced, added=tuple(added), removed=frozenset())
+    return write_wheel(target, archive, changes, options)
+
+
+def _constant(contents: bytes) -> Callable[[], Buffer]:
+    return lambda: contents
+
+
+def _patched(archive: WheelArchive, patch: Patch) -> Callable[[], Buffer]:
+    return lambda: edit(archive.read(archive.member(patch.member)), patch.edits, patch.member).data
+
+
+def _grafted(sysroot: Sysroot, graft: Graft) -> Callable[[], Buffer]:
+    def contents() -> Buffer:
+        found = sysroot.read(graft.source)
+        if sha256(found).hexdigest() != graft.sha256:
+            raise InputError(
+                f"`{graft.source}` has changed while the wheel was being repaired",
+                code="library-changed",
+                context=("its contents are not those that the plan was made for",),
+                hints=("run the repair again when nothing installs or builds libraries at the same time",),
+            )
+        return edit(found, graft.edits, graft.source).data
+
+    return contents

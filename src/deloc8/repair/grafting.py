@@ -1,0 +1,203 @@
+"""How grafted libraries are named, and how files of the wheel find them."""
+
+from __future__ import annotations
+
+import fnmatch
+import posixpath
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from deloc8.audit.facts import SITE_PACKAGES
+from deloc8.audit.match import Provision
+from deloc8.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from deloc8.audit.facts import ElfFile, WheelFacts
+    from deloc8.audit.match import Closure
+    from deloc8.loader.sysroot import Sysroot
+
+# Eight digits of the hash stand in a name, as auditwheel's users know it.
+_HASH_DIGITS = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fingerprint:
+    """The contents of a library as it was read: sha256 in hexadecimal digits and size in bytes."""
+
+    sha256: str
+    size: int
+
+
+def fingerprint(grafts: Iterable[ElfFile], sysroot: Sysroot) -> Mapping[str, Fingerprint]:
+    """The fingerprint of each library, by path.
+
+    Raises:
+        InputError: A library cannot be read.
+    """
+    fingerprints = {}
+    for file in grafts:
+        contents = sysroot.read(file.path)
+        fingerprints[file.path] = Fingerprint(sha256=sha256(contents).hexdigest(), size=len(contents))
+    return fingerprints
+
+
+def name_grafts(
+    closure: Closure, facts: WheelFacts, fingerprints: Mapping[str, Fingerprint], no_mangle: Sequence[str]
+) -> Mapping[str, str]:
+    """The new file name of each graft, by path.
+
+    A name carries a hash of the library's contents and of all it brings along: equal trees share a name, unequal ones
+    never meet, neither in one process nor in one folder.
+
+    Raises:
+        UsageError: Two different libraries would have one name.
+    """
+    names: dict[str, str] = {}
+    taken: dict[str, tuple[str, str]] = {}
+    for file in closure.grafts:
+        digest = _tree_hash(file.path, closure, facts, fingerprints)
+        own_names = [name for name in (file.image.soname, posixpath.basename(file.path), file.path) if name]
+        if any(fnmatch.fnmatchcase(name, glob) for glob in no_mangle for name in own_names):
+            name = own_names[0]
+        else:
+            name = _insert(posixpath.basename(file.path), digest[:_HASH_DIGITS])
+        other_digest, other = taken.setdefault(name, (digest, file.path))
+        if other_digest != digest:
+            raise UsageError(
+                f"two libraries would both be named `{name}` in the wheel",
+                code="same-name",
+                context=(other, file.path),
+                hints=("let one of them be renamed: make the glob of --no-mangle narrower",),
+            )
+        names[file.path] = name
+    return names
+
+
+def _tree_hash(path: str, closure: Closure, facts: WheelFacts, fingerprints: Mapping[str, Fingerprint]) -> str:
+    """A hash of a library's contents and of every edge between the grafts below it; circles do no harm."""
+    edges = set()
+    seen, pending = {path}, [path]
+    while pending:
+        parent = pending.pop()
+        for name, target in graft_edges(parent, closure, facts):
+            edges.add(f"{fingerprints[parent].sha256} {name} {fingerprints[target].sha256}")
+            if target not in seen:
+                seen.add(target)
+                pending.append(target)
+    return sha256("\n".join([fingerprints[path].sha256, *sorted(edges)]).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def graft_edges(path: str, closure: Closure, facts: WheelFacts) -> tuple[tuple[str, str], ...]:
+    """The needed names of a file that grafts provide, each with the path of the library."""
+    return tuple(
+        (dependency.name, dependency.target)
+        for dependency in facts.dependencies.get(path, ())
+        if dependency.target is not None and closure.provisions.get((path, dependency.name)) is Provision.GRAFT
+    )
+
+
+def _insert(name: str, digest: str) -> str:
+    """A file name with the hash before its `.so`; ``libfoo.so.1.2`` becomes ``libfoo-0123abcd.so.1.2``."""
+    stem, dot, ending = name.partition(".so")
+    return f"{stem}-{digest}{dot}{ending}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPath:
+    """The search folders of a file after the repair.
+
+    Attributes:
+        entries: What stays and what comes.
+        dropped: What goes: folders of the build machine, and folders that the wheel does not have.
+    """
+
+    entries: tuple[str, ...]
+    dropped: tuple[str, ...]
+
+
+def new_run_path(file: ElfFile, wanted_folders: Iterable[str], folders: frozenset[str]) -> RunPath:
+    """The search folders of a file of the wheel: those that mean something after installation, and the wanted ones.
+
+    Args:
+        file: The file, with the path it has after the repair.
+        wanted_folders: Folders that must be found, as installed.
+        folders: All folders of the wheel, as installed.
+    """
+    origin = posixpath.dirname(file.path)
+    entries: list[str] = []
+    dropped = []
+    reached = set()
+    for entry in old_entries(file):
+        folder = _installed_folder(entry, origin)
+        if folder is None or not _may_exist(folder, folders):
+            dropped.append(entry)
+        elif folder not in reached:
+            entries.append(entry)
+            reached.add(folder)
+    for folder in wanted_folders:
+        if folder not in reached:
+            entries.append(relative_entry(origin, folder))
+            reached.add(folder)
+    return RunPath(entries=tuple(entries), dropped=tuple(dropped))
+
+
+def old_entries(file: ElfFile) -> tuple[str, ...]:
+    """The search folders as they stand in the file: DT_RUNPATH, which the loader prefers, else DT_RPATH."""
+    dynamic = file.image.dynamic
+    text = (dynamic.rpath if dynamic.runpath is None else dynamic.runpath) if dynamic else None
+    return tuple(text.split(":")) if text is not None else ()
+
+
+def relative_entry(origin: str, folder: str) -> str:
+    """The entry that leads from one folder to another, such as ``$ORIGIN/../numpy.libs``."""
+    step = posixpath.relpath(folder, origin)
+    return "$ORIGIN" if step == "." else f"$ORIGIN/{step}"
+
+
+def _installed_folder(entry: str, origin: str) -> str | None:
+    """The folder that an entry means after installation; None where it is one of the build machine."""
+    for token in ("${ORIGIN}", "$ORIGIN"):
+        rest = entry[len(token) :]
+        if entry.startswith(token) and rest[:1] in {"", "/"}:
+            return posixpath.normpath(origin + rest)
+    return None
+
+
+def _may_exist(folder: str, folders: frozenset[str]) -> bool:
+    """Whether a folder is one of the wheel, or of another distribution beside it in site-packages."""
+    if folder in folders:
+        return True
+    if not folder.startswith(SITE_PACKAGES + "/"):
+        return False
+    top = folder[len(SITE_PACKAGES) + 1 :].split("/", 1)[0]
+    return f"{SITE_PACKAGES}/{top}" not in folders
+
+
+def folders_of(paths: Iterable[str]) -> frozenset[str]:
+    """All folders that hold a path or a folder that does."""
+    folders: set[str] = set()
+    for path in paths:
+        folder = posixpath.dirname(path)
+        while folder not in folders and folder != "/":
+            folders.add(folder)
+            folder = posixpath.dirname(folder)
+    return frozenset(folders)
+
+
+def launcher(member: str) -> bytes:
+    """The script that starts a program which moved into site-packages (`member` is relative to that folder).
+
+    An installer replaces the first line by the path of its interpreter (PEP 427, "The .data directory").
+    """
+    return (
+        "#!python\n"
+        "import os\n"
+        "import sys\n"
+        "import sysconfig\n"
+        "\n"
+        f"program = os.path.join(sysconfig.get_path('platlib'), {member!r})\n"
+        "os.execv(program, [program, *sys.argv[1:]])\n"
+    ).encode()

@@ -1,0 +1,156 @@
+"""What a repair decides, does and proves, as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from deloc8.diagnostic import Diagnostic
+    from deloc8.elf.edits import Edit
+    from deloc8.policy.model import Policy
+    from deloc8.wheel.names import WheelName
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Goal:
+    """What the user wants of a repair.
+
+    Attributes:
+        platform: The tag to reach, by any of its names; ``auto`` for the best one with the fewest grafts.
+        only_platform: Claim no better tag than the one asked for, even if the wheel fits it.
+        update_tags: Whether the file name and the WHEEL file are changed to the new tags.
+        library_suffix: The folder of the grafts is the distribution's name and this suffix.
+        no_mangle: Globs of libraries that keep their own names.
+    """
+
+    platform: str = AUTO
+    only_platform: bool = False
+    update_tags: bool = True
+    library_suffix: str = ".libs"
+    no_mangle: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Graft:
+    """One library that is copied into the wheel.
+
+    Attributes:
+        source: Its real path on the system it is taken from.
+        sha256: Of its contents there, in hexadecimal digits.
+        size: Of its contents there, in bytes.
+        soname: Its own name there; None where it has none.
+        new_name: Its file name and DT_SONAME in the wheel.
+        member: Its name in the archive.
+        chain: How it comes into the wheel: a member, then needed names.
+        edits: What is changed in the copy.
+    """
+
+    source: str
+    sha256: str
+    size: int
+    soname: str | None
+    new_name: str
+    member: str
+    chain: tuple[str, ...]
+    edits: tuple[Edit, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patch:
+    """The edits of one ELF member.
+
+    Attributes:
+        member: Its name in the archive.
+        edits: What is changed in it, in one pass.
+        moved_to: Its new name in the archive, where it moves; a launcher takes its place.
+    """
+
+    member: str
+    edits: tuple[Edit, ...]
+    moved_to: str | None = None
+
+    @property
+    def target(self) -> str:
+        """The name in the new archive."""
+        return self.moved_to or self.member
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """All that a repair will do; `--dry-run` prints exactly this.
+
+    Attributes:
+        source: The wheel as it is, by name.
+        target: The wheel as it will be, by name.
+        policy: The policy that the result must fit.
+        tags: The expanded tags of the WHEEL file; None where it is not touched.
+        grafts: Libraries copied in, in the order they were found.
+        patches: Members of the wheel that are edited or moved, in the order of the archive.
+        exclude: The globs of libraries that were left out on request.
+        notes: What the user should know.
+    """
+
+    source: WheelName
+    target: WheelName
+    policy: Policy
+    tags: tuple[str, ...] | None
+    grafts: tuple[Graft, ...]
+    patches: tuple[Patch, ...]
+    exclude: tuple[str, ...]
+    notes: tuple[Diagnostic, ...]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing changes but perhaps the tags."""
+        return not self.grafts and not self.patches
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One step of a proof.
+
+    Attributes:
+        name: What is proven, in a few words.
+        problems: What contradicts it; empty where it holds.
+    """
+
+    name: str
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """What was proven of a written wheel before it was put into its place."""
+
+    checks: tuple[Check, ...]
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """All that contradicts it."""
+        return tuple(problem for check in self.checks for problem in check.problems)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """A written and proven wheel.
+
+    Attributes:
+        path: Where it stands.
+        sha256: Of the whole file, in hexadecimal digits.
+        size: Of the whole file, in bytes.
+        plan: What was done.
+        proof: What was proven.
+        encoder: What compressed the changed members.
+    """
+
+    path: Path
+    sha256: str
+    size: int
+    plan: Plan
+    proof: Proof
+    encoder: str

@@ -1,0 +1,403 @@
+"""From a verdict and a goal to a plan: pure data, nothing is read or written here."""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from deloc8.audit.facts import SITE_PACKAGES, VIRTUAL_ROOT, found_beforehand
+from deloc8.audit.match import Provision, ViolationCode, close, is_named, match_policies
+from deloc8.audit.verdict import Truth, find_tag
+from deloc8.diagnostic import Diagnostic, Severity
+from deloc8.elf.edits import RemoveNeeded, RemoveRpath, ReplaceNeeded, RpathKind, SetRpath, SetSoname
+from deloc8.errors import UnrepairableError
+from deloc8.repair import grafting
+from deloc8.repair.model import AUTO, Graft, Patch, Plan
+from deloc8.target import Libc
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from deloc8.audit.facts import ElfFile, WheelFacts
+    from deloc8.audit.match import Closure, PolicyMatch, Violation
+    from deloc8.audit.verdict import Audit
+    from deloc8.elf.edits import Edit
+    from deloc8.policy.model import Policy
+    from deloc8.repair.grafting import Fingerprint
+    from deloc8.repair.model import Goal
+
+_SCRIPTS = VIRTUAL_ROOT + "/bin/"
+
+
+def choose(audit: Audit, goal: Goal) -> PolicyMatch:
+    """The policy that the repair aims at.
+
+    Of the policies that can be reached, ``auto`` takes those with the fewest grafts, and of these the best.
+
+    Raises:
+        UsageError: No policy has the name that is asked for.
+        UnrepairableError: It, or any, cannot be reached; says why.
+    """
+    if goal.platform == AUTO:
+        named = [match for match in audit.matches if match.policy.installable and not match.policy.is_unbounded]
+        reachable = [match for match in named if match.is_reachable]
+        if reachable:
+            return min(reachable, key=lambda match: len(match.closure.grafts))
+        match = named[-1]
+    else:
+        match = audit.match(find_tag(audit, goal.platform))
+    if not match.is_reachable:
+        raise unrepairable(audit, match)
+    return match
+
+
+def unrepairable(audit: Audit, match: PolicyMatch) -> UnrepairableError:
+    """The error that says why a policy cannot be reached: every violation that no graft cures."""
+    blocking = [violation for violation in match.violations if not violation.is_curable]
+    tag = match.policy.tags[0]
+    reachable = [
+        other.policy.tags[0]
+        for other in audit.matches
+        if other.is_reachable and other.policy.installable and not other.policy.is_unbounded
+    ]
+    by_file: dict[str, list[Violation]] = {}
+    for violation in blocking:
+        by_file.setdefault(violation.file, []).append(violation)
+    subject = f"`{blocking[0].file}` does" if len(by_file) == 1 else f"{len(by_file)} files of the wheel do"
+    context = []
+    for file, violations in by_file.items():
+        if len(by_file) > 1 or len(violations[0].chain) > 1:
+            context.append(f"{' -> '.join(violations[0].chain)}:" if len(violations[0].chain) > 1 else f"{file}:")
+        context += [f"  {line}" if len(by_file) > 1 else line for line in _lines(violations, audit.facts)]
+    context.append(f"the wheel as it stands fits {audit.best.policy.tags[0]}")
+    if reachable:
+        context.append(f"the best tag that fixup can reach is {reachable[0]}")
+    hints = (_HINTS[violation.code].format(policy=violation.policy) for violation in blocking)
+    return UnrepairableError(
+        f"{subject} not fit {tag}",
+        code=blocking[0].code.value,
+        context=context,
+        hints=tuple(dict.fromkeys(hints)),
+    )
+
+
+def _lines(violations: Sequence[Violation], facts: WheelFacts) -> tuple[str, ...]:
+    """What one file does, a line each; for a library that was not found, where it was looked for."""
+    lines: dict[str, None] = {}
+    for violation in violations:
+        lines[violation.describe()] = None
+        if violation.code is ViolationCode.LIBRARY_NOT_FOUND:
+            tried = _tried(violation, facts)
+            if tried:
+                lines[f"  tried: {', '.join(tried)}"] = None
+    return tuple(lines)
+
+
+_TRIED_SHOWN = 8
+
+
+def _tried(violation: Violation, facts: WheelFacts) -> tuple[str, ...]:
+    path = next(file.path for file in facts.files.values() if file.label == violation.file)
+    lookup = next(row.lookup for row in facts.dependencies[path] if row.name == violation.library)
+    folders = tuple(dict.fromkeys(posixpath.dirname(attempt.path) or attempt.path for attempt in lookup.tried))
+    more = len(folders) - _TRIED_SHOWN
+    return folders if more <= 0 else (*folders[:_TRIED_SHOWN], f"and {more} more folders")
+
+
+_HINTS = {
+    ViolationCode.SYMBOL_TOO_NEW: "build on an older distribution, for example in a {policy} image",
+    ViolationCode.LIBRARY_NOT_FOUND: (
+        "install the library, or name its folder with --add-path or LD_LIBRARY_PATH; if it is meant to come from "
+        "elsewhere, leave it out with --exclude"
+    ),
+    ViolationCode.FORBIDDEN_SYMBOL: (
+        "the symbol is private to some builds of that library: link the library statically, or graft it with --graft"
+    ),
+    ViolationCode.ISA_LEVEL: (
+        "build for the baseline (no -march above x86-64), or, if the code checks the processor itself before it uses "
+        "the instructions, pass --disable-isa-ext-check"
+    ),
+    ViolationCode.UCS2: "build with a wide-unicode (UCS4) Python",
+    ViolationCode.PYFPE: "build with a Python that was not configured with fpectl",
+}
+
+
+def make_plan(audit: Audit, goal: Goal, match: PolicyMatch, fingerprints: Mapping[str, Fingerprint]) -> Plan:
+    """The plan that brings a wheel to a policy.
+
+    Args:
+        audit: The verdict on the wheel.
+        goal: What the user wants.
+        match: The policy to reach, as `choose` chose it.
+        fingerprints: Of every library that will be grafted, by path.
+
+    Raises:
+        UsageError: Two libraries would have one name.
+        UnrepairableError: A file that needs a graft stands where it could not find it.
+    """
+    facts, closure = audit.facts, match.closure
+    names = grafting.name_grafts(closure, facts, fingerprints, goal.no_mangle)
+    builder = _Builder(
+        facts=facts,
+        closure=closure,
+        names=names,
+        library_folder=f"{facts.name.distribution}{goal.library_suffix}",
+        folders=grafting.folders_of(facts.members),
+    )
+    grafts = {names[file.path]: builder.graft(file, fingerprints[file.path]) for file in closure.grafts}
+    patches = [patch for patch in map(builder.patch, facts.own) if patch.edits or patch.moved_to]
+    platforms = _platforms(audit, goal, match)
+    target = replace(facts.name, platforms=platforms)
+    return Plan(
+        source=facts.name,
+        target=target,
+        policy=match.policy,
+        tags=target.tags if goal.update_tags and match.policy.installable else None,
+        grafts=tuple(grafts.values()),
+        patches=tuple(patches),
+        exclude=audit.options.exclude,
+        notes=(*_notes(audit, match, platforms), *builder.notes(patches)),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Builder:
+    """What the edits of every file depend on."""
+
+    facts: WheelFacts
+    closure: Closure
+    names: Mapping[str, str]
+    library_folder: str
+    folders: frozenset[str]
+
+    @property
+    def graft_path(self) -> str:
+        return f"{SITE_PACKAGES}/{self.library_folder}"
+
+    def graft(self, file: ElfFile, source: Fingerprint) -> Graft:
+        name = self.names[file.path]
+        edits: list[Edit] = [] if file.image.soname == name else [SetSoname(soname=name)]
+        edits += self._needed(file)
+        installed = replace(file, path=f"{self.graft_path}/{name}")
+        entries = [grafting.relative_entry(self.graft_path, folder) for folder in self._wanted_folders(file)]
+        edits += _rpath_edits(installed, tuple(entries), self._kind)
+        return Graft(
+            source=file.path,
+            sha256=source.sha256,
+            size=source.size,
+            soname=file.image.soname,
+            new_name=name,
+            member=f"{self.library_folder}/{name}",
+            chain=self.closure.chain(file, self.facts),
+            edits=tuple(edits),
+        )
+
+    def patch(self, file: ElfFile) -> Patch:
+        needed = self._needed(file)
+        wanted = self._wanted_folders(file)
+        moved_to = None
+        if wanted and not file.path.startswith(SITE_PACKAGES + "/"):
+            moved_to = self._new_home(file)
+            file = replace(file, path=f"{SITE_PACKAGES}/{moved_to}")
+        run_path = grafting.new_run_path(file, wanted, self.folders)
+        kind = self._kind if wanted else _kind_of(file, self._kind)
+        edits = (*needed, *_rpath_edits(file, run_path.entries, kind))
+        return Patch(member=file.label, edits=edits, moved_to=moved_to)
+
+    @property
+    def _kind(self) -> RpathKind:
+        # DT_RPATH is inherited by what a file loads, and wins over LD_LIBRARY_PATH; Android knows DT_RUNPATH only.
+        return RpathKind.RUNPATH if self.facts.libc is Libc.ANDROID else RpathKind.RPATH
+
+    def _needed(self, file: ElfFile) -> list[Edit]:
+        edits: list[Edit] = [
+            ReplaceNeeded(old=name, new=self.names[target])
+            for name, target in grafting.graft_edges(file.path, self.closure, self.facts)
+            if self.names[target] != name
+        ]
+        edits += [
+            RemoveNeeded(name=dependency.name)
+            for dependency in self.facts.dependencies.get(file.path, ())
+            if self.closure.provisions[file.path, dependency.name] is Provision.DROPPED
+        ]
+        return edits
+
+    def _wanted_folders(self, file: ElfFile) -> tuple[str, ...]:
+        """The folders that a file must search, in the order of its needed names."""
+        folders: dict[str, None] = {}
+        for dependency in self.facts.dependencies.get(file.path, ()):
+            provision = self.closure.provisions[file.path, dependency.name]
+            if provision is Provision.GRAFT:
+                folders[self.graft_path] = None
+            elif provision is Provision.INSIDE and dependency.target is not None:
+                # Without the wheel's own loader code, or from a graft, no search folder would lead there.
+                if file.member is None or found_beforehand(dependency):
+                    folders[posixpath.dirname(dependency.target)] = None
+        return tuple(folders)
+
+    def _new_home(self, file: ElfFile) -> str:
+        if file.path.startswith(_SCRIPTS) and file.image.is_executable:
+            return f"{self.facts.name.distribution}.scripts/{file.path[len(_SCRIPTS):]}"
+        raise UnrepairableError(
+            f"`{file.label}` needs libraries of the wheel, but an installer puts it where it cannot find them",
+            code="no-way-to-grafts",
+            context=("only files in platlib and programs in scripts can be led to grafted libraries",),
+            hints=("install the file into the package's own folder",),
+        )
+
+    def notes(self, patches: Sequence[Patch]) -> tuple[Diagnostic, ...]:
+        found = []
+        by_member = {file.member: file for file in self.facts.own}
+        for patch in patches:
+            file = by_member[patch.member]
+            moved = replace(file, path=f"{SITE_PACKAGES}/{patch.moved_to}") if patch.moved_to else file
+            dropped = grafting.new_run_path(moved, (), self.folders).dropped
+            if dropped:
+                found.append(
+                    Diagnostic(
+                        code="rpath-dropped",
+                        severity=Severity.NOTE,
+                        subject=patch.member,
+                        message="search folders that mean nothing after installation are dropped",
+                        context=dropped,
+                    )
+                )
+            if patch.moved_to:
+                found.append(
+                    Diagnostic(
+                        code="program-moved",
+                        severity=Severity.NOTE,
+                        subject=patch.member,
+                        message=f"the program moves to {patch.moved_to}; a launcher takes its place",
+                    )
+                )
+        return tuple(found)
+
+
+def _kind_of(file: ElfFile, otherwise: RpathKind) -> RpathKind:
+    dynamic = file.image.dynamic
+    if dynamic and dynamic.runpath is not None:
+        return RpathKind.RUNPATH
+    return RpathKind.RPATH if dynamic and dynamic.rpath is not None else otherwise
+
+
+def _rpath_edits(file: ElfFile, entries: tuple[str, ...], kind: RpathKind) -> list[Edit]:
+    dynamic = file.image.dynamic
+    if dynamic is None:
+        return []
+    present = (dynamic.rpath, dynamic.runpath)
+    if not entries:
+        return [] if present == (None, None) else [RemoveRpath()]
+    path = ":".join(entries)
+    wanted = (path, None) if kind is RpathKind.RPATH else (None, path)
+    return [] if present == wanted else [SetRpath(path=path, kind=kind)]
+
+
+def _platforms(audit: Audit, goal: Goal, match: PolicyMatch) -> tuple[str, ...]:
+    """The platform tags of the new name: what the result fits, the best first."""
+    if not goal.update_tags or not match.policy.installable:
+        return audit.facts.name.platforms
+    tags = list(match.policy.tags)
+    if not goal.only_platform:
+        better = _best_after(audit, match)
+        tags = [*better.tags, *tags] if better else tags
+    if not match.policy.is_unbounded:
+        tags += _old_tags(audit, match)
+    return tuple(dict.fromkeys(tags))
+
+
+def _best_after(audit: Audit, match: PolicyMatch) -> Policy | None:
+    """The best policy, better than the one asked for, that the repaired wheel fits as well."""
+    for other in audit.matches:
+        if other.policy.name == match.policy.name:
+            return None
+        if other.policy.installable and other.policy.family is match.policy.family and fits_after(audit, match, other.policy):
+            return other.policy
+    return None
+
+
+def fits_after(audit: Audit, match: PolicyMatch, policy: Policy) -> bool:
+    """Whether the wheel fits a policy once it is repaired for another one."""
+    grafted = frozenset(file.path for file in match.closure.grafts)
+    (other,) = match_policies(audit.facts, (policy,), audit.options, grafted=grafted)
+    return other.is_reachable and all(file.path in grafted for file in other.closure.grafts)
+
+
+def _old_tags(audit: Audit, match: PolicyMatch) -> list[str]:
+    """The tags of the old name that stay true; `linux_...` says nothing beside a better one."""
+    kept = []
+    for claim in audit.claims:
+        if claim.truth is Truth.NOT_JUDGED:
+            kept.append(claim.tag)
+        elif claim.tag != "any" and not claim.tag.startswith("linux_"):
+            if claim.truth is Truth.TRUE or (claim.violations and fits_after(audit, match, find_tag(audit, claim.tag))):
+                kept.append(claim.tag)
+    return kept
+
+
+def _notes(audit: Audit, match: PolicyMatch, platforms: Sequence[str]) -> list[Diagnostic]:
+    facts, closure = audit.facts, match.closure
+    notes = [
+        Diagnostic(
+            code="false-tag-dropped",
+            severity=Severity.NOTE,
+            subject=claim.tag,
+            message="the old tag is dropped, because it is not true",
+            context=(claim.reason, *dict.fromkeys(violation.describe() for violation in claim.violations)),
+        )
+        for claim in audit.false_claims
+        if claim.tag not in platforms
+    ]
+    notes += [
+        Diagnostic(code="foreign-file", severity=Severity.WARNING, subject=file.member, message=f"left alone: {file.reason}")
+        for file in facts.foreign
+    ]
+    dropped = sorted({name for (_, name), provision in closure.provisions.items() if provision is Provision.DROPPED})
+    notes += [
+        Diagnostic(
+            code="libpython-dropped",
+            severity=Severity.NOTE,
+            subject=name,
+            message="extension modules must not need it: the entry is removed, the Python process has these symbols",
+        )
+        for name in dropped
+    ]
+    return notes + _exclusions(audit, match)
+
+
+def _exclusions(audit: Audit, match: PolicyMatch) -> list[Diagnostic]:
+    """A warning for each glob that left nothing out, and the libraries that only an excluded one needs."""
+    facts, closure = audit.facts, match.closure
+    rows = [
+        dependency
+        for file in closure.files
+        for dependency in facts.dependencies.get(file.path, ())
+        if closure.provisions[file.path, dependency.name] is Provision.EXCLUDED
+    ]
+    notes = [
+        Diagnostic(
+            code="exclude-without-match",
+            severity=Severity.WARNING,
+            subject=glob,
+            message="--exclude matched no library that the wheel needs",
+            hints=("check the spelling: the glob is compared with needed names and with paths",),
+        )
+        for glob in audit.options.exclude
+        if not any(is_named(row, (glob,)) for row in rows)
+    ]
+    if rows:
+        without = close(facts, match.policy, replace(audit.options, exclude=()))
+        kept = {file.path for file in closure.grafts}
+        excluded = {row.target for row in rows}
+        only = [file.path for file in without.grafts if file.path not in kept and file.path not in excluded]
+        notes += [
+            Diagnostic(
+                code="left-out-with-excluded",
+                severity=Severity.WARNING,
+                subject=path,
+                message="is not grafted, because only an excluded library needs it",
+            )
+            for path in only
+        ]
+    return notes

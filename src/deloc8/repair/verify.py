@@ -1,0 +1,217 @@
+"""The proof: the written wheel is read again, as a stranger would, and compared with its plan."""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from deloc8.audit.facts import found_beforehand, gather
+from deloc8.audit.match import MatchOptions, match_policies
+from deloc8.audit.verdict import Truth, judge
+from deloc8.elf.edits import RemoveNeeded, RemoveRpath, ReplaceNeeded, RpathKind, SetRpath, SetSoname
+from deloc8.elf.invariants import broken_invariants
+from deloc8.errors import Deloc8Error, VerificationError
+from deloc8.loader.search import SearchOptions
+from deloc8.repair.model import Check, Proof
+from deloc8.wheel.record import check_record, hash_text, parse_record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from deloc8.audit.facts import WheelFacts
+    from deloc8.audit.verdict import Audit
+    from deloc8.elf.edits import Edit
+    from deloc8.elf.image import ElfImage
+    from deloc8.loader.sysroot import Sysroot
+    from deloc8.policy.model import Policy
+    from deloc8.repair.model import Plan
+    from deloc8.wheel.archive import WheelArchive
+
+# A system that offers no library: what is found there is found inside the wheel.
+_NOTHING = SearchOptions(only_paths=())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """What a written wheel claims to be.
+
+    Attributes:
+        plan: The plan it was written by.
+        audit: The verdict that the plan rests on.
+        source: The wheel as it was.
+        sysroot: The system that its grafts came from.
+        extra: Policies of the user.
+    """
+
+    plan: Plan
+    audit: Audit
+    source: WheelArchive
+    sysroot: Sysroot
+    extra: tuple[Policy, ...] = ()
+
+
+def verify(claim: Claim, written: WheelArchive, *, threads: int = 1) -> Proof:
+    """The proof that a written wheel is what its plan says.
+
+    Raises:
+        VerificationError: It is not; every contradiction is named.
+    """
+    checks = []
+    try:
+        facts = gather(written, claim.sysroot, _NOTHING, threads=threads)
+        checks = [
+            Check(name="RECORD and contents agree", problems=tuple(_record(written))),
+            Check(name="nothing else has changed", problems=tuple(_unchanged(claim, written))),
+            Check(name="every edit is there", problems=tuple(_edits(claim, facts))),
+            Check(name="every edited file is fit to be loaded", problems=tuple(_layout(claim, written))),
+            Check(name="every needed library is found", problems=tuple(_needed(claim, facts))),
+            Check(name="the tags are true and agree", problems=tuple(_tags(claim, facts))),
+        ]
+    except VerificationError:
+        raise
+    except Deloc8Error as error:
+        checks.append(Check(name="the wheel can be read", problems=(error.message, *error.context)))
+    proof = Proof(checks=tuple(checks))
+    if proof.problems:
+        raise VerificationError(
+            f"the repaired wheel {claim.plan.target.filename} failed its proof and was not kept",
+            code="proof-failed",
+            context=proof.problems,
+            hints=("this is a defect of deloc8: please report it, with the wheel if you can",),
+        )
+    return proof
+
+
+def _record(written: WheelArchive) -> Iterator[str]:
+    rows = parse_record(written.read(written.member(f"{written.dist_info}/RECORD")), written.name.filename)
+    hashes = {}
+    for member in written.members:
+        digest = sha256()
+        for piece in written.pieces(member):
+            digest.update(piece)
+        hashes[member.name] = hash_text(digest.digest())
+    for problem in check_record(rows, written.members, hashes):
+        yield f"{problem.subject}: {problem.message}"
+
+
+def _unchanged(claim: Claim, written: WheelArchive) -> Iterator[str]:
+    """Members that the plan does not name must be there with the same contents and mode; no others may come."""
+    plan = claim.plan
+    info = claim.source.dist_info
+    may_change = {patch.member for patch in plan.patches} | {f"{info}/{name}" for name in _REWRITTEN}
+    may_come = {graft.member for graft in plan.grafts} | {patch.target for patch in plan.patches}
+    before = {member.name: member for member in claim.source.members}
+    after = {member.name: member for member in written.members}
+    for name in sorted(before.keys() - after.keys() - {f"{info}/{name}" for name in _DROPPED}):
+        yield f"{name} is lost"
+    for name in sorted(after.keys() - before.keys() - may_come):
+        yield f"{name} has come from nowhere"
+    for name, member in before.items():
+        copy = after.get(name)
+        if copy and name not in may_change and (copy.crc, copy.size) != (member.crc, member.size):
+            yield f"{name} has changed"
+
+
+_DROPPED = ("RECORD.jws", "RECORD.p7s")
+_REWRITTEN = ("RECORD", "WHEEL")
+
+
+def _edits(claim: Claim, facts: WheelFacts) -> Iterator[str]:
+    now = {file.label: file.image for file in facts.own}
+    before = claim.audit.facts.files
+    by_member = {file.label: file.image for file in claim.audit.facts.own}
+    planned = [(patch.target, by_member[patch.member], patch.edits) for patch in claim.plan.patches]
+    planned += [(graft.member, before[graft.source].image, graft.edits) for graft in claim.plan.grafts]
+    for member, image, edits in planned:
+        if member not in now:
+            yield f"{member} is not there as an ELF file for the wheel's machine"
+        elif _names(now[member]) != (wanted := _edited(image, edits)):
+            yield f"{member} has (needed, soname, rpath, runpath) {_names(now[member])}, planned were {wanted}"
+        elif _meaning(now[member]) != _meaning(image, edits):
+            yield f"{member}: its symbols or versions are not what they were"
+
+
+_Names = tuple[tuple[str, ...], "str | None", "str | None", "str | None"]
+
+
+def _names(image: ElfImage) -> _Names:
+    dynamic = image.dynamic
+    return (dynamic.needed, dynamic.soname, dynamic.rpath, dynamic.runpath) if dynamic else ((), None, None, None)
+
+
+def _edited(image: ElfImage, edits: Sequence[Edit]) -> _Names:
+    """The names that a file must have after some edits."""
+    needed, soname, rpath, runpath = _names(image)
+    for edit in edits:
+        match edit:
+            case SetSoname(soname=name):
+                soname = name
+            case ReplaceNeeded(old=old, new=new):
+                needed = tuple(new if name == old else name for name in needed)
+            case RemoveNeeded(name=old):
+                needed = tuple(name for name in needed if name != old)
+            case SetRpath(path=path, kind=kind):
+                rpath, runpath = (path, None) if kind is RpathKind.RPATH else (None, path)
+            case RemoveRpath():
+                rpath = runpath = None
+    return needed, soname, rpath, runpath
+
+
+def _meaning(image: ElfImage, edits: Sequence[Edit] = ()) -> tuple[object, ...]:
+    """What no edit may change but for the names of libraries: undefined symbols and versions."""
+    renamed = {edit.old: edit.new for edit in edits if isinstance(edit, ReplaceNeeded)}
+    removed = {edit.name for edit in edits if isinstance(edit, RemoveNeeded)}
+    symbols = sorted(
+        (symbol.name, symbol.version or "", renamed.get(symbol.file or "", symbol.file or ""), symbol.weak)
+        for symbol in image.undefined
+    )
+    needs = sorted(
+        (renamed.get(need.file, need.file), version.name)
+        for need in image.version_needs
+        for version in need.versions
+        if need.file not in removed
+    )
+    definitions = [(version.name, version.index, version.parents) for version in image.defined_versions if not version.base]
+    return symbols, needs, definitions
+
+
+def _layout(claim: Claim, written: WheelArchive) -> Iterator[str]:
+    for patch in claim.plan.patches:
+        old = broken_invariants(claim.source.read(claim.source.member(patch.member)), patch.member)
+        new = broken_invariants(written.read(written.member(patch.target)), patch.target)
+        yield from (f"{patch.target}: {problem}" for problem in new if problem not in old)
+    for graft in claim.plan.grafts:
+        old = broken_invariants(claim.sysroot.read(graft.source), graft.source)
+        new = broken_invariants(written.read(written.member(graft.member)), graft.member)
+        yield from (f"{graft.member}: {problem}" for problem in new if problem not in old)
+
+
+def _needed(claim: Claim, facts: WheelFacts) -> Iterator[str]:
+    """Every needed library travels in the wheel, is the system's by the policy, or was left out on request."""
+    options = MatchOptions(exclude=claim.audit.options.exclude, check_isa=claim.audit.options.check_isa)
+    (match,) = match_policies(facts, (claim.plan.policy,), options)
+    for violation in match.violations:
+        yield f"{violation.file}: {violation.describe()}"
+    grafted = {graft.new_name for graft in claim.plan.grafts}
+    for file in facts.own:
+        for dependency in facts.dependencies.get(file.path, ()):
+            if found_beforehand(dependency):
+                yield f"{file.label} does not find {dependency.name}, though the wheel has it"
+            elif dependency.target is None and posixpath.basename(dependency.name) in grafted:
+                yield f"{file.label} does not find the graft {dependency.name}"
+
+
+def _tags(claim: Claim, facts: WheelFacts) -> Iterator[str]:
+    plan = claim.plan
+    if facts.name != plan.target:
+        yield f"the file name is {facts.name.filename}, planned was {plan.target.filename}"
+    if plan.tags is None:
+        return
+    if sorted(facts.metadata_tags) != sorted(facts.name.tags):
+        yield f"the WHEEL file has the tags {', '.join(facts.metadata_tags)}, the name {', '.join(facts.name.tags)}"
+    options = MatchOptions(exclude=claim.audit.options.exclude, check_isa=claim.audit.options.check_isa)
+    for judged in judge(facts, claim.extra, options).claims:
+        if judged.truth is Truth.FALSE:
+            yield f"the tag {judged.tag} is not true: {judged.reason}"
