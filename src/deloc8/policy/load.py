@@ -1,0 +1,275 @@
+"""The policies that deloc8 knows: its tables, those computed from them, and the search by name."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict
+
+from deloc8.errors import UsageError
+from deloc8.policy.files import policy_to_seed_json, read_policies
+from deloc8.policy.model import EVERY_LIBRARY, Ceiling, Family, Policy
+from deloc8.target import Arch, Libc, parse_platform_tag
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = [
+    "MINIMAL_SYSTEM_LACKS",
+    "android_policy",
+    "builtin_policies",
+    "find_policy",
+    "host_only_libraries",
+    "manylinux_policy",
+    "musllinux_policy",
+    "policy_to_seed_json",
+    "read_policies",
+]
+
+MINIMAL_SYSTEM_LACKS = frozenset(
+    {
+        "libGL.so.1",
+        "libICE.so.6",
+        "libSM.so.6",
+        "libX11.so.6",
+        "libXext.so.6",
+        "libXrender.so.1",
+        "libatomic.so.1",
+        "libexpat.so.1",
+        "libglib-2.0.so.0",
+        "libgobject-2.0.so.0",
+        "libgthread-2.0.so.0",
+        "libnsl.so.1",
+    }
+)
+"""Libraries that policies take from the system although a minimal installation does not have them."""
+
+_DATA = Path(__file__).parent / "data"
+_SEED_POLICY = "linux_pybe1_core"
+
+_FAMILY = {Libc.GLIBC: Family.MANYLINUX, Libc.MUSL: Family.MUSLLINUX, Libc.ANDROID: Family.ANDROID}
+
+# Versions of glibc's ABI that are no numbers, and the release from which every glibc has them. The last three came
+# with 2.42 or 2.43, depending on the machine; a policy must promise no more than is sure.
+_ABI_SINCE = {"ABI_DT_RELR": 36, "ABI_GNU2_TLS": 43, "ABI_GNU_TLS": 43, "ABI_DT_X86_64_PLT": 43}
+
+# The table forbids by name the symbols that glibc 2.18 brought, since distributions backported them without
+# a version to tell; from manylinux_2_18 on they are there.
+_GLIBC_NAMES_SINCE = 18
+_GLIBC_LIBRARIES = frozenset({"libc.so.6", "libm.so.6", "libpthread.so.0"})
+
+# PEP 600 and PEP 656 set no end. Two releases come a year, so this is one for some centuries, and keeps
+# a slip of the keyboard from making a list of a billion versions.
+_LAST_MINOR = 999
+
+
+class _Row(TypedDict, total=False):
+    """A policy in the tables (tools/make_policies.py): what it has more than the one before it."""
+
+    name: str
+    aliases: list[str]
+    more_libraries: list[str]
+    forbidden_symbols: dict[str, list[str]]
+    ceilings: dict[str, dict[str, list[str | None]]]
+
+
+class _Table(TypedDict):
+    known_versions: dict[str, dict[str, list[str]]]
+    policies: list[_Row]
+
+
+@lru_cache(maxsize=len(Arch) * len(Libc))
+def builtin_policies(arch: Arch, libc: Libc) -> tuple[Policy, ...]:
+    """The policies of one machine and C library, best first: the one that most systems satisfy; `linux` is the last.
+
+    For glibc the seed's `linux_pybe1_core` stands before `linux`, on every machine: it asks little of the
+    machine, though glibc of some begins above its GLIBC_2.5. It is no tag that installers know.
+    """
+    policies = list(_table_policies(arch, _FAMILY[libc]))
+    if libc is Libc.GLIBC:
+        policies += read_policies((_DATA / f"{_SEED_POLICY}.json").read_bytes(), _SEED_POLICY, arch)
+    # No Android installs a wheel tagged linux, so there the policy only says that nothing better fits.
+    generic = Policy(
+        name="linux",
+        family=Family.LINUX,
+        arch=arch,
+        libraries=frozenset({EVERY_LIBRARY}),
+        installable=libc is not Libc.ANDROID,
+    )
+    return (*policies, generic)
+
+
+def _table_policies(arch: Arch, family: Family) -> tuple[Policy, ...]:
+    import json  # noqa: PLC0415 # only who reads policies pays for it
+
+    table: _Table = json.loads((_DATA / f"{family.value}.json").read_text("utf-8"))
+    known = {name: frozenset(numbers) for name, numbers in table["known_versions"].get(arch.value, {}).items()}
+    policies = []
+    libraries: frozenset[str] = frozenset()
+    forbidden: dict[str, frozenset[str]] = {}
+    for row in table["policies"]:
+        libraries = libraries.union(row["more_libraries"])
+        if "forbidden_symbols" in row:
+            forbidden = {library: frozenset(symbols) for library, symbols in row["forbidden_symbols"].items()}
+        if arch.value in row["ceilings"]:
+            policies.append(
+                Policy(
+                    name=row["name"],
+                    aliases=tuple(row["aliases"]),
+                    family=family,
+                    arch=arch,
+                    libraries=libraries,
+                    forbidden_symbols=forbidden,
+                    ceilings=_ceilings(row["ceilings"][arch.value], known),
+                )
+            )
+    return tuple(policies)
+
+
+def _ceilings(limits: Mapping[str, list[str | None]], known: Mapping[str, frozenset[str]]) -> dict[str, Ceiling]:
+    return {
+        name: Ceiling(maximum=maximum, also=frozenset(filter(None, also)), known=known[name])
+        for name, (maximum, *also) in limits.items()
+    }
+
+
+def manylinux_policy(minor: int, arch: Arch) -> Policy:
+    """The policy ``manylinux_2_MINOR``: of the table, or computed for any glibc that the table has not (PEP 600).
+
+    A computed policy ends at GLIBC_2.MINOR and has everything else, such as the C++ runtime, from the nearest older
+    policy of the table. Newer than the table, every GLIBC_2.x between counts as a version that exists.
+
+    Raises:
+        UsageError: It is older than every policy of the machine, or no glibc has this number.
+    """
+    name = f"manylinux_2_{minor}"
+    points = _points(arch, Libc.GLIBC)
+    base = points[_nearest_lower(name, minor, points, arch)]
+    if base.name == name:
+        return base
+    glibc = base.ceilings["GLIBC"]
+    exist = {f"2.{later}" for later in range(max(points) + 1, minor + 1)}
+    ceiling = Ceiling(
+        maximum=f"2.{minor}",
+        also=glibc.also.union(marker for marker, since in _ABI_SINCE.items() if since <= minor),
+        known=(glibc.known or frozenset()) | exist,
+    )
+    forbidden = {
+        library: symbols
+        for library, symbols in base.forbidden_symbols.items()
+        if minor < _GLIBC_NAMES_SINCE or library not in _GLIBC_LIBRARIES
+    }
+    ceilings = {**base.ceilings, "GLIBC": ceiling}
+    return replace(base, name=name, aliases=(), ceilings=ceilings, forbidden_symbols=forbidden)
+
+
+def musllinux_policy(major: int, minor: int, arch: Arch) -> Policy:
+    """The policy ``musllinux_MAJOR_MINOR`` (PEP 656); a newer one than the table's asks for what its last one does.
+
+    Raises:
+        UsageError: It is older than every policy of the machine, or musl has no such version.
+    """
+    name = f"musllinux_{major}_{minor}"
+    if major != 1:
+        raise UsageError(
+            f"there is no policy `{name}`", code="unknown-platform", context=["the major version of musl is 1"]
+        )
+    points = _points(arch, Libc.MUSL)
+    return replace(points[_nearest_lower(name, minor, points, arch)], name=name)
+
+
+def android_policy(level: int, arch: Arch) -> Policy:
+    """The policy ``android_LEVEL`` (PEP 738); between two levels of the table the lower one holds.
+
+    Raises:
+        UsageError: It is older than every policy of the machine, or there are none for this machine.
+    """
+    name = f"android_{level}"
+    points = _points(arch, Libc.ANDROID)
+    return replace(points[_nearest_lower(name, level, points, arch)], name=name)
+
+
+def _points(arch: Arch, libc: Libc) -> dict[int, Policy]:
+    """The policies of the table by their last number, ascending."""
+    return {
+        int(policy.name.rpartition("_")[2]): policy
+        for policy in builtin_policies(arch, libc)
+        if policy.family is _FAMILY[libc]
+    }
+
+
+def _nearest_lower(name: str, number: int, points: Mapping[int, Policy], arch: Arch) -> int:
+    """The highest point of the table that is not above the number."""
+    if not points:
+        why = f"{arch.value} has no policies of this kind"
+    elif number < min(points):
+        why = f"the oldest policy of {arch.value} is {points[min(points)].name}"
+    elif number > _LAST_MINOR:
+        why = f"numbers above {_LAST_MINOR} are taken for a slip"
+    else:
+        return max(point for point in points if point <= number)
+    raise UsageError(f"there is no policy `{name}` for {arch.value}", code="unknown-platform", context=[why])
+
+
+_COMPUTABLE = re.compile(r"(manylinux|musllinux|android)((?:_(?:0|[1-9][0-9]{0,8})){1,2})")
+
+
+def find_policy(text: str, policies: Sequence[Policy], arch: Arch) -> Policy:
+    """The policy with this name, with or without the machine: ``manylinux2014``, ``manylinux_2_17_x86_64``, ``linux``.
+
+    The first match counts, so policies of files stand before the built-in ones where they shall win. A tag that
+    the policies do not have but whose family they have, such as ``manylinux_2_43``, is computed.
+
+    Raises:
+        UsageError: ``other-machine``: the tag is for another machine; ``unknown-platform``: nothing has this name.
+    """
+    tag = parse_platform_tag(text)
+    for policy in policies:
+        if text in policy.names or text in policy.tags or text == ".".join(policy.tags):
+            return policy
+        if tag.arch is arch and tag.policy in policy.names:
+            return policy
+    if tag.arch not in {None, arch}:
+        raise UsageError(
+            f"`{text}` is a tag of another machine: the wheel is for {arch.value}",
+            code="other-machine",
+            hints=[f"without the machine, `{tag.policy}` means this one"],
+        )
+    match = _COMPUTABLE.fullmatch(tag.policy)
+    if match and any(policy.family.value == match[1] for policy in policies):
+        numbers = tuple(map(int, match[2][1:].split("_")))
+        if match[1] == "android" and len(numbers) == 1:
+            return android_policy(numbers[0], arch)
+        if match[1] == "musllinux" and len(numbers) > 1:
+            return musllinux_policy(numbers[0], numbers[1], arch)
+        if match[1] == "manylinux" and len(numbers) > 1 and numbers[0] == 2:  # noqa: PLR2004 # glibc's major version
+            return manylinux_policy(numbers[1], arch)
+    raise _unknown(text, policies)
+
+
+def _unknown(text: str, policies: Sequence[Policy]) -> UsageError:
+    import difflib  # noqa: PLC0415 # only for a fault
+
+    names = [name for policy in policies for name in policy.names]
+    tags = [tag for policy in policies for tag in policy.tags]
+    close = difflib.get_close_matches(text[:100], names + tags, n=3)
+    return UsageError(
+        f"no policy is called `{text}`",
+        code="unknown-platform",
+        context=[f"the policies are {', '.join(names)}"],
+        hints=[f"did you mean {' or '.join(f'`{name}`' for name in close)}?"] if close else [],
+    )
+
+
+@lru_cache(maxsize=1)
+def host_only_libraries() -> tuple[str, ...]:
+    """Patterns (fnmatch, case matters) for sonames that must come from the machine the wheel runs on.
+
+    They talk to its drivers or its display, and crash when they are grafted.
+    """
+    import json  # noqa: PLC0415 # only who reads policies pays for it
+
+    patterns: list[str] = json.loads((_DATA / "host_libraries.json").read_text("utf-8"))
+    return tuple(patterns)
