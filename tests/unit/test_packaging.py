@@ -1,0 +1,93 @@
+"""What is published: the wheel and the source distribution of deloc8 itself."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hatchling.builders.sdist import SdistBuilder
+from hatchling.builders.wheel import WheelBuilder
+
+if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
+
+@pytest.fixture(scope="module")
+def wheel(top: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_wheel(top, tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="module")
+def sdist(top: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    (path,) = SdistBuilder(str(top)).build(directory=str(tmp_path_factory.mktemp("sdist")), versions=["standard"])
+    return Path(path)
+
+
+def build_wheel(source: Path, folder: Path) -> Path:
+    (path,) = WheelBuilder(str(source)).build(directory=str(folder), versions=["standard"])
+    return Path(path)
+
+
+def members(wheel: Path) -> AbstractSet[str]:
+    with zipfile.ZipFile(wheel) as archive:
+        assert archive.testzip() is None
+        return set(archive.namelist())
+
+
+def test_wheel_holds_every_file_of_the_package_and_nothing_else(top: Path, wheel: Path) -> None:
+    source = top / "src"
+    package = {
+        path.relative_to(source).as_posix()
+        for path in (source / "deloc8").rglob("*")
+        if path.is_file() and path.suffix != ".pyc"
+    }
+    assert {"deloc8/py.typed", "deloc8/cli/__init__.py"} <= package
+    assert any(re.fullmatch(r"deloc8/policy/data/.*\.json", name) for name in package)
+    assert {name for name in members(wheel) if ".dist-info/" not in name} == package
+
+
+def test_wheel_carries_the_license(wheel: Path) -> None:
+    assert any(name.endswith(".dist-info/licenses/LICENSE") for name in members(wheel))
+
+
+def test_sdist_holds_what_the_targets_of_make_need(sdist: Path) -> None:
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    expected = {"Makefile", "pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md"}
+    assert expected | {"examples/demo.py", "tests/conftest.py", "tools/test_all.py", "benchmarks/compare.py"} <= names
+
+
+def test_sdist_builds_the_same_wheel(sdist: Path, wheel: Path, tmp_path: Path) -> None:
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path, filter="data")
+    (unpacked,) = tmp_path.iterdir()
+    rebuilt = build_wheel(unpacked, tmp_path / "dist")
+    assert rebuilt.name == wheel.name
+    assert rebuilt.read_bytes() == wheel.read_bytes()
+
+
+def test_installed_wheel_runs(wheel: Path, tmp_path: Path) -> None:
+    environment = tmp_path / "environment"
+    python = environment / "bin" / "python"
+    run(sys.executable, "-m", "venv", "--without-pip", environment)
+    run(sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps", "--no-index", wheel)
+    # Its one dependency is borrowed from the environment of the tests, so that no index is asked.
+    borrowed = run(sys.executable, "-c", "import packaging; print(*packaging.__path__)").strip()
+    site = run(python, "-c", "import site; print(*site.getsitepackages())").strip()
+    (Path(site) / "packaging").symlink_to(borrowed)
+    version = wheel.name.split("-")[1]
+    assert run(environment / "bin" / "deloc8", "--version") == f"deloc8 {version}\n"
+    assert Path(run(python, "-c", "import deloc8; print(deloc8.__file__)").strip()).is_relative_to(environment)
+
+
+def run(*command: str | Path) -> str:
+    """What it printed."""
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
