@@ -153,14 +153,24 @@ class WheelArchive:
         )
 
 
-def open_wheel(path: Path, limits: ArchiveLimits = ArchiveLimits()) -> WheelArchive:  # noqa: B008  a frozen value
+def open_wheel(
+    path: Path,
+    limits: ArchiveLimits = ArchiveLimits(),  # noqa: B008  a frozen value
+    *,
+    name: WheelName | None = None,
+) -> WheelArchive:
     """The archive of a wheel, found sound before a single member is unpacked.
+
+    Args:
+        path: The file.
+        limits: How large it may be.
+        name: What its name will be; None: what it is.
 
     Raises:
         WheelError: The file cannot be read, is no wheel by its name, or its archive is one that should not be
             unpacked: damaged, ambiguous, with unsafe paths, too large, or without the files that make it a wheel.
     """
-    name = parse_wheel_name(path.name)
+    name = name or parse_wheel_name(path.name)
     source = _OpenFile(path)
     try:
         entries = read_members(source, limits)

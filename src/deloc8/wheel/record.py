@@ -1,0 +1,197 @@
+"""RECORD: which files a wheel holds, with their hashes (Recording installed projects, "The RECORD file")."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from typing import TYPE_CHECKING, NamedTuple
+
+from deloc8.diagnostic import Diagnostic, Severity
+from deloc8.errors import WheelError
+from deloc8.wheel.names import printable
+from deloc8.wheel.paths import path_fault
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from deloc8.wheel.archive import WheelArchive
+    from deloc8.wheel.codec import Buffer
+    from deloc8.wheel.zipformat import Member
+
+SIGNATURES = ("RECORD.jws", "RECORD.p7s")
+"""Files beside RECORD that sign it: obsolete, without a row, and untrue after any change."""
+
+_ALGORITHMS = frozenset({"sha256", "sha384", "sha512"})  # the specification wants sha256 or better
+_LARGEST = 256 << 20  # bytes of a RECORD; a million rows of long paths take as much
+_COLUMNS = 3
+
+
+class RecordRow(NamedTuple):
+    """One row.
+
+    Attributes:
+        path: The member.
+        hash: Algorithm and digest, such as ``sha256=2jmj7l5rSw0yVb_vlWAYkK_YBwk``; empty where there is none.
+        size: Bytes of its contents; None where the row tells none.
+    """
+
+    path: str
+    hash: str
+    size: int | None
+
+
+def needs_no_hash(path: str) -> bool:
+    """Whether a path is RECORD itself or one of its signatures."""
+    folder, _, file = path.rpartition("/")
+    return folder.endswith(".dist-info") and "/" not in folder and (file == "RECORD" or file in SIGNATURES)
+
+
+def hash_of(data: Buffer, algorithm: str = "sha256") -> str:
+    """The hash column for some contents: algorithm, equals sign, URL-safe base64 without padding."""
+    return hash_text(hashlib.new(algorithm, data).digest(), algorithm)
+
+
+def hash_text(digest: bytes, algorithm: str = "sha256") -> str:
+    """The hash column for a digest."""
+    return f"{algorithm}={base64.urlsafe_b64encode(digest).decode().rstrip('=')}"
+
+
+def parse_record(data: Buffer, name: str) -> tuple[RecordRow, ...]:
+    """The rows of a RECORD; `name` is how errors call it.
+
+    Raises:
+        WheelError: Code ``bad-record``: it is no table of paths, hashes and sizes, or has paths that no wheel may
+            have; says which line.
+    """
+    import csv  # noqa: PLC0415  only some commands read RECORD
+    import io  # noqa: PLC0415  the same
+
+    if len(data) > _LARGEST:
+        raise _bad_record(name, f"it has {len(data)} bytes; the limit is {_LARGEST}")
+    try:
+        text = bytes(data).decode()
+    except UnicodeDecodeError as error:
+        raise _bad_record(name, f"it is no text in UTF-8: {error.reason} at byte {error.start}") from None
+    rows: dict[str, RecordRow] = {}
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        for columns in reader:
+            if columns:
+                row = _row(columns, f"line {reader.line_num}", name)
+                if row.path in rows:
+                    raise _bad_record(name, f"line {reader.line_num} lists `{row.path}` again")
+                rows[row.path] = row
+    except csv.Error as error:
+        raise _bad_record(name, f"line {reader.line_num}: {error}") from None
+    return tuple(rows.values())
+
+
+def _row(columns: Sequence[str], line: str, name: str) -> RecordRow:
+    if len(columns) != _COLUMNS:
+        raise _bad_record(name, f"{line} has {len(columns)} columns, not {_COLUMNS}")
+    path, digest, size = columns
+    fault = path_fault(path.removesuffix("/"))  # rows of folders should not be there, but harm nobody
+    if fault:
+        raise _bad_record(name, f"{line} has a path that {fault}: `{path}`")
+    if digest and "=" not in digest:
+        raise _bad_record(name, f"{line} has a hash without the name of its algorithm: `{digest}`")
+    if size and not (size.isascii() and size.isdigit() and len(size) < 20):  # noqa: PLR2004  2**64 has 20 digits
+        raise _bad_record(name, f"{line} has a size that is no number: `{size}`")
+    return RecordRow(path, digest, int(size) if size else None)
+
+
+def render_record(rows: Iterable[RecordRow]) -> bytes:
+    """The text of a RECORD with these rows."""
+    lines = []
+    for path, digest, size in rows:
+        quoted = '"' + path.replace('"', '""') + '"' if '"' in path or "," in path else path
+        lines.append(f"{quoted},{digest},{'' if size is None else size}\n")
+    return "".join(lines).encode()
+
+
+def read_record(archive: WheelArchive) -> tuple[RecordRow, ...]:
+    """The rows of a wheel's RECORD.
+
+    Raises:
+        WheelError: As for `parse_record`, or the member is damaged.
+    """
+    name = f"{archive.dist_info}/RECORD"
+    return parse_record(archive.read(archive.member(name)), name)
+
+
+def hash_members(archive: WheelArchive, rows: Iterable[RecordRow]) -> dict[str, str]:
+    """The true hash of every member, each by the algorithm that its row uses; every byte is read.
+
+    Raises:
+        WheelError: A member is damaged.
+    """
+    algorithms = {row.path: row.hash.partition("=")[0] for row in rows}
+    hashes = {}
+    for member in archive.members:
+        algorithm = algorithms.get(member.name, "")
+        hasher = hashlib.new(algorithm if algorithm in _ALGORITHMS else "sha256")
+        for piece in archive.pieces(member):
+            hasher.update(piece)
+        hashes[member.name] = hash_text(hasher.digest(), hasher.name)
+    return hashes
+
+
+def check_record(
+    rows: Iterable[RecordRow], members: Iterable[Member], hashes: Mapping[str, str]
+) -> tuple[Diagnostic, ...]:
+    """Every difference between RECORD and what the archive holds.
+
+    Args:
+        rows: The rows of RECORD.
+        members: What the archive holds.
+        hashes: True hashes by path, as `hash_members` finds them; the hashes of other members are not compared.
+    """
+    by_path = {row.path: row for row in rows}
+    found = []
+    for member in members:
+        row = by_path.pop(member.name, None)
+        if row is not None:
+            found += [_difference(member.name, *difference) for difference in _differences(row, member, hashes)]
+        elif not needs_no_hash(member.name):
+            found.append(_difference(member.name, "unlisted-member", "is in the wheel, but not in RECORD"))
+    for path in by_path:
+        if not needs_no_hash(path):
+            found.append(_difference(path, "absent-member", "is in RECORD, but not in the wheel"))
+    return tuple(found)
+
+
+def _differences(row: RecordRow, member: Member, hashes: Mapping[str, str]) -> Iterator[tuple[str, ...]]:
+    if needs_no_hash(row.path):
+        if row.hash:
+            yield "record-hash", "has a hash in RECORD, which cannot be known when RECORD is written"
+        return
+    if row.size is not None and row.size != member.size:
+        yield "wrong-size", "has another size than RECORD says", f"RECORD: {row.size}", f"the wheel: {member.size}"
+    algorithm, _, digest = row.hash.partition("=")
+    truth = hashes.get(row.path)
+    if not row.hash:
+        yield "missing-hash", "has no hash in RECORD"
+    elif algorithm not in _ALGORITHMS:
+        yield "weak-hash", f"has a hash in RECORD that installers refuse: {algorithm}", "sha256 or better is wanted"
+    elif truth is not None and truth != f"{algorithm}={digest.rstrip('=')}":
+        yield "wrong-hash", "has another hash than RECORD says", f"RECORD: {row.hash}", f"the wheel: {truth}"
+
+
+def _difference(path: str, code: str, what: str, *context: str) -> Diagnostic:
+    return Diagnostic(
+        code=code,
+        severity=Severity.ERROR,
+        subject=printable(path),
+        message=printable(f"`{path}` {what}"),
+        context=tuple(printable(line) for line in context),
+        hints=("build the wheel again; whoever changes a wheel must write its RECORD anew",),
+    )
+
+
+def _bad_record(name: str, what: str) -> WheelError:
+    return WheelError(
+        f"`{printable(name)}` is not a sound RECORD",
+        code="bad-record",
+        context=(printable(what),),
+        hints=("build or download the wheel again; nothing was changed",),
+    )
