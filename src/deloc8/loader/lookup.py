@@ -1,0 +1,105 @@
+"""What a search is asked, and what it answers: every place that was tried, and what came of it."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from deloc8.target import Libc
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchOptions:
+    """How to search. Folders are absolute, as seen inside the root of the searched system.
+
+    Attributes:
+        libc: The C library whose loader is simulated.
+        library_path: LD_LIBRARY_PATH. It counts beside `only_paths` too: leave out what shall not. Android's search
+            ignores it, because it speaks of the build machine.
+        add_paths: Folders to search before everything else.
+        only_paths: Folders that stand in for all that the system offers: its cache, configuration and built-in
+            folders. RPATH and RUNPATH belong to the files and still work. None: the system's own.
+        hwcaps: The folders below glibc-hwcaps that count, the best first. None by default: what is copied into a
+            wheel must run on every processor.
+        platform: What `$PLATFORM` stands for; None: the name of the machine's baseline processor.
+    """
+
+    libc: Libc = Libc.GLIBC
+    library_path: tuple[str, ...] = ()
+    add_paths: tuple[str, ...] = ()
+    only_paths: tuple[str, ...] | None = None
+    hwcaps: tuple[str, ...] = ()
+    platform: str | None = None
+
+
+class Stage(enum.Enum):
+    """Why the loader looks at a place; the values are for human readers."""
+
+    LOADED = "already loaded"
+    LOADER = "the loader itself"
+    NEEDED_PATH = "a path in DT_NEEDED"
+    ADD_PATH = "--add-path"
+    RPATH = "RPATH"
+    LIBRARY_PATH = "LD_LIBRARY_PATH"
+    RUNPATH = "RUNPATH"
+    OWN = "the wheel's own file, loaded beforehand"
+    ONLY_PATHS = "--ldpaths"
+    CACHE = "ld.so.cache"
+    CONF = "ld.so.conf"
+    DEFAULT = "default folders"
+
+
+class Origin(NamedTuple):
+    """A stage, and the file that it belongs to: whose RPATH, RUNPATH or DT_NEEDED."""
+
+    stage: Stage
+    owner: str | None = None
+
+    def __str__(self) -> str:
+        return self.stage.value if self.owner is None else f"{self.stage.value} of {self.owner}"
+
+
+class Result(enum.Enum):
+    """What came of one attempt."""
+
+    FOUND = "found"
+    MISSING = "missing"
+    NOT_ELF = "not an ELF file"
+    OTHER_MACHINE = "for another machine"
+    OTHER_LIBC = "for another C library"
+    UNREADABLE = "unreadable"
+    SKIPPED = "not searched"
+
+
+class Attempt(NamedTuple):
+    """One place that was tried; where the result is SKIPPED, `path` is the entry as written and `reason` says why."""
+
+    path: str
+    origin: Origin
+    result: Result
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lookup:
+    """What became of one name.
+
+    Attributes:
+        name: The name asked for.
+        path: Where it was found, as the loader writes it; None where it was not.
+        real_path: The same without symlinks and dots.
+        origin: What led to it.
+        tried: Every attempt, a successful one last.
+    """
+
+    name: str
+    path: str | None = None
+    real_path: str | None = None
+    origin: Origin | None = None
+    tried: tuple[Attempt, ...] = ()
+
+    @property
+    def found(self) -> bool:
+        """Whether it was found."""
+        return self.path is not None

@@ -1,0 +1,230 @@
+"""What the loader would load for a file: a graph, in the loader's own order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from deloc8.elf.image import ElfImage
+from deloc8.errors import InputError
+from deloc8.loader.libc import find_libc, libc_of
+from deloc8.loader.search import Asker, Lookup, Machine, Origin, Search, SearchOptions, Stage
+from deloc8.target import Libc
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable, Mapping
+
+    from deloc8.loader.sysroot import Files
+
+# `find_libc` and `libc_of` are wanted wherever a graph is resolved: they are found here as well.
+__all__ = ["Edge", "LoadGraph", "LoadedObject", "Resolver", "find_libc", "libc_of", "needed_by", "resolve"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedObject:
+    """One file that is loaded.
+
+    Attributes:
+        path: Where it is, as the loader writes it.
+        real_path: The same without symlinks and dots: what identifies the file.
+        image: The file.
+        asked_as: The name that it was first asked for; for the root its path.
+        parent: The path of the object that asked for it first; None for the root.
+    """
+
+    path: str
+    real_path: str
+    image: ElfImage
+    asked_as: str
+    parent: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edge:
+    """One DT_NEEDED entry.
+
+    Attributes:
+        parent: The path of the object that has it.
+        name: The entry as written.
+        lookup: What became of it.
+        target: The path of the object that it leads to; None where nothing was found.
+    """
+
+    parent: str
+    name: str
+    lookup: Lookup
+    target: str | None
+
+
+@dataclass(frozen=True)
+class LoadGraph:
+    """What is loaded for a root object.
+
+    Attributes:
+        root: The path of the root.
+        objects: All that is loaded, in load order, the root first.
+        edges: Every DT_NEEDED entry of them, in the order in which the loader looks at them.
+    """
+
+    root: str
+    objects: tuple[LoadedObject, ...]
+    edges: tuple[Edge, ...]
+
+    @cached_property
+    def missing(self) -> tuple[Lookup, ...]:
+        """The names that were not found, each once, with everything that was tried."""
+        failed = {edge.name: edge.lookup for edge in reversed(self.edges) if edge.target is None}
+        return tuple(reversed(failed.values()))
+
+    @cached_property
+    def by_path(self) -> Mapping[str, LoadedObject]:
+        """The objects by their paths."""
+        return {loaded.path: loaded for loaded in self.objects}
+
+    def chain(self, path: str) -> tuple[str, ...]:
+        """The shortest chain of paths from the root to an object; empty where it is not loaded."""
+        # Breadth first, the first to ask for an object is one of the nearest to the root.
+        chain: list[str] = []
+        step: str | None = path if path in self.by_path else None
+        while step is not None:
+            chain.append(step)
+            step = self.by_path[step].parent
+        return tuple(reversed(chain))
+
+
+def resolve(
+    path: str, image: ElfImage, files: Files, options: SearchOptions, own: Mapping[str, str] | None = None
+) -> LoadGraph:
+    """What is loaded for one file; for many files of one wheel take a `Resolver`, which remembers.
+
+    Args:
+        path: Where the file is or will be, absolute; `$ORIGIN` is its folder.
+        image: The file.
+        files: Where to look for libraries.
+        options: How to look for them.
+        own: The sonames of libraries that travel in the same wheel, with their paths.
+
+    Raises:
+        InputError: The search would not end in reasonable time (`endless-search`).
+    """
+    return Resolver(files, options, own).resolve(path, image)
+
+
+class Resolver:
+    """Resolves one file after another in the same file system, with the same options."""
+
+    def __init__(self, files: Files, options: SearchOptions, own: Mapping[str, str] | None = None) -> None:
+        """As for `resolve`."""
+        self._files = files
+        self._options = options
+        self._search = Search(files, options, own or {})
+
+    def resolve(self, path: str, image: ElfImage) -> LoadGraph:
+        """What is loaded for one file.
+
+        Raises:
+            InputError: The search would not end in reasonable time (`endless-search`).
+        """
+        loading = _Loading(self._files, self._options.libc, self._search)
+        return loading.load(path, image)
+
+
+# One graph may look at this many places. The largest real ones need a few ten thousand.
+_MOST_ATTEMPTS = 500_000
+
+# The libraries that musl's loader is itself, by the beginning of their names (ldso/dynlink.c, load_library).
+_MUSL_ITSELF = tuple(f"lib{part}." for part in ("c", "pthread", "rt", "m", "dl", "util", "xnet"))
+
+
+class _Loading:
+    """One graph while it grows."""
+
+    def __init__(self, files: Files, libc: Libc, search: Search) -> None:
+        self._files = files
+        self._libc = libc
+        self._search = search
+        self._objects: list[LoadedObject] = []
+        self._chains: dict[str, tuple[Asker, ...]] = {}
+        self._by_name: dict[str, LoadedObject] = {}
+        self._by_identity: dict[Hashable, LoadedObject] = {}
+
+    def load(self, path: str, image: ElfImage) -> LoadGraph:
+        machine = self._search.machine_of(image)
+        limit = self._search.attempts + _MOST_ATTEMPTS
+        real = self._files.real_path(path) or path
+        self._add(LoadedObject(path=path, real_path=real, image=image, asked_as=path, parent=None))
+        edges: list[Edge] = []
+        for parent in self._objects:  # grows while it is walked: breadth first
+            for name in parent.image.needed:
+                lookup, target = self._need(name, parent, machine)
+                target_path = None if target is None else target.path
+                edges.append(Edge(parent=parent.path, name=name, lookup=lookup, target=target_path))
+                if self._search.attempts > limit:
+                    raise InputError(
+                        f"the search for the libraries of `{path}` has no end in sight",
+                        code="endless-search",
+                        context=(f"{len(edges)} names were looked for in over {_MOST_ATTEMPTS} places",),
+                        hints=("look at the DT_NEEDED, DT_RPATH and DT_RUNPATH entries with `readelf -d`",),
+                    )
+        return LoadGraph(root=path, objects=tuple(self._objects), edges=tuple(edges))
+
+    def _need(self, name: str, parent: LoadedObject, machine: Machine) -> tuple[Lookup, LoadedObject | None]:
+        loaded = self._by_name.get(name)
+        loader = machine.loader
+        if loaded is not None:
+            origin = Origin(Stage.LOADED)
+            return Lookup(name=name, path=loaded.path, real_path=loaded.real_path, origin=origin), loaded
+        if loader is not None and self._is_loader(name, loader):
+            origin = Origin(Stage.LOADER)
+            lookup = Lookup(name=name, path=loader, real_path=self._files.real_path(loader), origin=origin)
+        else:
+            lookup = self._search.find(name, self._chains[parent.path], machine)
+        return lookup, self._enter(lookup, parent)
+
+    def _is_loader(self, name: str, loader: str) -> bool:
+        if self._libc is Libc.MUSL:
+            return name.startswith(_MUSL_ITSELF) or name == loader
+        image = self._files.image(loader)
+        return name == loader or (isinstance(image, ElfImage) and name == image.soname)
+
+    def _enter(self, lookup: Lookup, parent: LoadedObject) -> LoadedObject | None:
+        """The object that a lookup leads to, loaded now if it is not yet."""
+        image = self._files.image(lookup.path or "")
+        if lookup.path is None or lookup.real_path is None or not isinstance(image, ElfImage):
+            return None
+        loaded = self._by_identity.get(self._files.identity(lookup.path))
+        if loaded is None:
+            loaded = LoadedObject(
+                path=lookup.path,
+                real_path=lookup.real_path,
+                image=image,
+                asked_as=lookup.name,
+                parent=parent.path,
+            )
+            self._add(loaded)
+        if self._libc is not Libc.MUSL or "/" not in lookup.name:
+            self._by_name.setdefault(lookup.name, loaded)
+        return loaded
+
+    def _add(self, loaded: LoadedObject) -> None:
+        self._objects.append(loaded)
+        above = () if loaded.parent is None else self._chains[loaded.parent]
+        self._chains[loaded.path] = (Asker(loaded.path, loaded.image), *above)
+        self._by_identity[self._files.identity(loaded.path)] = loaded
+        # musl does not look at sonames (ldso/dynlink.c, load_library).
+        if self._libc is not Libc.MUSL and loaded.image.soname is not None:
+            self._by_name.setdefault(loaded.image.soname, loaded)
+
+
+def needed_by(graphs: Iterable[LoadGraph]) -> Mapping[str, tuple[str, ...]]:
+    """Who needs what: for each library by its real path, or by its name where it was not found, the sorted askers.
+
+    The askers are given by their real paths, too.
+    """
+    askers: dict[str, set[str]] = {}
+    for graph in graphs:
+        for edge in graph.edges:
+            subject = edge.name if edge.target is None else graph.by_path[edge.target].real_path
+            askers.setdefault(subject, set()).add(graph.by_path[edge.parent].real_path)
+    return {subject: tuple(sorted(askers[subject])) for subject in sorted(askers)}

@@ -1,0 +1,313 @@
+"""The search for one library by its name: the loader's stages in their order, and a record of every place tried.
+
+The order is that of glibc's `_dl_map_object` (elf/dl-load.c) and of musl's `load_library` (ldso/dynlink.c).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+from deloc8.elf.constants import DF_1_NODEFLIB
+from deloc8.elf.image import ElfImage
+from deloc8.loader import ldconf
+from deloc8.loader.libc import find_libc
+from deloc8.loader.lookup import Attempt, Lookup, Origin, Result, SearchOptions, Stage
+from deloc8.loader.sysroot import Fault
+from deloc8.loader.tokens import PLATFORMS, Tokens, expand, expand_for_musl, folder_of
+from deloc8.target import Libc
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from deloc8.loader.sysroot import Files
+    from deloc8.target import Arch
+
+# The values of `lookup` are this module's vocabulary: they are found here as well.
+__all__ = ["Asker", "Attempt", "Lookup", "Machine", "Origin", "Result", "Search", "SearchOptions", "Stage", "expand"]
+
+
+class Asker(NamedTuple):
+    """An object that asks for a library, or one of those that led to it."""
+
+    path: str
+    image: ElfImage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """What a candidate must agree with, and what the system has built in for it.
+
+    Attributes:
+        kind: e_machine, class and little-endian: what the loader compares between two objects.
+        arch: The machine, if the policies know it.
+        loader: Where the loader stands; None where there is none, or none that counts.
+        defaults: The folders built into the loader.
+    """
+
+    kind: tuple[int, int, bool]
+    arch: Arch | None
+    loader: str | None
+    defaults: tuple[str, ...]
+
+
+class _Query(NamedTuple):
+    """A name, who asks for it (the asking object first, the root last), and for which machine."""
+
+    name: str
+    chain: Sequence[Asker]
+    machine: Machine
+
+
+class _Candidate(NamedTuple):
+    """A place to look at; one with a result is only noted."""
+
+    path: str
+    origin: Origin
+    result: Result | None = None
+    reason: str = ""
+
+
+_RESULT_OF_FAULT = {
+    Fault.MISSING: Result.MISSING,
+    Fault.NOT_ELF: Result.NOT_ELF,
+    Fault.UNREADABLE: Result.UNREADABLE,
+}
+
+
+def _kind(image: ElfImage) -> tuple[int, int, bool]:
+    return image.machine, image.bits, image.little_endian
+
+
+_StageSearch: TypeAlias = "Callable[[_Query], Iterator[_Candidate]]"
+
+
+class Search:
+    """A search in one file system, with one set of options; remembers every outcome and the system's configuration.
+
+    Attributes:
+        attempts: How many places have been looked at so far.
+    """
+
+    def __init__(self, files: Files, options: SearchOptions, own: Mapping[str, str]) -> None:
+        """`own` maps the sonames of libraries that travel in the same wheel to their paths."""
+        self.attempts = 0
+        self._files = files
+        self._options = options
+        self._own = own
+        self._machines: dict[object, Machine] = {}
+        self._memory: dict[object, Lookup] = {}
+
+    def machine_of(self, image: ElfImage) -> Machine:
+        """The machine of a root object, with the loader that it asks for, else the usual one."""
+        key = (_kind(image), image.interpreter)
+        machine = self._machines.get(key)
+        if machine is None:
+            libc = self._options.libc
+            usual = ldconf.loader_path(image.arch, libc)
+            loader = next((path for path in (image.interpreter, usual) if path and self._is(path, key[0])), None)
+            machine = self._machines[key] = Machine(
+                kind=key[0],
+                arch=image.arch,
+                loader=loader if self._options.only_paths is None and libc is not Libc.ANDROID else None,
+                defaults=ldconf.default_folders(self._files, loader, image.arch) if libc is Libc.GLIBC else (),
+            )
+        return machine
+
+    def find(self, name: str, chain: Sequence[Asker], machine: Machine) -> Lookup:
+        """What becomes of a name; `chain` leads from the object that asks for it up to the root.
+
+        That a name is already loaded is not this function's matter.
+        """
+        owners = tuple(a.path for a in chain if a.image.dynamic and (a.image.dynamic.rpath or a.image.dynamic.runpath))
+        root = chain[-1].path if any("$" in folder for folder in self._options.library_path) else ""
+        key = (name, chain[0].path, owners, root, machine.kind, machine.loader)
+        lookup = self._memory.get(key)
+        if lookup is None:
+            lookup = self._memory[key] = self._find(_Query(name, chain, machine))
+            self.attempts += len(lookup.tried)
+        return lookup
+
+    def _find(self, query: _Query) -> Lookup:
+        tried: list[Attempt] = []
+        for path, origin, noted, reason in self._candidates(query):
+            result, why = (noted, reason) if noted else self._look(path, query.machine)
+            tried.append(Attempt(path, origin, result, why))
+            if result is Result.FOUND:
+                real = self._files.real_path(path)
+                return Lookup(name=query.name, path=path, real_path=real, origin=origin, tried=tuple(tried))
+        return Lookup(name=query.name, tried=tuple(tried))
+
+    def _look(self, path: str, machine: Machine) -> tuple[Result, str]:
+        image = self._files.image(path)
+        if not isinstance(image, ElfImage):
+            return _RESULT_OF_FAULT[image.fault], image.reason
+        if _kind(image) != machine.kind:
+            return Result.OTHER_MACHINE, ""
+        return (Result.FOUND if find_libc(image) in {None, self._options.libc} else Result.OTHER_LIBC), ""
+
+    def _is(self, path: str, kind: tuple[int, int, bool]) -> bool:
+        image = self._files.image(path)
+        return isinstance(image, ElfImage) and _kind(image) == kind
+
+    def _candidates(self, query: _Query) -> Iterator[_Candidate]:
+        if "/" in query.name:
+            asker = query.chain[0]
+            path = expand(query.name, self._tokens(asker, query)) if self._options.libc is Libc.GLIBC else query.name
+            origin = Origin(Stage.NEEDED_PATH, asker.path)
+            yield _skipped(query.name, path, origin) or _Candidate(path or "", origin)
+            return
+        for stage in self._stages(query.name):
+            yield from stage(query)
+
+    def _stages(self, name: str) -> list[_StageSearch]:
+        libc = self._options.libc
+        stages: list[_StageSearch] = [self._added]
+        if libc is Libc.GLIBC:
+            stages += [self._rpath_chain, self._library_path, self._runpath]
+            system: list[_StageSearch] = [self._configured, self._built_in]
+        elif libc is Libc.MUSL:
+            stages += [self._library_path, self._musl_rpaths]
+            system = [self._musl_folders]
+        else:
+            stages += [self._runpath]
+            system = []
+        if name in self._own:
+            # The package loads it beforehand, and what is loaded wins over every search outside of the wheel. Which
+            # of several copies is loaded nobody knows, so the search paths of the files speak first.
+            stages = [*(stage for stage in stages if stage != self._library_path), self._own_file]
+        return stages + (system if self._options.only_paths is None else [self._only])
+
+    def _added(self, query: _Query) -> Iterator[_Candidate]:
+        return self._in_folders(query, self._options.add_paths, Origin(Stage.ADD_PATH))
+
+    def _only(self, query: _Query) -> Iterator[_Candidate]:
+        return self._in_folders(query, self._options.only_paths or (), Origin(Stage.ONLY_PATHS))
+
+    def _library_path(self, query: _Query) -> Iterator[_Candidate]:
+        folders: Iterable[str] = self._options.library_path
+        if self._options.libc is Libc.GLIBC:
+            return self._in_entries(query, folders, query.chain[-1], Origin(Stage.LIBRARY_PATH))
+        return self._in_folders(query, folders, Origin(Stage.LIBRARY_PATH))
+
+    def _rpath_chain(self, query: _Query) -> Iterator[_Candidate]:
+        """DT_RPATH of the asking object and of those that led to it, unless the asking object has a DT_RUNPATH."""
+        dynamic = query.chain[0].image.dynamic
+        if dynamic and dynamic.runpath is not None:
+            return
+        for owner in query.chain:
+            dynamic = owner.image.dynamic
+            if dynamic and dynamic.rpath and dynamic.runpath is None:
+                yield from self._in_entries(query, dynamic.rpath.split(":"), owner, Origin(Stage.RPATH, owner.path))
+
+    def _runpath(self, query: _Query) -> Iterator[_Candidate]:
+        owner = query.chain[0]
+        if owner.image.dynamic and owner.image.dynamic.runpath:
+            entries = owner.image.dynamic.runpath.split(":")
+            yield from self._in_entries(query, entries, owner, Origin(Stage.RUNPATH, owner.path))
+
+    def _musl_rpaths(self, query: _Query) -> Iterator[_Candidate]:
+        """DT_RUNPATH, else DT_RPATH, of the asking object and of those that led to it."""
+        for owner in query.chain:
+            dynamic = owner.image.dynamic
+            path = dynamic and (dynamic.runpath if dynamic.runpath is not None else dynamic.rpath)
+            if dynamic and path:
+                origin = Origin(Stage.RPATH if dynamic.runpath is None else Stage.RUNPATH, owner.path)
+                expanded = expand_for_musl(path, folder_of(owner.path))
+                if expanded is None:
+                    yield _Candidate(path, origin, Result.SKIPPED, "musl ignores a path with a token it does not know")
+                else:
+                    folders = [folder for folder in re.split("[:\n]", expanded) if folder]
+                    yield from self._in_folders(query, folders, origin)
+
+    def _own_file(self, query: _Query) -> Iterator[_Candidate]:
+        yield _Candidate(self._own[query.name], Origin(Stage.OWN))
+
+    def _musl_folders(self, query: _Query) -> Iterator[_Candidate]:
+        loader = query.machine.loader or ldconf.loader_path(query.machine.arch, Libc.MUSL)
+        configured = None if loader is None else ldconf.read_musl_path(self._files, loader)
+        if configured is None:
+            return self._in_folders(query, ldconf.MUSL_FOLDERS, Origin(Stage.DEFAULT))
+        return self._in_folders(query, configured, Origin(Stage.CONF))
+
+    @cached_property
+    def _cache(self) -> ldconf.LdCache | None:
+        return ldconf.read_cache_of(self._files)
+
+    @cached_property
+    def _conf(self) -> tuple[str, ...]:
+        return ldconf.read_ld_so_conf(self._files)
+
+    def _configured(self, query: _Query) -> Iterator[_Candidate]:
+        """The entry of ld.so.cache; where there is no sound cache, the folders of ld.so.conf that it is made from."""
+        origin = Origin(Stage.CACHE)
+        if self._cache is None:
+            if self._files.real_path(ldconf.LD_SO_CACHE) is not None:
+                yield _Candidate(ldconf.LD_SO_CACHE, origin, Result.UNREADABLE, "damaged: ld.so.conf is used instead")
+            for candidate in self._in_folders(query, self._conf, Origin(Stage.CONF)):
+                yield _unless_default(candidate, query)
+            return
+        path = self._cache.find(query.name, arch=query.machine.arch, hwcaps=self._options.hwcaps)
+        if path is None:
+            yield _Candidate(ldconf.LD_SO_CACHE, origin, Result.MISSING, "it has no entry of this name")
+        else:
+            yield _unless_default(_Candidate(path, origin), query)
+
+    def _built_in(self, query: _Query) -> Iterator[_Candidate]:
+        candidates = self._in_folders(query, query.machine.defaults, Origin(Stage.DEFAULT))
+        return (_unless_default(candidate, query) for candidate in candidates)
+
+    def _tokens(self, owner: Asker, query: _Query) -> Tokens:
+        machine = query.machine
+        return Tokens(
+            origin=folder_of(owner.path),
+            # glibc's $LIB is its first folder, on Debian with the multiarch part.
+            lib=machine.defaults[0].removeprefix("/usr").lstrip("/") if machine.defaults else None,
+            platform=self._options.platform or (machine.arch and PLATFORMS.get(machine.arch)),
+        )
+
+    def _in_entries(self, query: _Query, entries: Iterable[str], owner: Asker, origin: Origin) -> Iterator[_Candidate]:
+        """The candidates of search path entries that may have tokens."""
+        tokens = self._tokens(owner, query)
+        folders = []
+        for entry in entries:
+            folder = expand(entry, tokens)
+            skipped = _skipped(entry, folder, origin)
+            if skipped:
+                yield skipped
+            else:
+                folders.append(folder or "")
+        yield from self._in_folders(query, folders, origin)
+
+    def _in_folders(self, query: _Query, folders: Iterable[str], origin: Origin) -> Iterator[_Candidate]:
+        for folder in ldconf.unique(folders):
+            skipped = _skipped(folder, folder, origin)
+            if skipped:
+                yield skipped
+                continue
+            base = folder.rstrip("/")
+            if self._options.libc is Libc.GLIBC:
+                for hwcap in self._options.hwcaps:
+                    yield _Candidate(f"{base}/glibc-hwcaps/{hwcap}/{query.name}", origin)
+            yield _Candidate(f"{base}/{query.name}", origin)
+
+
+def _skipped(entry: str, expanded: str | None, origin: Origin) -> _Candidate | None:
+    """The note that an entry is not searched; None where it is."""
+    if expanded is None:
+        return _Candidate(entry, origin, Result.SKIPPED, "nobody can say what its token stands for")
+    if not expanded.startswith("/"):
+        return _Candidate(entry, origin, Result.SKIPPED, "it means the current folder, wherever that is at run time")
+    return None
+
+
+def _unless_default(candidate: _Candidate, query: _Query) -> _Candidate:
+    """The candidate, unless the asking object refuses the built-in folders (DF_1_NODEFLIB) and it stands in one."""
+    dynamic = query.chain[0].image.dynamic
+    if dynamic and dynamic.flags_1 & DF_1_NODEFLIB:
+        folders = tuple(f"{folder}/" for folder in query.machine.defaults)
+        if candidate.path.startswith(folders):
+            return _Candidate(candidate.path, candidate.origin, Result.SKIPPED, "DF_1_NODEFLIB forbids it")
+    return candidate

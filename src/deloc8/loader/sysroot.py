@@ -1,0 +1,276 @@
+"""Where the loader looks: a root folder of some system, and the members of a wheel laid over it.
+
+Every path is an absolute string as it is seen inside the root. This is the only module of the loader that touches
+the file system.
+"""
+
+from __future__ import annotations
+
+import enum
+import errno
+import mmap
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from deloc8.elf.constants import ELF_MAGIC
+from deloc8.elf.image import ElfImage, parse
+from deloc8.errors import ElfError, InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Mapping
+
+    from deloc8.elf.view import Buffer
+
+
+class Fault(enum.Enum):
+    """Why a path gives no ELF image."""
+
+    MISSING = "missing"
+    NOT_ELF = "not an ELF file"
+    UNREADABLE = "unreadable"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoImage:
+    """A path that gives no ELF image; `reason` is for a human reader, empty where the fault says it all."""
+
+    fault: Fault
+    reason: str = ""
+
+
+class Files(Protocol):
+    """What the search for libraries asks of a file system."""
+
+    def real_path(self, path: str) -> str | None:
+        """The path without symlinks and dots; None where nothing stands there."""
+        ...
+
+    def image(self, path: str) -> ElfImage | NoImage:
+        """The ELF file at a path, or why there is none."""
+        ...
+
+    def identity(self, path: str) -> Hashable:
+        """What two paths have in common when they lead to the same file."""
+        ...
+
+    def read(self, path: str) -> Buffer:
+        """The whole contents of a file.
+
+        Raises:
+            InputError: It cannot be read.
+        """
+        ...
+
+    def list(self, folder: str) -> tuple[str, ...]:
+        """The sorted names in a folder; none where it is missing or unreadable."""
+        ...
+
+
+_MISSING = NoImage(fault=Fault.MISSING)
+
+# The kernel follows this many symlinks in one path (MAXSYMLINKS in include/linux/namei.h), then gives up.
+_MOST_LINKS = 40
+
+
+class Sysroot:
+    """The file system below a root folder.
+
+    A symlink is followed inside the root: an absolute one begins at the root again, and `..` never leaves it. Files are
+    read when they are asked for and remembered; a change on disk after that is not seen.
+    """
+
+    def __init__(self, root: Path | str = "/") -> None:
+        """`root` is the folder that stands for `/`."""
+        real = os.path.realpath(root)
+        self._root = "" if real == "/" else real
+        self._real: dict[str, str | None] = {}
+        self._folders: dict[str, str | None] = {}
+        self._images: dict[str, ElfImage | NoImage] = {}
+        self._identities: dict[str, Hashable] = {}
+
+    def real_path(self, path: str) -> str | None:
+        """The path without symlinks and dots; None where nothing stands there, and where symlinks run in a circle."""
+        try:
+            return self._real[path]
+        except KeyError:
+            real = self._real[path] = self._resolve(path)
+            return real
+
+    def image(self, path: str) -> ElfImage | NoImage:
+        """The ELF file at a path, or why there is none."""
+        real = self.real_path(path)
+        if real is None:
+            return _MISSING
+        image = self._images.get(real)
+        if image is None:
+            image = self._images[real] = self._load(real)
+        return image
+
+    def identity(self, path: str) -> Hashable:
+        """Device and inode, so that hard links count as one file; the path itself where nothing stands there."""
+        real = self.real_path(path)
+        if real is None:
+            return path
+        if real not in self._identities:
+            try:
+                status = os.lstat(self._root + real)
+            except OSError:  # it is gone since it was resolved
+                return real
+            self._identities[real] = (status.st_dev, status.st_ino)
+        return self._identities[real]
+
+    def read(self, path: str) -> Buffer:
+        """The whole contents of a file, mapped; the mapping is released with its last reference.
+
+        Raises:
+            InputError: It cannot be read (`unreadable-library`).
+        """
+        try:
+            return _map(str(self.host_path(path)))
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            raise InputError(
+                f"`{path}` cannot be read",
+                code="unreadable-library",
+                context=(f"{reason} ({self._root}{path})",),
+                hints=("check that the file is there and that you may read it",),
+            ) from error
+
+    def host_path(self, path: str) -> Path:
+        """Where a path stands on this machine, with the symlinks on the way followed."""
+        return Path(self._root + (self.real_path(path) or path))
+
+    def list(self, folder: str) -> tuple[str, ...]:
+        """The sorted names in a folder; none where it is missing or unreadable."""
+        real = self.real_path(folder)
+        if real is None:
+            return ()
+        try:
+            return tuple(sorted(os.listdir(self._root + real)))  # noqa: PTH208 - half the time of building Path objects
+        except OSError:
+            return ()
+
+    def _resolve(self, path: str) -> str | None:
+        folder, _, name = path.rpartition("/")
+        if name in {"", ".", ".."}:
+            return self._walk(path)
+        # Most paths are many names in few folders: the folder is resolved once.
+        try:
+            real_folder = self._folders[folder]
+        except KeyError:
+            real_folder = self._folders[folder] = self._walk(folder)
+        return None if real_folder is None else self._walk(name, real_folder.rstrip("/"))
+
+    def _walk(self, path: str, start: str = "") -> str | None:
+        """The real path, reached from a real folder by one step for each part of a path."""
+        real = start
+        pending = path.split("/")[::-1]
+        links = 0
+        while pending:
+            part = pending.pop()
+            if part in {"", "."}:
+                continue
+            if part == "..":
+                real = real.rpartition("/")[0]
+                continue
+            try:
+                target = os.readlink(f"{self._root}{real}/{part}")  # noqa: PTH115 - done for every part of every path
+            except OSError as error:
+                if error.errno != errno.EINVAL:  # EINVAL: it is there and is no symlink
+                    return None
+                real = f"{real}/{part}"
+                continue
+            except ValueError:  # a NUL, or a character that no file name on this machine has
+                return None
+            links += 1
+            if links > _MOST_LINKS:
+                return None
+            if target.startswith("/"):
+                real = ""
+            pending.extend(target.split("/")[::-1])
+        return real or "/"
+
+    def _load(self, real: str) -> ElfImage | NoImage:
+        try:
+            data = _map(self._root + real)
+        except OSError as error:
+            return NoImage(fault=Fault.UNREADABLE, reason=error.strerror or str(error))
+        except ValueError as error:
+            return NoImage(fault=Fault.NOT_ELF, reason=str(error))
+        if data[:4] != ELF_MAGIC:
+            return NoImage(fault=Fault.NOT_ELF)
+        try:
+            return parse(data, real)  # an image keeps no reference to the mapping: it ends here
+        except ElfError as error:
+            return NoImage(fault=Fault.UNREADABLE, reason="; ".join(error.context))
+
+
+class Overlay:
+    """Members of a wheel at virtual paths, laid over a file system.
+
+    Paths below `root` exist only where `images` has them: the machine's own files are not seen there, and a path
+    that leaves `root` by `..` leads nowhere, because nobody knows where the wheel will be installed.
+    """
+
+    def __init__(self, files: Files, images: Mapping[str, ElfImage], root: str) -> None:
+        """`images` has absolute paths, all below the absolute path `root`."""
+        self._files = files
+        self._images = images
+        self._root = root.rstrip("/") + "/"
+
+    def _covers(self, path: str) -> bool:
+        return path.startswith(self._root)
+
+    def _virtual(self, path: str) -> str | None:
+        normal = os.path.normpath(path)
+        return normal if normal in self._images else None
+
+    def real_path(self, path: str) -> str | None:
+        """The path without dots for a member; else the underlying real path."""
+        return self._virtual(path) if self._covers(path) else self._files.real_path(path)
+
+    def image(self, path: str) -> ElfImage | NoImage:
+        """The ELF file at a path, or why there is none."""
+        if not self._covers(path):
+            return self._files.image(path)
+        virtual = self._virtual(path)
+        return _MISSING if virtual is None else self._images[virtual]
+
+    def identity(self, path: str) -> Hashable:
+        """A member is itself; other files are what they are below."""
+        return os.path.normpath(path) if self._covers(path) else self._files.identity(path)
+
+    def read(self, path: str) -> Buffer:
+        """The whole contents of an underlying file; members are read from their archive.
+
+        Raises:
+            InputError: It cannot be read.
+        """
+        return self._files.read(path)
+
+    def list(self, folder: str) -> tuple[str, ...]:
+        """The sorted names in an underlying folder."""
+        return self._files.list(folder)
+
+
+def _map(path: str) -> Buffer:
+    """The contents of a regular file.
+
+    Raises:
+        OSError: It cannot be opened.
+        ValueError: It is no regular file, or its path is none.
+    """
+    # O_NONBLOCK: opening a named pipe must not wait for its writer.
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError("it is a folder" if stat.S_ISDIR(status.st_mode) else "it is no regular file")
+        if not status.st_size:
+            return b""
+        return mmap.mmap(descriptor, status.st_size, access=mmap.ACCESS_READ)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,58 @@
+"""The entries of DT_RPATH, DT_RUNPATH and LD_LIBRARY_PATH, with their dynamic string tokens (ld.so(8))."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from deloc8.target import Arch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tokens:
+    """What the dynamic string tokens stand for; None where nobody can say."""
+
+    origin: str
+    lib: str | None = None
+    platform: str | None = None
+
+
+def folder_of(path: str) -> str:
+    """The folder of a file: what `$ORIGIN` stands for, as written, symlinks and all."""
+    return path.rpartition("/")[0] or "/"
+
+
+# Without braces a token ends where an identifier would (is_dst in elf/dl-load.c).
+_TOKEN = re.compile(r"\$(?:(ORIGIN|LIB|PLATFORM)(?![A-Za-z0-9_])|\{(ORIGIN|LIB|PLATFORM)\})")
+_ORIGIN = re.compile(r"\$(?:ORIGIN|\{ORIGIN\})")
+
+
+def expand(entry: str, tokens: Tokens) -> str | None:
+    """The entry of a search path with its tokens replaced; None where a token stands for nothing known.
+
+    As for ld.so, what merely looks like a token stays as it is.
+    """
+    values = {"ORIGIN": tokens.origin, "LIB": tokens.lib, "PLATFORM": tokens.platform}
+    if any(values[match[1] or match[2]] is None for match in _TOKEN.finditer(entry)):
+        return None
+    return _TOKEN.sub(lambda match: str(values[match[1] or match[2]]), entry)
+
+
+def expand_for_musl(text: str, origin: str) -> str | None:
+    """A whole search path with `$ORIGIN` replaced; None where it has another `$`: musl then ignores all of it.
+
+    Source: fixup_rpath in ldso/dynlink.c.
+    """
+    if "$" in _ORIGIN.sub("", text):
+        return None
+    return _ORIGIN.sub(lambda _: origin, text)
+
+
+# AT_PLATFORM of the oldest processor that distributions for the machine support; the others have none to speak of.
+PLATFORMS = {
+    Arch.X86_64: "x86_64",
+    Arch.I686: "i686",
+    Arch.AARCH64: "aarch64",
+    Arch.ARMV7L: "v7l",
+    Arch.PPC64LE: "power8",
+}
