@@ -1,0 +1,283 @@
+"""A changed wheel written: unchanged members as they stand in the source, changed ones compressed, RECORD anew."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
+
+from deloc8.errors import UsageError, WheelError
+from deloc8.wheel import codec
+from deloc8.wheel.archive import LARGE_MEMBER, Member
+from deloc8.wheel.names import printable
+from deloc8.wheel.paths import collision, path_fault
+from deloc8.wheel.record import SIGNATURES, RecordRow, hash_of, hash_text, render_record
+from deloc8.wheel.zipformat import DEFLATED, STORED
+from deloc8.wheel.zipwriter import ZipWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from concurrent.futures import Executor, Future
+    from pathlib import Path
+
+    from deloc8.wheel.archive import WheelArchive
+    from deloc8.wheel.codec import Buffer
+
+_FIRST_SECOND = 315_532_800  # 1980-01-01, the first and the last second that ZIP can tell
+_LAST_SECOND = 4_354_819_198  # 2107-12-31 23:59:58
+
+_INLINE = 1 << 16  # unchanged members below this size are quicker proven than handed to a thread
+_UNKNOWN_SIZE = 16 << 20  # what a new member counts before its contents are known
+_BUDGET = 128 << 20  # bytes of contents that may be under way at a time, but one member always may
+_PER_THREAD = 3  # members under way for each thread
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewMember:
+    """A member that the source does not have.
+
+    Attributes:
+        name: Its path.
+        content: Gives its contents; asked once, perhaps from another thread, when its turn has come.
+        mode: Permission bits.
+    """
+
+    name: str
+    content: Callable[[], Buffer]
+    mode: int = 0o644
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """What becomes of a wheel. RECORD is written anew in any case, and its signatures are dropped.
+
+    Attributes:
+        replaced: New contents of members, by path; asked once, perhaps from another thread, when their turn has come.
+        added: New members.
+        removed: Paths of members to leave out.
+    """
+
+    replaced: Mapping[str, Callable[[], Buffer]] = field(default_factory=lambda: MappingProxyType({}))
+    added: tuple[NewMember, ...] = ()
+    removed: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteOptions:
+    """How a wheel is written.
+
+    Attributes:
+        level: 1 (quick) to 9 (small), or 0 to store changed members uncompressed.
+        threads: How many members are compressed at a time; the bytes do not depend on it.
+        source_date_epoch: The time of all members, in seconds since 1970; None keeps their own.
+    """
+
+    level: int = 6
+    threads: int = 1
+    source_date_epoch: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrittenWheel:
+    """What was written.
+
+    Attributes:
+        rows: The rows of its RECORD.
+        sha256: The hash of the whole file, in hexadecimal digits.
+        changed: The members that differ from the source or are new, in the order of the archive.
+    """
+
+    rows: tuple[RecordRow, ...]
+    sha256: str
+    changed: tuple[str, ...]
+
+
+class _Job(NamedTuple):
+    """A member to write: as the source has it, or with the given contents."""
+
+    member: Member
+    content: Callable[[], Buffer] | None
+
+    @property
+    def weight(self) -> int:
+        """The bytes of memory that it may take, as far as is known beforehand."""
+        small = self.content is not None or self.member.size <= LARGE_MEMBER
+        return self.member.size if small else codec.CHUNK
+
+
+class _Packed(NamedTuple):
+    """A member ready for the archive.
+
+    Its data are those of the source where `data` is None, and `data` else, but compressed where `is_pending` says so.
+    """
+
+    member: Member
+    hash: str
+    data: Buffer | None = None
+    is_pending: bool = False
+
+
+def write_wheel(target: Path, source: WheelArchive, changes: Changes, options: WriteOptions) -> WrittenWheel:
+    """What was written to `target`, which a failure leaves absent.
+
+    Unchanged members keep their compressed bytes, but are unpacked and hashed, so that RECORD is true. The members
+    keep their order, new ones stand behind the others of their folder, the .dist-info folder is last, and RECORD is
+    the last of all.
+
+    Raises:
+        WheelError: A member of the source is damaged or absent, or a new one has a path that cannot be.
+        UsageError: The target is the source.
+        OSError: The target cannot be written.
+    """
+    if target.exists() and target.samefile(source.path):
+        what = f"`{printable(str(target))}` cannot be written from itself"
+        raise UsageError(what, code="target-is-source", hints=("choose another folder for the result",))
+    jobs = _plan_jobs(source, changes, options)
+    try:
+        with target.open("wb", buffering=codec.CHUNK) as file, _executor(options.threads) as executor:
+            work = _Work(ZipWriter(file), source, options, executor)
+            work.run(jobs)
+            return work.finish()
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise
+
+
+def _plan_jobs(source: WheelArchive, changes: Changes, options: WriteOptions) -> list[_Job]:
+    """The members to write, in their order, without RECORD."""
+    for name in (*changes.replaced, *changes.removed):
+        source.member(name)
+    metadata = source.dist_info + "/"
+    dropped = {metadata + file for file in ("RECORD", *SIGNATURES)} | changes.removed
+    ranked: list[tuple[tuple[bool, int, int], _Job]] = []
+    last_of_folder: dict[str, int] = {}
+    for index, member in enumerate(source.members):
+        if member.name not in dropped:
+            last_of_folder[_folder(member.name)] = index
+            rank = member.name.startswith(metadata), index, 0
+            ranked.append((rank, _Job(_stamped(member, options), changes.replaced.get(member.name))))
+    blank = _stamped(source.member(metadata + "WHEEL"), options)._replace(size=_UNKNOWN_SIZE)
+    for index, new in enumerate(changes.added, 1):
+        place = last_of_folder.get(_folder(new.name), len(source.members))
+        rank = new.name.startswith(metadata), place, index
+        ranked.append((rank, _Job(blank._replace(name=new.name, mode=new.mode), new.content)))
+    jobs = [job for _, job in sorted(ranked, key=lambda pair: pair[0])]
+    _check_names(changes.added, [job.member.name for job in jobs])
+    return jobs
+
+
+def _folder(name: str) -> str:
+    return name.rpartition("/")[0]
+
+
+def _stamped(member: Member, options: WriteOptions) -> Member:
+    """The member with the mode and the time that it will have."""
+    member = member._replace(mode=member.mode or 0o644)
+    if options.source_date_epoch is None:
+        return member
+    moment = time.gmtime(min(max(options.source_date_epoch, _FIRST_SECOND), _LAST_SECOND))
+    return member._replace(date_time=moment[:6])
+
+
+def _check_names(added: Iterable[NewMember], names: Iterable[str]) -> None:
+    for new in added:
+        fault = path_fault(new.name)
+        if fault:
+            raise WheelError(f"the path of a new member {fault}: `{printable(new.name)}`", code="unsafe-path")
+    found = collision(names, ())
+    if found:
+        raise WheelError(f"the changed wheel {printable(found[1])}", code=found[0])
+
+
+@contextlib.contextmanager
+def _executor(threads: int) -> Iterator[Executor | None]:
+    """Threads to share the work, None where one is enough; what has not begun when an error comes never begins."""
+    if threads <= 1:
+        yield None
+        return
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415  slow to import, and not always needed
+
+    executor = ThreadPoolExecutor(threads)
+    try:
+        yield executor
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """The work under way: members are packed by the executor's threads, and written by the caller's."""
+
+    archive: ZipWriter
+    source: WheelArchive
+    options: WriteOptions
+    executor: Executor | None
+    rows: list[RecordRow] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+
+    def run(self, jobs: Iterable[_Job]) -> None:
+        """Write every job, in order; only so many are under way that memory stays small."""
+        waiting: deque[tuple[_Job, Future[_Packed] | None]] = deque()
+        weight = 0
+        for job in jobs:
+            while waiting and (len(waiting) >= _PER_THREAD * self.options.threads or weight + job.weight > _BUDGET):
+                weight -= waiting[0][0].weight
+                self._append(*waiting.popleft())
+            is_quick = job.content is None and job.member.size < _INLINE
+            future = None if self.executor is None or is_quick else self.executor.submit(self._pack, job)
+            waiting.append((job, future))
+            weight += job.weight
+        while waiting:
+            self._append(*waiting.popleft())
+
+    def finish(self) -> WrittenWheel:
+        """What was written, after RECORD and the directory of the archive."""
+        record = self.source.member(f"{self.source.dist_info}/RECORD")
+        rows = (*self.rows, RecordRow(record.name, "", None))
+        self._append(_Job(_stamped(record, self.options), lambda: render_record(rows)), None)
+        return WrittenWheel(rows=rows, sha256=self.archive.finish(), changed=tuple(self.changed))
+
+    def _append(self, job: _Job, future: Future[_Packed] | None) -> None:
+        member, digest, data, is_pending = self._pack(job) if future is None else future.result()
+        if is_pending and data is not None and self.executor is not None:
+            compress = functools.partial(codec.compress_chunk, data, level=self.options.level)
+            starts = range(0, len(data), codec.CHUNK)
+            member, _, data, _ = _smaller(member, digest, data, b"".join(self.executor.map(compress, starts)))
+        self.archive.add(member, self.source.iter_raw(member) if data is None else (data,))
+        self.rows.append(RecordRow(member.name, digest, member.size))
+        if job.content is not None:
+            self.changed.append(member.name)
+
+    def _pack(self, job: _Job) -> _Packed:
+        member, content = job
+        if content is None:
+            return _Packed(member, self._proven_hash(member))
+        data = content()
+        size = len(data)
+        member = member._replace(size=size, compressed_size=size, crc=codec.crc32(data), method=STORED)
+        digest = hash_of(data)
+        if not self.options.level:
+            return _Packed(member, digest, data)
+        if self.executor is not None and codec.is_chunked(size):
+            return _Packed(member, digest, data, is_pending=True)
+        return _smaller(member, digest, data, codec.compress(data, self.options.level))
+
+    def _proven_hash(self, member: Member) -> str:
+        if member.size <= LARGE_MEMBER:
+            return hash_of(self.source.read(member))
+        hasher = hashlib.sha256()
+        for piece in self.source.pieces(member):
+            hasher.update(piece)
+        return hash_text(hasher.digest())
+
+
+def _smaller(member: Member, digest: str, data: Buffer, compressed: Buffer) -> _Packed:
+    """The member with its data compressed, if that saves anything."""
+    if len(compressed) >= len(data):
+        return _Packed(member, digest, data)
+    return _Packed(member._replace(compressed_size=len(compressed), method=DEFLATED), digest, compressed)
