@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
 
 from deloc8.target import Libc
+
+if TYPE_CHECKING:
+    from deloc8.elf.image import ElfImage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +92,7 @@ class Lookup:
         name: The name asked for.
         path: Where it was found, as the loader writes it; None where it was not.
         real_path: The same without symlinks and dots.
+        image: The file that was found.
         origin: What led to it.
         tried: Every attempt, a successful one last.
     """
@@ -96,6 +100,7 @@ class Lookup:
     name: str
     path: str | None = None
     real_path: str | None = None
+    image: ElfImage | None = field(default=None, repr=False)
     origin: Origin | None = None
     tried: tuple[Attempt, ...] = ()
 

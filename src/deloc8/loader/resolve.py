@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from deloc8.elf.image import ElfImage
 from deloc8.errors import InputError
 from deloc8.loader.libc import find_libc, libc_of
-from deloc8.loader.search import Asker, Lookup, Machine, Origin, Search, SearchOptions, Stage
+from deloc8.loader.search import Located, Lookup, Machine, Origin, Search, SearchOptions, Stage
 from deloc8.target import Libc
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping
 
+    from deloc8.elf.image import ElfImage
     from deloc8.loader.sysroot import Files
 
 # `find_libc` and `libc_of` are wanted wherever a graph is resolved: they are found here as well.
@@ -29,7 +29,7 @@ class LoadedObject:
         path: Where it is, as the loader writes it.
         real_path: The same without symlinks and dots: what identifies the file.
         image: The file.
-        asked_as: The name that it was first asked for; for the root its path.
+        asked_as: The name that it was first asked for, tokens replaced; for the root its path.
         parent: The path of the object that asked for it first; None for the root.
     """
 
@@ -57,7 +57,7 @@ class Edge:
     target: str | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LoadGraph:
     """What is loaded for a root object.
 
@@ -145,7 +145,7 @@ class _Loading:
         self._libc = libc
         self._search = search
         self._objects: list[LoadedObject] = []
-        self._chains: dict[str, tuple[Asker, ...]] = {}
+        self._chains: dict[str, tuple[Located, ...]] = {}
         self._by_name: dict[str, LoadedObject] = {}
         self._by_identity: dict[Hashable, LoadedObject] = {}
 
@@ -170,47 +170,58 @@ class _Loading:
         return LoadGraph(root=path, objects=tuple(self._objects), edges=tuple(edges))
 
     def _need(self, name: str, parent: LoadedObject, machine: Machine) -> tuple[Lookup, LoadedObject | None]:
-        loaded = self._by_name.get(name)
-        loader = machine.loader
-        if loaded is not None:
-            origin = Origin(Stage.LOADED)
-            return Lookup(name=name, path=loaded.path, real_path=loaded.real_path, origin=origin), loaded
-        if loader is not None and self._is_loader(name, loader):
-            origin = Origin(Stage.LOADER)
-            lookup = Lookup(name=name, path=loader, real_path=self._files.real_path(loader), origin=origin)
+        chain = self._chains[parent.path]
+        asked = self._search.asked_as(name, chain[0], machine)
+        if asked is None:
+            return self._search.find(name, chain, machine), None
+        known = self._by_name.get(asked)
+        if known is not None:
+            lookup = Lookup(
+                name=name,
+                path=known.path,
+                real_path=known.real_path,
+                image=known.image,
+                origin=Origin(Stage.LOADED),
+            )
+            return lookup, known
+        if machine.loader is not None and self._is_loader(asked, machine.loader):
+            path, image = machine.loader
+            lookup = Lookup(
+                name=name,
+                path=path,
+                real_path=self._files.real_path(path),
+                image=image,
+                origin=Origin(Stage.LOADER),
+            )
         else:
-            lookup = self._search.find(name, self._chains[parent.path], machine)
-        return lookup, self._enter(lookup, parent)
+            lookup = self._search.find(name, chain, machine)
+        return lookup, self._enter(lookup, asked, parent)
 
-    def _is_loader(self, name: str, loader: str) -> bool:
+    def _is_loader(self, name: str, loader: Located) -> bool:
         if self._libc is Libc.MUSL:
-            return name.startswith(_MUSL_ITSELF) or name == loader
-        image = self._files.image(loader)
-        return name == loader or (isinstance(image, ElfImage) and name == image.soname)
+            return name == loader.path or name.startswith(_MUSL_ITSELF)
+        return name in {loader.path, loader.image.soname}
 
-    def _enter(self, lookup: Lookup, parent: LoadedObject) -> LoadedObject | None:
+    def _enter(self, lookup: Lookup, asked: str, parent: LoadedObject) -> LoadedObject | None:
         """The object that a lookup leads to, loaded now if it is not yet."""
-        image = self._files.image(lookup.path or "")
-        if lookup.path is None or lookup.real_path is None or not isinstance(image, ElfImage):
+        if lookup.path is None or lookup.image is None:
             return None
         loaded = self._by_identity.get(self._files.identity(lookup.path))
         if loaded is None:
+            real = lookup.real_path or lookup.path
             loaded = LoadedObject(
-                path=lookup.path,
-                real_path=lookup.real_path,
-                image=image,
-                asked_as=lookup.name,
-                parent=parent.path,
+                path=lookup.path, real_path=real, image=lookup.image, asked_as=asked, parent=parent.path
             )
             self._add(loaded)
-        if self._libc is not Libc.MUSL or "/" not in lookup.name:
-            self._by_name.setdefault(lookup.name, loaded)
+        # musl gives a name only to what was found by a name.
+        if self._libc is not Libc.MUSL or "/" not in asked:
+            self._by_name.setdefault(asked, loaded)
         return loaded
 
     def _add(self, loaded: LoadedObject) -> None:
         self._objects.append(loaded)
         above = () if loaded.parent is None else self._chains[loaded.parent]
-        self._chains[loaded.path] = (Asker(loaded.path, loaded.image), *above)
+        self._chains[loaded.path] = (Located(loaded.path, loaded.image), *above)
         self._by_identity[self._files.identity(loaded.path)] = loaded
         # musl does not look at sonames (ldso/dynlink.c, load_library).
         if self._libc is not Libc.MUSL and loaded.image.soname is not None:

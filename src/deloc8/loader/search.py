@@ -22,15 +22,15 @@ from deloc8.target import Libc
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from deloc8.loader.sysroot import Files
+    from deloc8.loader.sysroot import Files, NoImage
     from deloc8.target import Arch
 
 # The values of `lookup` are this module's vocabulary: they are found here as well.
-__all__ = ["Asker", "Attempt", "Lookup", "Machine", "Origin", "Result", "Search", "SearchOptions", "Stage", "expand"]
+__all__ = ["Attempt", "Located", "Lookup", "Machine", "Origin", "Result", "Search", "SearchOptions", "Stage", "expand"]
 
 
-class Asker(NamedTuple):
-    """An object that asks for a library, or one of those that led to it."""
+class Located(NamedTuple):
+    """An ELF file and where it is, as the loader writes it."""
 
     path: str
     image: ElfImage
@@ -43,13 +43,13 @@ class Machine:
     Attributes:
         kind: e_machine, class and little-endian: what the loader compares between two objects.
         arch: The machine, if the policies know it.
-        loader: Where the loader stands; None where there is none, or none that counts.
+        loader: The loader itself; None where there is none, or none that counts.
         defaults: The folders built into the loader.
     """
 
     kind: tuple[int, int, bool]
     arch: Arch | None
-    loader: str | None
+    loader: Located | None
     defaults: tuple[str, ...]
 
 
@@ -57,7 +57,7 @@ class _Query(NamedTuple):
     """A name, who asks for it (the asking object first, the root last), and for which machine."""
 
     name: str
-    chain: Sequence[Asker]
+    chain: Sequence[Located]
     machine: Machine
 
 
@@ -80,6 +80,9 @@ _RESULT_OF_FAULT = {
 def _kind(image: ElfImage) -> tuple[int, int, bool]:
     return image.machine, image.bits, image.little_endian
 
+
+# No real search path has as many entries; what follows them is left in one piece, which no folder is called.
+_MOST_FOLDERS = 10_000
 
 _StageSearch: TypeAlias = "Callable[[_Query], Iterator[_Candidate]]"
 
@@ -105,18 +108,28 @@ class Search:
         key = (_kind(image), image.interpreter)
         machine = self._machines.get(key)
         if machine is None:
-            libc = self._options.libc
-            usual = ldconf.loader_path(image.arch, libc)
-            loader = next((path for path in (image.interpreter, usual) if path and self._is(path, key[0])), None)
+            loader = self._loader_of(image)
+            path = loader.path if loader else None
             machine = self._machines[key] = Machine(
                 kind=key[0],
                 arch=image.arch,
-                loader=loader if self._options.only_paths is None and libc is not Libc.ANDROID else None,
-                defaults=ldconf.default_folders(self._files, loader, image.arch) if libc is Libc.GLIBC else (),
+                loader=loader if self._options.only_paths is None else None,
+                defaults=ldconf.default_folders(self._files, path, image.arch)
+                if self._options.libc is Libc.GLIBC
+                else (),
             )
         return machine
 
-    def find(self, name: str, chain: Sequence[Asker], machine: Machine) -> Lookup:
+    def _loader_of(self, image: ElfImage) -> Located | None:
+        if self._options.libc is Libc.ANDROID:
+            return None
+        for path in (image.interpreter, ldconf.loader_path(image.arch, self._options.libc)):
+            loader = self._files.image(path) if path else None
+            if path and isinstance(loader, ElfImage) and _kind(loader) == _kind(image):
+                return Located(path, loader)
+        return None
+
+    def find(self, name: str, chain: Sequence[Located], machine: Machine) -> Lookup:
         """What becomes of a name; `chain` leads from the object that asks for it up to the root.
 
         That a name is already loaded is not this function's matter.
@@ -130,32 +143,46 @@ class Search:
             self.attempts += len(lookup.tried)
         return lookup
 
+    def asked_as(self, name: str, asker: Located, machine: Machine) -> str | None:
+        """A DT_NEEDED entry as the loader reads it; None where a token in it stands for nothing known.
+
+        glibc replaces tokens there, too, before anything else: the same entry means another file in another folder.
+        """
+        if self._options.libc is not Libc.GLIBC or "$" not in name:
+            return name
+        return expand(name, self._tokens(asker, machine))
+
     def _find(self, query: _Query) -> Lookup:
         tried: list[Attempt] = []
         for path, origin, noted, reason in self._candidates(query):
-            result, why = (noted, reason) if noted else self._look(path, query.machine)
+            if noted is not None:
+                tried.append(Attempt(path, origin, noted, reason))
+                continue
+            image = self._files.image(path)
+            result, why = self._judge(image, query.machine)
             tried.append(Attempt(path, origin, result, why))
-            if result is Result.FOUND:
-                real = self._files.real_path(path)
-                return Lookup(name=query.name, path=path, real_path=real, origin=origin, tried=tuple(tried))
+            if isinstance(image, ElfImage) and result is Result.FOUND:
+                return Lookup(
+                    name=query.name,
+                    path=path,
+                    real_path=self._files.real_path(path),
+                    image=image,
+                    origin=origin,
+                    tried=tuple(tried),
+                )
         return Lookup(name=query.name, tried=tuple(tried))
 
-    def _look(self, path: str, machine: Machine) -> tuple[Result, str]:
-        image = self._files.image(path)
+    def _judge(self, image: ElfImage | NoImage, machine: Machine) -> tuple[Result, str]:
         if not isinstance(image, ElfImage):
             return _RESULT_OF_FAULT[image.fault], image.reason
         if _kind(image) != machine.kind:
             return Result.OTHER_MACHINE, ""
         return (Result.FOUND if find_libc(image) in {None, self._options.libc} else Result.OTHER_LIBC), ""
 
-    def _is(self, path: str, kind: tuple[int, int, bool]) -> bool:
-        image = self._files.image(path)
-        return isinstance(image, ElfImage) and _kind(image) == kind
-
     def _candidates(self, query: _Query) -> Iterator[_Candidate]:
-        if "/" in query.name:
-            asker = query.chain[0]
-            path = expand(query.name, self._tokens(asker, query)) if self._options.libc is Libc.GLIBC else query.name
+        asker = query.chain[0]
+        path = self.asked_as(query.name, asker, query.machine)
+        if path is None or "/" in path:
             origin = Origin(Stage.NEEDED_PATH, asker.path)
             yield _skipped(query.name, path, origin) or _Candidate(path or "", origin)
             return
@@ -200,12 +227,13 @@ class Search:
         for owner in query.chain:
             dynamic = owner.image.dynamic
             if dynamic and dynamic.rpath and dynamic.runpath is None:
-                yield from self._in_entries(query, dynamic.rpath.split(":"), owner, Origin(Stage.RPATH, owner.path))
+                entries = dynamic.rpath.split(":", _MOST_FOLDERS)
+                yield from self._in_entries(query, entries, owner, Origin(Stage.RPATH, owner.path))
 
     def _runpath(self, query: _Query) -> Iterator[_Candidate]:
         owner = query.chain[0]
         if owner.image.dynamic and owner.image.dynamic.runpath:
-            entries = owner.image.dynamic.runpath.split(":")
+            entries = owner.image.dynamic.runpath.split(":", _MOST_FOLDERS)
             yield from self._in_entries(query, entries, owner, Origin(Stage.RUNPATH, owner.path))
 
     def _musl_rpaths(self, query: _Query) -> Iterator[_Candidate]:
@@ -219,14 +247,15 @@ class Search:
                 if expanded is None:
                     yield _Candidate(path, origin, Result.SKIPPED, "musl ignores a path with a token it does not know")
                 else:
-                    folders = [folder for folder in re.split("[:\n]", expanded) if folder]
+                    folders = [folder for folder in re.split("[:\n]", expanded, maxsplit=_MOST_FOLDERS) if folder]
                     yield from self._in_folders(query, folders, origin)
 
     def _own_file(self, query: _Query) -> Iterator[_Candidate]:
         yield _Candidate(self._own[query.name], Origin(Stage.OWN))
 
     def _musl_folders(self, query: _Query) -> Iterator[_Candidate]:
-        loader = query.machine.loader or ldconf.loader_path(query.machine.arch, Libc.MUSL)
+        found = query.machine.loader
+        loader = found.path if found else ldconf.loader_path(query.machine.arch, Libc.MUSL)
         configured = None if loader is None else ldconf.read_musl_path(self._files, loader)
         if configured is None:
             return self._in_folders(query, ldconf.MUSL_FOLDERS, Origin(Stage.DEFAULT))
@@ -259,8 +288,7 @@ class Search:
         candidates = self._in_folders(query, query.machine.defaults, Origin(Stage.DEFAULT))
         return (_unless_default(candidate, query) for candidate in candidates)
 
-    def _tokens(self, owner: Asker, query: _Query) -> Tokens:
-        machine = query.machine
+    def _tokens(self, owner: Located, machine: Machine) -> Tokens:
         return Tokens(
             origin=folder_of(owner.path),
             # glibc's $LIB is its first folder, on Debian with the multiarch part.
@@ -268,9 +296,11 @@ class Search:
             platform=self._options.platform or (machine.arch and PLATFORMS.get(machine.arch)),
         )
 
-    def _in_entries(self, query: _Query, entries: Iterable[str], owner: Asker, origin: Origin) -> Iterator[_Candidate]:
+    def _in_entries(
+        self, query: _Query, entries: Iterable[str], owner: Located, origin: Origin
+    ) -> Iterator[_Candidate]:
         """The candidates of search path entries that may have tokens."""
-        tokens = self._tokens(owner, query)
+        tokens = self._tokens(owner, query.machine)
         folders = []
         for entry in entries:
             folder = expand(entry, tokens)

@@ -211,18 +211,19 @@ class Sysroot:
 class Overlay:
     """Members of a wheel at virtual paths, laid over a file system.
 
-    Paths below `root` exist only where `images` has them: the machine's own files are not seen there, and a path
-    that leaves `root` by `..` leads nowhere, because nobody knows where the wheel will be installed.
+    The members stand below a top folder of their own, such as ``/.wheel``. In it nothing else exists: the machine's
+    own files are not seen there, and a path that leaves it by `..` leads nowhere, because nobody knows where the
+    wheel will be installed.
     """
 
-    def __init__(self, files: Files, images: Mapping[str, ElfImage], root: str) -> None:
-        """`images` has absolute paths, all below the absolute path `root`."""
+    def __init__(self, files: Files, images: Mapping[str, ElfImage]) -> None:
+        """`images` has normal absolute paths, below a top folder that the file system does not have."""
         self._files = files
         self._images = images
-        self._root = root.rstrip("/") + "/"
+        self._tops = tuple({f"/{path.split('/')[1]}/" for path in images})
 
     def _covers(self, path: str) -> bool:
-        return path.startswith(self._root)
+        return path.startswith(self._tops)
 
     def _virtual(self, path: str) -> str | None:
         normal = os.path.normpath(path)
