@@ -21,7 +21,7 @@ from deloc8.wheel.zipformat import DEFLATED, STORED
 from deloc8.wheel.zipwriter import ZipWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from concurrent.futures import Executor, Future
     from pathlib import Path
 
@@ -220,8 +220,11 @@ class _Work:
     rows: list[RecordRow] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
 
-    def run(self, jobs: Iterable[_Job]) -> None:
+    def run(self, jobs: Sequence[_Job]) -> None:
         """Write every job, in order; only so many are under way that memory stays small."""
+        # The longest work begins first, or the other threads would wait for it in the end.
+        heaviest = max(jobs, key=lambda job: (job.content is not None, job.weight))
+        early = {heaviest: self.executor.submit(self._pack, heaviest)} if self.executor else {}
         waiting: deque[tuple[_Job, Future[_Packed] | None]] = deque()
         weight = 0
         for job in jobs:
@@ -229,7 +232,9 @@ class _Work:
                 weight -= waiting[0][0].weight
                 self._append(*waiting.popleft())
             is_quick = job.content is None and job.member.size < _INLINE
-            future = None if self.executor is None or is_quick else self.executor.submit(self._pack, job)
+            future = early.get(job)
+            if self.executor and not future and not is_quick:
+                future = self.executor.submit(self._pack, job)
             waiting.append((job, future))
             weight += job.weight
         while waiting:

@@ -272,6 +272,8 @@ def _entry(source: Source, fields: tuple[int, ...], raw_name: bytes, extra: byte
 
 
 def _decode(source: Source, raw_name: bytes, flags: int) -> str:
+    if raw_name.isascii():
+        return raw_name.decode("ascii")
     try:
         return raw_name.decode("utf-8" if flags & UTF8 else "cp437")  # D.1, D.2
     except UnicodeDecodeError:
