@@ -39,18 +39,19 @@ _LONGEST_SHOWN = 60
 _KEYS = ("name", "symbol_versions", "lib_whitelist", "aliases", "arch", "forbidden_symbols", "tag")
 _REQUIRED = _KEYS[:3]
 
-_NAME = (re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,99}"), "a name of letters, digits, `_`, `.` and `-`, such as my_policy")
-_NAMESPACE = (re.compile(r"[A-Za-z0-9_.+-]{1,100}"), "a namespace, such as GLIBC")
-_VERSION = (re.compile(r"[A-Za-z0-9_.]{1,100}"), "a version without its namespace, such as 2.17 or ABI_DT_RELR")
-_SONAME = (re.compile(r"[^\s/*?\[\]]{1,255}"), "a soname such as libz.so.1, without a folder and without wildcards")
-_SYMBOL = (re.compile(r"[^\s]{1,4096}"), "the name of a symbol")
+# A pattern for the whole text, and what it asks for. Compiled at first use: most runs need few of them.
+_NAME = (r"[A-Za-z][A-Za-z0-9_.-]{0,99}", "a name of letters, digits, `_`, `.` and `-`, such as my_policy")
+_NAMESPACE = (r"[A-Za-z0-9_.+-]{1,100}", "a namespace, such as GLIBC")
+_VERSION = (r"[A-Za-z0-9_.]{1,100}", "a version without its namespace, such as 2.17 or ABI_DT_RELR")
+_SONAME = (r"[^\s/*?\[\]]{1,255}", "a soname such as libz.so.1, without a folder and without wildcards")
+_SYMBOL = (r"[^\s]{1,4096}", "the name of a symbol")
 
 # Names that mean something else to `--plat`.
 _RESERVED = frozenset({"auto"})
 
 # What installers accept (PEP 513, 571, 599, 600, 656, 738); android's machines have names of their own there.
-_INSTALLABLE = re.compile(r"linux|manylinux(1|2010|2014|_2_[0-9]{1,3})|musllinux_1_[0-9]{1,3}")
-_INSTALLABLE_ANDROID = re.compile(r"android_[0-9]{1,3}")
+_INSTALLABLE = r"linux|manylinux(1|2010|2014|_2_[0-9]{1,3})|musllinux_1_[0-9]{1,3}"
+_INSTALLABLE_ANDROID = r"android_[0-9]{1,3}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,9 +212,9 @@ def _items(value: object, place: _Place) -> list[tuple[object, _Place]]:
     return [(item, place.item(index)) for index, item in enumerate(value)]
 
 
-def _text(value: object, place: _Place, rule: tuple[re.Pattern[str], str]) -> str:
+def _text(value: object, place: _Place, rule: tuple[str, str]) -> str:
     pattern, wanted = rule
-    if not isinstance(value, str) or not pattern.fullmatch(value) or not value.isprintable():
+    if not isinstance(value, str) or not re.fullmatch(pattern, value) or not value.isprintable():
         raise place.wrong(value, wanted)
     return value
 
@@ -308,8 +309,8 @@ class _Tag:
             raise place.wrong(value, wanted)
         parts = [parse_platform_tag(part) for part in value.split(".")]
         for part in parts:
-            android = part.arch is not None and _INSTALLABLE_ANDROID.fullmatch(part.policy)
-            if not (android or _INSTALLABLE.fullmatch(part.policy)):
+            android = part.arch is not None and re.fullmatch(_INSTALLABLE_ANDROID, part.policy)
+            if not (android or re.fullmatch(_INSTALLABLE, part.policy)):
                 raise place.wrong(value, wanted, hints=["without `tag` a policy never renames a wheel"])
         machines = {part.arch for part in parts}
         if len(machines) > 1:

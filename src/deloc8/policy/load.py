@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 __all__ = [
+    "LAST_MINOR",
     "MINIMAL_SYSTEM_LACKS",
     "android_policy",
     "builtin_policies",
@@ -60,9 +61,12 @@ _ABI_SINCE = {"ABI_DT_RELR": 36, "ABI_GNU2_TLS": 43, "ABI_GNU_TLS": 43, "ABI_DT_
 _GLIBC_NAMES_SINCE = 18
 _GLIBC_LIBRARIES = frozenset({"libc.so.6", "libm.so.6", "libpthread.so.0"})
 
-# PEP 600 and PEP 656 set no end. Two releases come a year, so this is one for some centuries, and keeps
-# a slip of the keyboard from making a list of a billion versions.
-_LAST_MINOR = 999
+LAST_MINOR = 999
+"""The last number of a computed policy.
+
+PEP 600 and PEP 656 set no end, but two releases come a year, so this is one for some centuries, and a slip of the
+keyboard or a hostile file makes no list of a billion versions.
+"""
 
 
 class _Row(TypedDict, total=False):
@@ -90,14 +94,7 @@ def builtin_policies(arch: Arch, libc: Libc) -> tuple[Policy, ...]:
     policies = list(_table_policies(arch, _FAMILY[libc]))
     if libc is Libc.GLIBC:
         policies += read_policies((_DATA / f"{_SEED_POLICY}.json").read_bytes(), _SEED_POLICY, arch)
-    # No Android installs a wheel tagged linux, so there the policy only says that nothing better fits.
-    generic = Policy(
-        name="linux",
-        family=Family.LINUX,
-        arch=arch,
-        libraries=frozenset({EVERY_LIBRARY}),
-        installable=libc is not Libc.ANDROID,
-    )
+    generic = Policy(name="linux", family=Family.LINUX, arch=arch, libraries=frozenset({EVERY_LIBRARY}))
     return (*policies, generic)
 
 
@@ -206,8 +203,8 @@ def _nearest_lower(name: str, number: int, points: Mapping[int, Policy], arch: A
         why = f"{arch.value} has no policies of this kind"
     elif number < min(points):
         why = f"the oldest policy of {arch.value} is {points[min(points)].name}"
-    elif number > _LAST_MINOR:
-        why = f"numbers above {_LAST_MINOR} are taken for a slip"
+    elif number > LAST_MINOR:
+        why = f"numbers above {LAST_MINOR} are taken for a slip"
     else:
         return max(point for point in points if point <= number)
     raise UsageError(f"there is no policy `{name}` for {arch.value}", code="unknown-platform", context=[why])
@@ -237,7 +234,7 @@ def find_policy(text: str, policies: Sequence[Policy], arch: Arch) -> Policy:
             code="other-machine",
             hints=[f"without the machine, `{tag.policy}` means this one"],
         )
-    match = _COMPUTABLE.fullmatch(tag.policy)
+    match = _COMPUTABLE.fullmatch(tag.policy if tag.arch else text)
     if match and any(policy.family.value == match[1] for policy in policies):
         numbers = tuple(map(int, match[2][1:].split("_")))
         if match[1] == "android" and len(numbers) == 1:
