@@ -4,6 +4,7 @@ Deloc8Error            code, message, context, notes, hints
 |- UsageError          the request contradicts itself
 |- InputError          the given file is unsound
 |  |- WheelError       ... the wheel: its archive, its names, its metadata
+|  |  `- PureWheelError    it holds no compiled file, so there is nothing to audit or repair
 |  |- ElfError         ... an ELF file: says which field at which offset
 |  `- PolicyError      ... a policy file: says which key
 |- UnrepairableError   what was asked for cannot be had: carries the violations that no plan can cure
@@ -58,6 +59,10 @@ class InputError(Deloc8Error):
 
 class WheelError(InputError):
     """The wheel is not sound: its archive, its name or its metadata."""
+
+
+class PureWheelError(WheelError):
+    """The wheel holds no compiled file, so there is nothing to audit or repair."""
 
 
 class ElfError(InputError):

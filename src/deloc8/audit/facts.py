@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from deloc8.elf.constants import ELF_MAGIC, ET_DYN, ET_EXEC
 from deloc8.elf.image import parse
 from deloc8.errors import ElfError, WheelError
-from deloc8.loader.resolve import libc_of, resolve
+from deloc8.loader.libc import libc_of
+from deloc8.loader.resolve import resolve
 from deloc8.loader.search import Stage
 from deloc8.loader.sysroot import Overlay
 from deloc8.target import Libc, parse_platform_tag

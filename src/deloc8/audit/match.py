@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deloc8.elf.notes import x86_isa_level
+from deloc8.policy.model import split_version
 from deloc8.target import Arch
 
 if TYPE_CHECKING:
@@ -238,8 +239,8 @@ def _provide(file: ElfFile, dependency: Dependency, policy: Policy, options: Mat
     if is_named(dependency, options.exclude):
         return Provision.EXCLUDED
     if is_libpython(dependency.name):
-        embeds = file.image.is_executable or policy.is_unbounded or policy.allows_libpython
-        return Provision.SYSTEM if embeds else Provision.DROPPED
+        keeps_it = file.image.is_executable or policy.allows_library(dependency.name)
+        return Provision.SYSTEM if keeps_it else Provision.DROPPED
     if policy.allows_library(dependency.name) and not is_named(dependency, options.graft):
         return Provision.SYSTEM
     return Provision.MISSING if dependency.target is None else Provision.GRAFT
@@ -283,7 +284,7 @@ def _violations(
                         library=wanted.library,
                         symbol=symbol,
                         version=wanted.version,
-                        limit=policy.limit_of(wanted.version),
+                        limit=_limit(policy, wanted.version),
                     )
         level = _isa_level(facts, file) if options.check_isa else 1
         if level > 1:
@@ -301,6 +302,12 @@ def _violations(
                 yield Violation(
                     code=code, policy=policy.name, file=file.label, chain=chain, library=library, symbol=symbol
                 )
+
+
+def _limit(policy: Policy, version: str) -> str:
+    namespace, _ = split_version(version)
+    ceiling = policy.ceilings.get(namespace)
+    return f"{namespace}_{ceiling.maximum}" if ceiling and ceiling.maximum else f"no version of {namespace}"
 
 
 _LIBRARY_CODES = {

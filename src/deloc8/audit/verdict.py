@@ -61,6 +61,11 @@ class Audit:
     claims: tuple[Claim, ...]
 
     @property
+    def is_pure(self) -> bool:
+        """Whether there is nothing to judge: the wheel has no compiled file for a known machine."""
+        return not self.matches
+
+    @property
     def best(self) -> PolicyMatch:
         """The best installable policy that the wheel fits as it is; the generic `linux` fits always."""
         return next(match for match in self.matches if match.is_satisfied and match.policy.installable)
@@ -89,7 +94,7 @@ class Audit:
 
 
 def judge(facts: WheelFacts, extra: Sequence[Policy] = (), options: MatchOptions | None = None) -> Audit:
-    """The verdict on a wheel that has ELF files.
+    """The verdict on a wheel.
 
     Args:
         facts: The facts of the wheel.
@@ -97,6 +102,9 @@ def judge(facts: WheelFacts, extra: Sequence[Policy] = (), options: MatchOptions
         options: What the user wants otherwise than the policies say.
     """
     options = options or MatchOptions()
+    if facts.arch is None:
+        claims = tuple(Claim(tag=tag, truth=Truth.TRUE) for tag in facts.name.platforms)
+        return Audit(facts=facts, options=options, matches=(), claims=claims)
     policies = policies_for(facts, extra)
     matches = match_policies(facts, policies, options)
     audit = Audit(facts=facts, options=options, matches=matches, claims=())

@@ -1,0 +1,74 @@
+"""Cross-distribution Linux wheels: what binds a wheel to its build machine, and how to set it free.
+
+The names below are loaded when they are first used, so that `deloc8 --version` need not wait for them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from deloc8.audit.verdict import Audit
+    from deloc8.errors import (
+        Deloc8Error,
+        ElfError,
+        InputError,
+        PolicyError,
+        UnrepairableError,
+        UsageError,
+        VerificationError,
+        WheelError,
+    )
+    from deloc8.repair.model import Goal, Outcome, Plan
+    from deloc8.wheel.writer import WriteOptions
+    from deloc8.workflow import AuditOptions, audit_wheel, plan_repair, repair_wheel
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Audit": "deloc8.audit.verdict",
+    "AuditOptions": "deloc8.workflow",
+    "Deloc8Error": "deloc8.errors",
+    "ElfError": "deloc8.errors",
+    "Goal": "deloc8.repair.model",
+    "InputError": "deloc8.errors",
+    "Outcome": "deloc8.repair.model",
+    "Plan": "deloc8.repair.model",
+    "PolicyError": "deloc8.errors",
+    "UnrepairableError": "deloc8.errors",
+    "UsageError": "deloc8.errors",
+    "VerificationError": "deloc8.errors",
+    "WheelError": "deloc8.errors",
+    "WriteOptions": "deloc8.wheel.writer",
+    "audit_wheel": "deloc8.workflow",
+    "plan_repair": "deloc8.workflow",
+    "repair_wheel": "deloc8.workflow",
+}
+
+__all__ = [  # noqa: RUF022  sorted by what they are: functions, what they take and give, errors
+    "audit_wheel",
+    "plan_repair",
+    "repair_wheel",
+    "Audit",
+    "AuditOptions",
+    "Goal",
+    "Outcome",
+    "Plan",
+    "WriteOptions",
+    "Deloc8Error",
+    "ElfError",
+    "InputError",
+    "PolicyError",
+    "UnrepairableError",
+    "UsageError",
+    "VerificationError",
+    "WheelError",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'deloc8' has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415  only when a name is used
+
+    return getattr(import_module(_HOMES[name]), name)

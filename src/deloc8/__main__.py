@@ -1,0 +1,10 @@
+"""`python -m deloc8`."""
+
+from __future__ import annotations
+
+import sys
+
+from deloc8.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

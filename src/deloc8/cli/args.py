@@ -1,0 +1,185 @@
+"""The command line and its environment variables, read into one plain value for each command."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from deloc8 import __version__
+from deloc8.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_EPILOG = """\
+examples:
+  deloc8 show dist/*.whl                          what binds these wheels to this machine
+  deloc8 fixup dist/*.whl -w wheelhouse           set them free
+  deloc8 fixup --plat manylinux_2_28_x86_64 W     reach this tag, or say why it cannot be reached
+  deloc8 policies manylinux_2_28                  what a policy allows
+
+exit codes: 0 done; 1 a wheel is not sound, not what it claims, or cannot be what was asked;
+2 the command line is wrong; 3 a defect of deloc8
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaints look like all other errors."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message, code="bad-option", hints=(f"see `{self.prog} --help`",))
+
+
+def parse(arguments: Sequence[str], environ: Mapping[str, str]) -> argparse.Namespace:
+    """The options of a command; `command` names it.
+
+    Raises:
+        UsageError: The command line, or an environment variable that the command uses, is wrong.
+    """
+    options = _build_parser().parse_args(arguments)
+    if options.command in _READ_ENVIRON:
+        _READ_ENVIRON[options.command](options, environ)
+    return options
+
+
+def _build_parser() -> _Parser:
+    parser = _Parser(
+        prog="deloc8",
+        description="Cross-distribution Linux wheels: show what binds a wheel to its build machine, and set it free.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"deloc8 {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
+    show = commands.add_parser("show", help="what is in a wheel, and what bars a better tag")
+    _add_wheels(show)
+    _add_shared(show)
+    fixup = commands.add_parser("fixup", aliases=["repair"], help="graft, patch, retag, verify")
+    _add_wheels(fixup)
+    _add_fixup(fixup)
+    _add_shared(fixup)
+    fixup.set_defaults(command="fixup")
+    policies = commands.add_parser("policies", help="the policies, or one of them as a policy file")
+    policies.add_argument("name", nargs="?", metavar="NAME", help="a policy, by any of its names")
+    policies.add_argument("--arch", metavar="MACHINE", help="for this machine (default: the one deloc8 runs on)")
+    policies.add_argument("--libc", choices=["glibc", "musl", "android"], default="glibc", help="default: glibc")
+    _add_output(policies)
+    return parser
+
+
+def _add_wheels(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("wheels", nargs="+", type=Path, metavar="WHEEL", help="a wheel file")
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("output")
+    group.add_argument("--format", choices=["text", "json"], default="text", help="default: text")
+    group.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the output there instead of stdout")
+    group.add_argument("--color", choices=["auto", "always", "never"], default="auto", help="default: auto")
+    group.add_argument("-q", "--quiet", action="store_true", help="errors and warnings only")
+    group.add_argument("-v", "--verbose", action="count", default=0, help="tell more; -vv traces the loader")
+
+
+def _add_shared(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("where libraries are looked for")
+    group.add_argument("--sysroot", type=Path, default=Path("/"), metavar="DIR", help="in this root, not this machine's")
+    group.add_argument("--ldpaths", metavar="A:B", help="in these folders and no others")
+    group.add_argument(
+        "--add-path", action="append", default=[], metavar="DIR", help="in this folder first; may be repeated"
+    )
+    group.add_argument("--ld-library-path", metavar="A:B", help="instead of the environment's LD_LIBRARY_PATH")
+    group = parser.add_argument_group("what counts")
+    group.add_argument(
+        "--policy", action="append", default=[], type=Path, metavar="FILE", help="one more policy; may be repeated"
+    )
+    group.add_argument(
+        "--exclude", action="append", default=[], metavar="GLOB", help="leave these libraries out; may be repeated"
+    )
+    group.add_argument("--disable-isa-ext-check", action="store_true", help="accept any processor level")
+    group.add_argument("--allow-pure-python-wheel", action="store_true", help="a pure wheel is no error")
+    group.add_argument("-j", "--jobs", type=_positive, default=os.cpu_count() or 1, metavar="N", help="threads")
+    _add_output(parser)
+
+
+def _add_fixup(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("the result")
+    group.add_argument("-w", "--wheel-dir", type=Path, default=Path("wheelhouse"), metavar="DIR", help="where it goes")
+    group.add_argument("--plat", metavar="TAG", help="the tag to reach (default: auto; env DELOC8_PLAT, AUDITWHEEL_PLAT)")
+    group.add_argument("--only-plat", action="store_true", help="claim no better tag, even if it would be true")
+    group.add_argument("--no-update-tags", action="store_true", help="leave the file name and its tags as they are")
+    group.add_argument("-L", "--lib-sdir", default=".libs", metavar="SUFFIX", help="of the folder of the grafts")
+    group.add_argument("-z", "--zip-compression-level", metavar="LEVEL", help="0 to 9 (default: 6)")
+    group.add_argument("--source-date-epoch", metavar="SECONDS", help="the time of all members (env SOURCE_DATE_EPOCH)")
+    group.add_argument("--dry-run", action="store_true", help="print the plan, change nothing")
+    group = parser.add_argument_group("the grafts")
+    group.add_argument(
+        "--graft", action="append", default=[], metavar="GLOB", help="graft these although the policy takes them"
+    )
+    group.add_argument("--no-mangle", action="append", default=[], metavar="GLOB", help="keep the names of these")
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"`{text}` is not a number above 0")
+    return int(text)
+
+
+def _read_shared(options: argparse.Namespace, environ: Mapping[str, str]) -> None:
+    root = os.path.abspath(options.sysroot)  # noqa: PTH100  `Path.absolute` leaves `..` in it
+
+    def inside(folder: str) -> str:
+        """A folder as the system below the root sees it."""
+        path = os.path.abspath(folder)  # noqa: PTH100  see above
+        return "/" + os.path.relpath(path, root) if root != "/" and path.startswith(root + "/") else path
+
+    options.sysroot = Path(root)
+    options.add_path = tuple(inside(folder) for folder in options.add_path)
+    only = options.ldpaths
+    options.ldpaths = None if only is None else tuple(inside(folder) for folder in only.split(":") if folder)
+    given = options.ld_library_path
+    if given is None and only is None and root == "/":
+        # The variable is about this machine: it says nothing of another root.
+        names = ("AUDITWHEEL_LD_LIBRARY_PATH", "LD_LIBRARY_PATH")
+        given = ":".join(environ[name] for name in names if environ.get(name))
+    options.ld_library_path = tuple(inside(folder) for folder in (given or "").split(":") if folder)
+
+
+def _read_fixup(options: argparse.Namespace, environ: Mapping[str, str]) -> None:
+    _read_shared(options, environ)
+    options.plat_source = None
+    if options.plat is None:
+        for name in ("DELOC8_PLAT", "AUDITWHEEL_PLAT"):
+            if options.plat is None and environ.get(name):
+                options.plat, options.plat_source = environ[name], name
+    options.plat = options.plat or "auto"
+    level = _number(options, environ, "zip_compression_level", ("-z", "AUDITWHEEL_ZIP_COMPRESSION_LEVEL"))
+    options.zip_compression_level = 6 if level is None else level
+    if options.zip_compression_level > 9:
+        raise UsageError(f"the compression level {level} is not between 0 and 9", code="bad-option")
+    options.source_date_epoch = _number(
+        options, environ, "source_date_epoch", ("--source-date-epoch", "SOURCE_DATE_EPOCH")
+    )
+
+
+def _number(
+    options: argparse.Namespace, environ: Mapping[str, str], name: str, sources: tuple[str, str]
+) -> int | None:
+    """The number of an option, else of its environment variable; `sources` names both."""
+    option, variable = sources
+    text = getattr(options, name)
+    source = option if text is not None else variable
+    text = environ.get(variable) if text is None else text
+    if not text:
+        return None
+    if not text.isascii() or not text.isdecimal():
+        raise UsageError(f"{source} is `{text}`, not a number", code="bad-option", hints=(f"set {source} to a number",))
+    return int(text)
+
+
+_READ_ENVIRON: dict[str, Callable[[argparse.Namespace, "Mapping[str, str]"], None]] = {
+    "show": _read_shared,
+    "fixup": _read_fixup,
+}

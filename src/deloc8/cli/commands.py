@@ -1,0 +1,287 @@
+"""What each command does with its options; exit codes are decided here and nowhere else."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from deloc8.cli.console import Console, printable
+from deloc8.diagnostic import Severity
+from deloc8.errors import Deloc8Error, InputError, PureWheelError, UsageError, VerificationError
+from deloc8.target import Arch, Libc, parse_platform_tag
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from deloc8.audit.verdict import Audit
+    from deloc8.diagnostic import Diagnostic
+    from deloc8.report.to_json import Json
+    from deloc8.workflow import AuditOptions
+
+DONE = 0
+NOT_AS_ASKED = 1
+WRONG_COMMAND_LINE = 2
+DEFECT = 3
+INTERRUPTED = 130
+
+
+def run(arguments: Sequence[str]) -> int:
+    """The exit code of one command."""
+    for stream in (sys.stdout, sys.stderr):
+        # A name that the locale cannot show must not end the command.
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    console = Console(out=sys.stdout, err=sys.stderr, environ=os.environ)
+    try:
+        code = _run(arguments, console)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has seen enough. Python would complain once more when it closes the stream.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    return code
+
+
+def _run(arguments: Sequence[str], console: Console) -> int:
+    from deloc8.cli.args import parse  # noqa: PLC0415  argparse is not for `--version`
+
+    try:
+        options = parse(arguments, os.environ)
+    except UsageError as error:
+        console.error(error)
+        return WRONG_COMMAND_LINE
+    verbosity = -1 if options.quiet else options.verbose
+    console = Console(
+        out=sys.stdout, err=sys.stderr, environ=os.environ, color=options.color, verbosity=verbosity
+    )
+    try:
+        return _COMMANDS[options.command](options, console)
+    except Deloc8Error as error:
+        if options.format == "json":
+            from deloc8.report.to_json import error_document  # noqa: PLC0415  only for this output
+
+            _emit_json(options, console, error_document(options.command, error))
+        console.error(error)
+        return exit_code(error)
+
+
+def exit_code(error: Deloc8Error) -> int:
+    """The exit code that an error leads to."""
+    if isinstance(error, UsageError):
+        return WRONG_COMMAND_LINE
+    return DEFECT if isinstance(error, VerificationError) else NOT_AS_ASKED
+
+
+@dataclass
+class _Sum:
+    """What came of several wheels."""
+
+    codes: list[int] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+    values: list[Json] = field(default_factory=list)
+
+    @property
+    def code(self) -> int:
+        return max(self.codes, default=DONE)
+
+
+def _each(options: argparse.Namespace, console: Console, work: Callable[[Path, _Sum], int]) -> _Sum:
+    """Work on every wheel; one that fails does not keep the others from being tried."""
+    from deloc8.report.to_json import failed_wheel  # noqa: PLC0415  only for commands on wheels
+
+    total = _Sum()
+    for path in options.wheels:
+        try:
+            total.codes.append(work(path, total))
+        except Deloc8Error as error:
+            total.codes.append(exit_code(error))
+            total.values.append(failed_wheel(path.name, error))
+            console.error(error)
+    failed = sum(code != DONE for code in total.codes)
+    if failed and len(total.codes) > 1:
+        console.say(f"{failed} of {len(total.codes)} wheels failed")
+    return total
+
+
+def _show(options: argparse.Namespace, console: Console) -> int:
+    from deloc8.report.to_json import audit_value, document  # noqa: PLC0415  only for this command
+    from deloc8.report.to_text import show_text  # noqa: PLC0415
+    from deloc8.workflow import audit_wheel  # noqa: PLC0415
+
+    settings = _audit_options(options)
+
+    def work(path: Path, total: _Sum) -> int:
+        audit = audit_wheel(path, settings)
+        if audit.is_pure and not options.allow_pure_python_wheel:
+            raise PureWheelError(
+                f"{path.name} has no compiled files: there is nothing to show",
+                code="pure-wheel",
+                hints=("to accept such wheels, pass --allow-pure-python-wheel",),
+            )
+        total.values.append(audit_value(audit))
+        text = show_text(audit, verbose=console.verbosity > 0)
+        if options.format == "text":
+            total.texts.append(text)
+        if console.verbosity > 1:
+            _trace(audit, console)
+        return NOT_AS_ASKED if audit.false_claims else DONE
+
+    total = _each(options, console, work)
+    if options.format == "json":
+        _emit_json(options, console, document("show", total.values))
+    else:
+        _emit(options, console, "".join(f"\n{text}" for text in total.texts))
+    return total.code
+
+
+def _trace(audit: Audit, console: Console) -> None:
+    """Tell every place that was tried for every needed library."""
+    for path, rows in audit.facts.dependencies.items():
+        for row in rows:
+            console.say(f"{audit.facts.files[path].label} needs {row.name}: {row.target or 'not found'}")
+            for attempt in row.lookup.tried:
+                reason = f" ({attempt.reason})" if attempt.reason else ""
+                console.say(f"    {attempt.origin}: {attempt.path}: {attempt.result.value}{reason}")
+
+
+def _fixup(options: argparse.Namespace, console: Console) -> int:
+    from deloc8.report.to_json import document  # noqa: PLC0415  only for this command
+
+    def work(path: Path, total: _Sum) -> int:
+        text, value = _fix_one(path, options, console)
+        total.values.append(value)
+        if options.format == "text":
+            # One wheel can take minutes: what was done is told at once.
+            if options.output is None and console.verbosity >= 0:
+                console.data(text)
+            total.texts.append(text)
+        return DONE
+
+    total = _each(options, console, work)
+    if options.format == "json":
+        _emit_json(options, console, document("fixup", total.values))
+    elif options.output is not None:
+        _emit(options, console, "".join(total.texts))
+    return total.code
+
+
+def _fix_one(path: Path, options: argparse.Namespace, console: Console) -> tuple[str, Json]:
+    from deloc8.repair.model import Goal  # noqa: PLC0415  only for this command
+    from deloc8.report import to_json, to_text  # noqa: PLC0415
+    from deloc8.wheel.writer import WriteOptions  # noqa: PLC0415
+    from deloc8.workflow import copy_wheel, plan_repair, repair_wheel  # noqa: PLC0415
+
+    goal = Goal(
+        platform=options.plat,
+        only_platform=options.only_plat,
+        update_tags=not options.no_update_tags,
+        library_suffix=options.lib_sdir,
+        no_mangle=tuple(options.no_mangle),
+    )
+    settings = _audit_options(options)
+    writing = WriteOptions(level=options.zip_compression_level, source_date_epoch=options.source_date_epoch)
+    try:
+        if options.dry_run:
+            plan = plan_repair(path, goal, settings)
+            _tell(plan.notes, console)
+            return to_text.full_plan_text(plan, options.wheel_dir), to_json.plan_value(plan)
+        outcome = repair_wheel(path, options.wheel_dir, goal, writing, settings)
+    except PureWheelError:
+        if not options.allow_pure_python_wheel:
+            raise
+        copy = options.wheel_dir / path.name if options.dry_run else copy_wheel(path, options.wheel_dir)
+        return to_text.copied_text(copy, would=options.dry_run), {"wheel": path.name, "pure": True, "output": str(copy)}
+    _tell(outcome.plan.notes, console)
+    return to_text.plan_text(outcome.plan) + to_text.written_text(outcome.path), to_json.outcome_value(outcome)
+
+
+def _tell(notes: Sequence[Diagnostic], console: Console) -> None:
+    """Warnings always; notes with -v."""
+    for note in notes:
+        if note.severity is not Severity.NOTE or console.verbosity > 0:
+            console.diagnostic(note)
+
+
+def _policies(options: argparse.Namespace, console: Console) -> int:
+    import platform  # noqa: PLC0415  only for this command
+
+    from deloc8.policy.load import builtin_policies, find_policy, policy_to_seed_json  # noqa: PLC0415
+    from deloc8.report.to_json import SCHEMA  # noqa: PLC0415
+    from deloc8.report.to_text import policies_text  # noqa: PLC0415
+
+    arch = find_arch(options.arch or platform.machine(), asked=options.arch is not None)
+    known = builtin_policies(arch, Libc(options.libc))
+    if options.name is not None:
+        _emit_json(options, console, policy_to_seed_json(find_policy(options.name, known, arch)))
+    elif options.format == "json":
+        rows = [{"name": policy.name, "aliases": list(policy.aliases), "tags": list(policy.tags)} for policy in known]
+        _emit_json(options, console, {"schema": SCHEMA, "command": "policies", "policies": rows})
+    else:
+        _emit(options, console, policies_text([(policy.name, policy.aliases) for policy in known]))
+    return DONE
+
+
+def find_arch(name: str, *, asked: bool) -> Arch:
+    """The machine of a name.
+
+    Raises:
+        UsageError: The policies know none of that name.
+    """
+    arch = parse_platform_tag(f"linux_{name}").arch
+    if arch is None:
+        what = f"`{name}` is no machine that the policies know"
+        raise UsageError(
+            what if asked else f"{what}, and it is the one deloc8 runs on",
+            code="unknown-machine",
+            hints=(f"pass --arch with one of {', '.join(arch.value for arch in Arch)}",),
+        )
+    return arch
+
+
+def _audit_options(options: argparse.Namespace) -> AuditOptions:
+    from deloc8.workflow import AuditOptions  # noqa: PLC0415  only for commands on wheels
+
+    return AuditOptions(
+        sysroot=options.sysroot,
+        library_path=options.ld_library_path,
+        add_paths=options.add_path,
+        only_paths=options.ldpaths,
+        exclude=tuple(options.exclude),
+        graft=tuple(getattr(options, "graft", ())),
+        check_isa=not options.disable_isa_ext_check,
+        policy_files=tuple(options.policy),
+        threads=options.jobs,
+    )
+
+
+def _emit(options: argparse.Namespace, console: Console, text: str) -> None:
+    """Write a command's data to stdout, or to the file of -o."""
+    if options.output is None:
+        console.data(text)
+        return
+    try:
+        options.output.write_text(printable(text), encoding="utf-8")
+    except OSError as error:
+        raise InputError(
+            f"`{options.output}` cannot be written", code="unwritable-output", context=(error.strerror or str(error),)
+        ) from error
+
+
+def _emit_json(options: argparse.Namespace, console: Console, value: Json) -> None:
+    import json  # noqa: PLC0415  only for this output
+
+    # Escapes of ASCII survive every locale and every undecodable name.
+    _emit(options, console, json.dumps(value, indent=2, ensure_ascii=True) + "\n")
+
+
+_COMMANDS: dict[str, Callable[[argparse.Namespace, Console], int]] = {
+    "show": _show,
+    "fixup": _fixup,
+    "policies": _policies,
+}

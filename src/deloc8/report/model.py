@@ -1,0 +1,189 @@
+"""What every output of an audit shows, drawn from the verdict once."""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections import deque
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING
+
+from deloc8.audit.match import Provision, ViolationCode
+from deloc8.policy.model import sort_versions, version_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from deloc8.audit.match import PolicyMatch, Violation
+    from deloc8.audit.verdict import Audit
+    from deloc8.elf.edits import Edit
+
+# The dynamic loader stands among the needed names of many files; nobody has to install or graft it.
+_LOADER = re.compile(r"ld-linux.*\.so\.\d+|ld64\.so\.[12]|ld-musl-.*\.so\.1")
+
+
+def versioned_symbols(audit: Audit) -> Mapping[str, tuple[str, ...]]:
+    """The versions that the wheel's own files ask of libraries outside it, by needed name."""
+    inside = {file.path for file in audit.facts.own}
+    versions: dict[str, set[str]] = {}
+    for file in audit.facts.own:
+        travelling = {row.name for row in audit.facts.dependencies.get(file.path, ()) if row.target in inside}
+        for wanted in file.wanted:
+            if wanted.library not in travelling and not _LOADER.fullmatch(wanted.library):
+                versions.setdefault(wanted.library, set()).add(wanted.version)
+    return {library: sort_versions(versions[library]) for library in sorted(versions)}
+
+
+def external_libraries(audit: Audit) -> Mapping[str, str | None]:
+    """The libraries outside the wheel that it needs, by needed name: where each was found.
+
+    What the nearest policy takes from the system is named, but what that needs in turn is the system's affair.
+    """
+    facts = audit.facts
+    inside = {file.path for file in facts.own}
+    nearest = audit.matches[-1].policy if len(audit.matches) == 1 else audit.matches[-2].policy
+    for match in audit.matches:
+        if match.policy.installable and not match.policy.is_unbounded:
+            nearest = match.policy
+    found: dict[str, str | None] = {}
+    queue = deque(file.path for file in facts.own)
+    while queue:
+        for row in facts.dependencies.get(queue.popleft(), ()):
+            if row.target in inside or row.name in found or _LOADER.fullmatch(row.name):
+                continue
+            found[row.name] = row.target
+            if row.target is not None and not nearest.allows_library(row.name):
+                queue.append(row.target)
+    return dict(sorted(found.items()))
+
+
+def libraries_to_graft(match: PolicyMatch) -> tuple[str, ...]:
+    """The needed names that a policy does not take from the system, found or not."""
+    wanted = {Provision.GRAFT, Provision.MISSING}
+    return tuple(sorted({name for (_, name), where in match.closure.provisions.items() if where in wanted}))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GraftGroup:
+    """Tags that ask for the same libraries inside the wheel.
+
+    Attributes:
+        tags: The tags, the nearest first.
+        libraries: The needed names.
+    """
+
+    tags: tuple[str, ...]
+    libraries: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileUse:
+    """What one file does that bars a tag.
+
+    Attributes:
+        chain: How the file comes into the wheel.
+        texts: What it does: ``needs stat@GLIBC_2.33 from libc.so.6``, without repetition.
+    """
+
+    chain: tuple[str, ...]
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Barrier:
+    """What keeps the wheel from some tags and no graft can cure.
+
+    Attributes:
+        tags: The tags, the nearest first.
+        after: The tag whose barrier is part of this one too; None where there is none.
+        uses: By file, the shortest way into the wheel first: what bars these tags beyond what bars `after`.
+    """
+
+    tags: tuple[str, ...]
+    after: str | None
+    uses: tuple[FileUse, ...]
+
+
+def graft_groups(audit: Audit) -> tuple[GraftGroup, ...]:
+    """The libraries that each better tag wants inside the wheel; tags that ask for the same stand together."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for match in _by_distance(audit):
+        libraries = libraries_to_graft(match)
+        if libraries:
+            groups.setdefault(libraries, []).append(match.policy.tags[0])
+    return tuple(GraftGroup(tags=tuple(tags), libraries=libraries) for libraries, tags in groups.items())
+
+
+def barriers(audit: Audit) -> tuple[Barrier, ...]:
+    """What bars each better tag, the nearest tags first; tags that are barred by the same stand together."""
+    groups: dict[frozenset[Violation], list[str]] = {}
+    for match in _by_distance(audit):
+        # Two policies ask for the same when nothing but their own names and limits differs.
+        essence = frozenset(
+            replace(violation, policy="", limit="") for violation in match.violations if not violation.is_curable
+        )
+        if essence:
+            groups.setdefault(essence, []).append(match.policy.tags[0])
+    found: list[Barrier] = []
+    shown: list[tuple[frozenset[Violation], str]] = []
+    for essence, tags in groups.items():
+        parts = [(part, tag) for part, tag in shown if part < essence]
+        known, after = max(parts, key=lambda row: len(row[0]), default=(frozenset(), None))
+        found.append(Barrier(tags=tuple(tags), after=after, uses=_by_file(essence - known)))
+        shown.append((essence, tags[0]))
+    return tuple(found)
+
+
+def reachable_tag(audit: Audit) -> str | None:
+    """The best installable tag that `fixup` can reach; None where it can reach none but the generic one."""
+    for match in audit.matches:
+        if match.is_reachable and match.policy.installable and not match.policy.is_unbounded:
+            return match.policy.tags[0]
+    return None
+
+
+def _by_distance(audit: Audit) -> tuple[PolicyMatch, ...]:
+    """The better policies, the nearest first; those that name no wheel stand last."""
+    return tuple(sorted(audit.better, key=lambda match: not match.policy.installable))
+
+
+def _by_file(violations: Iterable[Violation]) -> tuple[FileUse, ...]:
+    by_chain: dict[tuple[str, ...], list[Violation]] = {}
+    for violation in violations:
+        by_chain.setdefault(violation.chain, []).append(violation)
+    return tuple(
+        FileUse(chain=chain, texts=_texts(by_chain[chain]))
+        for chain in sorted(by_chain, key=lambda chain: (len(chain), chain))
+    )
+
+
+def _texts(violations: Sequence[Violation]) -> tuple[str, ...]:
+    """What one file does, a line for each library."""
+    symbols: dict[str, list[str]] = {}
+    others: set[str] = set()
+    for violation in violations:
+        if violation.code is ViolationCode.SYMBOL_TOO_NEW:
+            version = violation.version or ""
+            text = f"{violation.symbol}@{version}" if violation.symbol else version
+            symbols.setdefault(violation.library or "", []).append(text)
+        else:
+            others.add(violation.describe())
+    lines = [
+        f"needs {', '.join(sorted(symbols[library], key=_symbol_key))} from {library}" for library in sorted(symbols)
+    ]
+    return (*lines, *sorted(others))
+
+
+def _symbol_key(text: str) -> tuple[object, ...]:
+    name, _, version = text.rpartition("@")
+    return (version_key(version), name)
+
+
+_CAPITAL = re.compile(r"(?<=[a-z])(?=[A-Z])")
+
+
+def edit_fields(edit: Edit) -> tuple[str, Mapping[str, str | bool]]:
+    """The kind of an edit, such as ``set-rpath``, and its fields."""
+    values = {field.name: getattr(edit, field.name) for field in fields(edit)}
+    shown = {name: value.name.lower() if isinstance(value, enum.Enum) else value for name, value in values.items()}
+    return _CAPITAL.sub("-", type(edit).__name__).lower(), shown

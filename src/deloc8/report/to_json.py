@@ -1,0 +1,158 @@
+"""Reports as JSON: versioned, sorted, stable. These functions give values; `cli` writes them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from deloc8.report.model import edit_fields, external_libraries, libraries_to_graft, versioned_symbols
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from deloc8.audit.match import PolicyMatch, Violation
+    from deloc8.audit.verdict import Audit, Claim
+    from deloc8.diagnostic import Diagnostic
+    from deloc8.elf.edits import Edit
+    from deloc8.errors import Deloc8Error
+    from deloc8.repair.model import Graft, Outcome, Patch, Plan
+
+SCHEMA = 1
+"""The version of every document; it grows when a key changes its meaning or goes, not when one comes."""
+
+Json = dict[str, object]
+
+
+def document(command: str, wheels: Sequence[Json]) -> Json:
+    """The document of one command."""
+    return {"schema": SCHEMA, "command": command, "wheels": list(wheels)}
+
+
+def error_document(command: str | None, error: Deloc8Error) -> Json:
+    """The document of a command that could not even begin."""
+    return {"schema": SCHEMA, "command": command, "error": error_value(error)}
+
+
+def error_value(error: Deloc8Error) -> Json:
+    """An error."""
+    return {
+        "code": error.code,
+        "message": error.message,
+        "context": list(error.context),
+        "notes": list(error.notes),
+        "hints": list(error.hints),
+    }
+
+
+def failed_wheel(wheel: str, error: Deloc8Error) -> Json:
+    """A wheel that could not be worked on."""
+    return {"wheel": wheel, "error": error_value(error)}
+
+
+def audit_value(audit: Audit) -> Json:
+    """What `show` says of one wheel."""
+    facts = audit.facts
+    common: Json = {
+        "wheel": facts.name.filename,
+        "pure": audit.is_pure,
+        "overall_tag": None if audit.is_pure else audit.best.policy.tags[0],
+        "claimed_tags": [_claim(claim) for claim in audit.claims],
+        "machine": facts.arch.value if facts.arch else None,
+        "libc": facts.libc.value if facts.libc else None,
+    }
+    if audit.is_pure:
+        return common
+    return {
+        **common,
+        "versioned_symbols": {library: list(versions) for library, versions in versioned_symbols(audit).items()},
+        "external_libraries": dict(external_libraries(audit)),
+        "foreign_files": {file.member: file.reason for file in facts.foreign},
+        "policies": [_policy(match) for match in audit.matches],
+    }
+
+
+def _claim(claim: Claim) -> Json:
+    return {"tag": claim.tag, "truth": claim.truth.value, "reason": claim.reason}
+
+
+def _policy(match: PolicyMatch) -> Json:
+    return {
+        "name": match.policy.tags[0],
+        "aliases": list(match.policy.tags[1:]),
+        "satisfied": match.is_satisfied,
+        "reachable": match.is_reachable,
+        "libraries_to_graft": list(libraries_to_graft(match)),
+        "violations": [_violation(violation) for violation in match.violations],
+    }
+
+
+def _violation(violation: Violation) -> Json:
+    return {
+        "code": violation.code.value,
+        "file": violation.file,
+        "symbol": violation.symbol,
+        "version": violation.version,
+        "library": violation.library,
+        "chain": list(violation.chain),
+    }
+
+
+def plan_value(plan: Plan) -> Json:
+    """What a repair does, or would do."""
+    return {
+        "wheel": plan.source.filename,
+        "result": plan.target.filename,
+        "policy": plan.policy.tags[0],
+        "tags": None if plan.tags is None else list(plan.tags),
+        "grafts": [_graft(graft) for graft in plan.grafts],
+        "patches": [_patch(patch) for patch in plan.patches],
+        "notes": [diagnostic_value(note) for note in plan.notes],
+    }
+
+
+def outcome_value(outcome: Outcome) -> Json:
+    """What a repair did."""
+    return {
+        **plan_value(outcome.plan),
+        "output": str(outcome.path),
+        "sha256": outcome.sha256,
+        "size": outcome.size,
+        "encoder": outcome.encoder,
+        "proven": [check.name for check in outcome.proof.checks],
+    }
+
+
+def _graft(graft: Graft) -> Json:
+    return {
+        "source": graft.source,
+        "sha256": graft.sha256,
+        "size": graft.size,
+        "soname": graft.soname,
+        "member": graft.member,
+        "new_name": graft.new_name,
+        "chain": list(graft.chain),
+        "edits": _edits(graft.edits),
+    }
+
+
+def _patch(patch: Patch) -> Json:
+    return {"member": patch.member, "moved_to": patch.moved_to, "edits": _edits(patch.edits)}
+
+
+def _edits(edits: Sequence[Edit]) -> list[Mapping[str, object]]:
+    rows = []
+    for edit in edits:
+        kind, values = edit_fields(edit)
+        rows.append({"edit": kind, **values})
+    return rows
+
+
+def diagnostic_value(diagnostic: Diagnostic) -> Json:
+    """One finding."""
+    return {
+        "code": diagnostic.code,
+        "severity": diagnostic.severity.value,
+        "subject": diagnostic.subject,
+        "message": diagnostic.message,
+        "context": list(diagnostic.context),
+        "hints": list(diagnostic.hints),
+    }

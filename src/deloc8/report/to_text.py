@@ -1,0 +1,150 @@
+"""Reports as plain text."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from typing import TYPE_CHECKING
+
+from deloc8.elf.edits import RemoveRpath, SetRpath
+from deloc8.policy.model import sort_versions
+from deloc8.report.model import (
+    barriers,
+    edit_fields,
+    external_libraries,
+    graft_groups,
+    reachable_tag,
+    versioned_symbols,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from deloc8.audit.verdict import Audit
+    from deloc8.elf.edits import Edit
+    from deloc8.repair.model import Plan
+    from deloc8.report.model import Barrier
+
+# So many files are shown for each barred tag; -v shows all.
+_FILES_SHOWN = 3
+
+
+def _sentence(text: str) -> str:
+    return textwrap.fill(text, break_long_words=False, break_on_hyphens=False)
+
+
+def show_text(audit: Audit, *, verbose: bool = False) -> str:
+    """What is in a wheel and what bars a better tag, ready to print."""
+    name = audit.facts.name.filename
+    if audit.is_pure:
+        return _sentence(f"{name} has no compiled files: it runs wherever Python does.") + "\n"
+    return "\n\n".join(_paragraphs(audit, verbose=verbose)) + "\n"
+
+
+def _paragraphs(audit: Audit, *, verbose: bool) -> Iterator[str]:
+    name = audit.facts.name.filename
+    tag = audit.best.policy.tags[0]
+    yield _sentence(f'{name} is consistent with the following platform tag: "{tag}".')
+    for claim in audit.false_claims:
+        yield _sentence(f'The wheel claims the platform tag "{claim.tag}", which is not true: {claim.reason}.')
+    versions = sort_versions(version for group in versioned_symbols(audit).values() for version in group)
+    if versions:
+        yield _sentence(
+            "The wheel references the following external versioned symbols in system-provided shared libraries: "
+            f"{', '.join(versions)}."
+        )
+    else:
+        yield _sentence(
+            "The wheel references no external versioned symbols in system-provided shared libraries."
+        )
+    libraries = external_libraries(audit)
+    if libraries:
+        listing = json.dumps(libraries, indent=4, ensure_ascii=False)
+        yield _sentence("The following external shared libraries are required by the wheel:") + f"\n{listing}"
+    else:
+        yield _sentence("The wheel requires no external shared libraries.")
+    for file in audit.facts.foreign:
+        yield _sentence(f"{file.member} was not looked at: it {file.reason}.")
+    for group in graft_groups(audit):
+        head = (
+            f"In order to achieve the {_tags(group.tags)} the following shared library dependencies will need to be "
+            "relocated inside the wheel:"
+        )
+        yield f"{_sentence(head)}\n\n{_sentence(', '.join(group.libraries))}"
+    for barrier in barriers(audit):
+        yield _barrier(barrier, verbose=verbose)
+    reachable = reachable_tag(audit)
+    if reachable and reachable != tag:
+        yield _sentence(f'`deloc8 fixup` can reach the platform tag "{reachable}".')
+
+
+def _tags(tags: Sequence[str]) -> str:
+    names = ", ".join(f'"{tag}"' for tag in tags)
+    return f"platform tag {names}" if len(tags) == 1 else f"platform tags {names}"
+
+
+def _barrier(barrier: Barrier, *, verbose: bool) -> str:
+    verb = "is" if len(barrier.tags) == 1 else "are"
+    also = f'what bars "{barrier.after}", and by ' if barrier.after else ""
+    lines = [_sentence(f"The {_tags(barrier.tags)} {verb} barred by {also}what these files do:"), ""]
+    shown = barrier.uses if verbose else barrier.uses[:_FILES_SHOWN]
+    for use in shown:
+        lines.append(f"  {' -> '.join(use.chain)}")
+        lines += [textwrap.indent(_sentence(text), "    ") for text in use.texts]
+    if len(barrier.uses) > len(shown):
+        lines.append(f"  and {len(barrier.uses) - len(shown)} more files (-v shows all)")
+    return "\n".join(lines)
+
+
+def plan_text(plan: Plan) -> str:
+    """What a repair does, a line each."""
+    lines = [f"Grafting: {graft.source}" for graft in plan.grafts]
+    for patch in plan.patches:
+        if any(isinstance(edit, SetRpath) for edit in patch.edits):
+            lines.append(f"Setting RPATH: {patch.target}")
+        elif any(isinstance(edit, RemoveRpath) for edit in patch.edits):
+            lines.append(f"Removing RPATH: {patch.target}")
+        else:
+            lines.append(f"Changing: {patch.target}")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def edit_text(edit: Edit) -> str:
+    """One edit in words, such as ``replace-needed old=libfoo.so.1 new=libfoo-0123abcd.so.1``."""
+    kind, fields = edit_fields(edit)
+    return " ".join([kind, *(f"{name}={value}" for name, value in fields.items())])
+
+
+def full_plan_text(plan: Plan, folder: Path) -> str:
+    """Everything that a repair would do, for `--dry-run`."""
+    lines = []
+    for graft in plan.grafts:
+        lines += [
+            f"Would graft: {graft.source}",
+            f"  as {graft.member}",
+            f"  needed by {' -> '.join(graft.chain)}",
+            *(f"  {edit_text(edit)}" for edit in graft.edits),
+        ]
+    for patch in plan.patches:
+        lines.append(f"Would change: {patch.member}")
+        lines += [f"  move to {patch.moved_to}"] if patch.moved_to else []
+        lines += [f"  {edit_text(edit)}" for edit in patch.edits]
+    if plan.tags is not None:
+        lines.append(f"Would set the tags: {', '.join(plan.tags)}")
+    return "".join(f"{line}\n" for line in [*lines, "", f"Would write: {folder / plan.target.filename}"])
+
+
+def written_text(path: Path) -> str:
+    """The last lines of a repair."""
+    return f"\nFixed-up wheel written to {path}\nDone!\n"
+
+
+def copied_text(path: Path, *, would: bool) -> str:
+    """The only line on a wheel that needs no repair."""
+    return f"{'Would copy' if would else 'Copied'} a wheel without compiled files to {path}\n"
+
+
+def policies_text(rows: Sequence[tuple[str, Sequence[str]]]) -> str:
+    """The policies, the best first, each with its other names."""
+    return "".join(f"{name}{' (' + ', '.join(aliases) + ')' if aliases else ''}\n" for name, aliases in rows)

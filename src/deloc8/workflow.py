@@ -1,0 +1,196 @@
+"""The two lines of the design, `show` and `fixup`: the only module that knows all the stages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deloc8.audit.facts import gather
+from deloc8.audit.match import MatchOptions
+from deloc8.audit.verdict import Audit, judge
+from deloc8.errors import PolicyError, PureWheelError
+from deloc8.loader.search import SearchOptions
+from deloc8.loader.sysroot import Sysroot
+from deloc8.policy.load import read_policies
+from deloc8.wheel.archive import open_wheel
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from deloc8.audit.match import PolicyMatch
+    from deloc8.policy.model import Policy
+    from deloc8.repair.execute import Source
+    from deloc8.repair.model import Goal, Outcome, Plan
+    from deloc8.repair.verify import Claim
+    from deloc8.target import Arch
+    from deloc8.wheel.archive import WheelArchive
+    from deloc8.wheel.writer import WriteOptions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditOptions:
+    """How a wheel is looked at.
+
+    Attributes:
+        sysroot: The root of the system whose libraries it needs.
+        library_path: Folders searched as LD_LIBRARY_PATH is.
+        add_paths: Folders searched before everything else.
+        only_paths: Folders searched instead of the system's own; None: the system's own.
+        exclude: Globs of libraries that are left out, by needed name or by path.
+        graft: Globs of libraries that are grafted although a policy takes them from the system.
+        check_isa: Whether a processor level above the baseline bars a policy.
+        policy_files: Policies of the user, in the shape of the built-in `linux_pybe1_core`.
+        threads: How many members are worked on at a time.
+    """
+
+    sysroot: Path = Path("/")
+    library_path: tuple[str, ...] = ()
+    add_paths: tuple[str, ...] = ()
+    only_paths: tuple[str, ...] | None = None
+    exclude: tuple[str, ...] = ()
+    graft: tuple[str, ...] = ()
+    check_isa: bool = True
+    policy_files: tuple[Path, ...] = ()
+    threads: int = 1
+
+    @property
+    def search(self) -> SearchOptions:
+        """What of this concerns the search for libraries."""
+        return SearchOptions(
+            library_path=self.library_path, add_paths=self.add_paths, only_paths=self.only_paths
+        )
+
+    @property
+    def match(self) -> MatchOptions:
+        """What of this concerns the policies."""
+        return MatchOptions(exclude=self.exclude, graft=self.graft, check_isa=self.check_isa)
+
+
+_DEFAULTS = AuditOptions()
+
+
+def audit_wheel(path: Path, options: AuditOptions = _DEFAULTS) -> Audit:
+    """The verdict on a wheel.
+
+    Raises:
+        WheelError: It is no sound wheel.
+        ElfError: One of its ELF files is not sound.
+        PolicyError: A policy file is not sound.
+    """
+    with open_wheel(path) as archive:
+        return _audit(archive, Sysroot(options.sysroot), options)[0]
+
+
+def plan_repair(path: Path, goal: Goal, options: AuditOptions = _DEFAULTS) -> Plan:
+    """What `repair_wheel` would do; nothing is written.
+
+    Raises:
+        InputError: The wheel, a policy file or a library is not sound; PureWheelError where there is nothing to do.
+        UnrepairableError: The goal cannot be reached.
+        UsageError: The goal names no policy, or two libraries would have one name.
+    """
+    with open_wheel(path) as archive:
+        sysroot = Sysroot(options.sysroot)
+        audit, _ = _audit(archive, sysroot, options)
+        return _plan(audit, sysroot, goal)
+
+
+def repair_wheel(
+    path: Path, folder: Path, goal: Goal, writing: WriteOptions, options: AuditOptions = _DEFAULTS
+) -> Outcome:
+    """The repaired wheel, proven, in a folder that is made where it is missing.
+
+    It appears whole or not at all: it is written beside its place, read again, proven, and renamed.
+
+    Raises:
+        InputError: The wheel, a policy file or a library is not sound, or the folder cannot be written to.
+        UnrepairableError: The goal cannot be reached.
+        UsageError: The goal names no policy, or two libraries would have one name.
+        VerificationError: The result failed its proof and was not kept.
+    """
+    with open_wheel(path) as archive:
+        sysroot = Sysroot(options.sysroot)
+        audit, extra = _audit(archive, sysroot, options)
+        plan = _plan(audit, sysroot, goal)
+        from deloc8.repair.execute import Source  # noqa: PLC0415  `show` and `--dry-run` do without these
+        from deloc8.repair.verify import Claim  # noqa: PLC0415
+
+        source = Source(archive=archive, sysroot=sysroot)
+        claim = Claim(plan=plan, audit=audit, source=archive, sysroot=sysroot, extra=extra)
+        return _write(source, claim, folder, replace(writing, threads=options.threads))
+
+
+def _audit(archive: WheelArchive, sysroot: Sysroot, options: AuditOptions) -> tuple[Audit, tuple[Policy, ...]]:
+    facts = gather(archive, sysroot, options.search, threads=options.threads)
+    extra = _read_policy_files(options.policy_files, facts.arch) if facts.arch else ()
+    return judge(facts, extra, options.match), extra
+
+
+def _read_policy_files(paths: Sequence[Path], arch: Arch) -> tuple[Policy, ...]:
+    policies: list[Policy] = []
+    for path in paths:
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise PolicyError(
+                f"the policy file {path} cannot be read", code="unreadable-policy", context=(str(error.strerror),)
+            ) from None
+        policies += read_policies(data, str(path), arch)
+    return tuple(policies)
+
+
+def _plan(audit: Audit, sysroot: Sysroot, goal: Goal) -> Plan:
+    from deloc8.repair.grafting import fingerprint  # noqa: PLC0415  `show` does without these
+    from deloc8.repair.plan import choose, make_plan  # noqa: PLC0415
+
+    if audit.is_pure:
+        raise PureWheelError(
+            f"{audit.facts.name.filename} has no compiled files: there is nothing to repair",
+            code="pure-wheel",
+            hints=("to copy such wheels as they are, pass --allow-pure-python-wheel",),
+        )
+    match: PolicyMatch = choose(audit, goal)
+    return make_plan(audit, goal, match, fingerprint(match.closure.grafts, sysroot))
+
+
+def _write(source: Source, claim: Claim, folder: Path, writing: WriteOptions) -> Outcome:
+    """Carry out a plan: execute, compare with the old RECORD, verify, and only then put the wheel into its place."""
+    from deloc8.repair.execute import execute  # noqa: PLC0415
+    from deloc8.repair.model import Outcome  # noqa: PLC0415
+    from deloc8.repair.verify import verify  # noqa: PLC0415
+    from deloc8.wheel.codec import encoder_name  # noqa: PLC0415
+    from deloc8.wheel.staging import stage  # noqa: PLC0415
+
+    plan = claim.plan
+    with stage(folder / plan.target.filename) as staged:
+        written = execute(plan, source, staged.path, writing)
+        with open_wheel(staged.path, name=plan.target) as result:
+            proof = verify(claim, result, threads=writing.threads)
+        size = staged.path.stat().st_size
+        staged.commit()
+    return Outcome(
+        path=staged.place,
+        sha256=written.sha256,
+        size=size,
+        plan=plan,
+        proof=proof,
+        encoder=encoder_name(),
+    )
+
+
+def copy_wheel(path: Path, folder: Path) -> Path:
+    """A copy of a wheel that needs no repair, in a folder that is made where it is missing.
+
+    Raises:
+        WheelError: It is no sound wheel.
+        InputError: The folder cannot be written to.
+    """
+    import shutil  # noqa: PLC0415  only pure wheels are copied
+
+    from deloc8.wheel.staging import stage  # noqa: PLC0415
+
+    with open_wheel(path), stage(folder / path.name) as staged:
+        shutil.copyfile(path, staged.path)
+        staged.commit()
+    return staged.place
