@@ -17,6 +17,7 @@ from auditwheel.architecture import Architecture
 from auditwheel.libc import Libc as TheirLibc
 
 from deloc8.policy.load import builtin_policies, find_policy
+from deloc8.policy.model import TOOLCHAIN_NAMESPACES
 from deloc8.target import Arch, Libc
 
 if TYPE_CHECKING:
@@ -70,6 +71,8 @@ def test_every_version_is_judged_alike(arch: Arch) -> None:
         for namespaces in policy["symbol_versions"].values():
             for namespace, numbers in namespaces.items():
                 everything.setdefault(namespace, set(UNLISTED)).update(numbers)
+    for namespace in TOOLCHAIN_NAMESPACES:
+        everything[namespace].update(UNLISTED_MARKERS)
     for policy in table:
         for namespace, numbers in policy["symbol_versions"].get(arch.value, {}).items():
             mine = ours_by_name(arch, Libc.GLIBC)[policy["name"]]
