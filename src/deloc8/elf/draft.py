@@ -1,0 +1,211 @@
+"""What the dynamic section and the version records shall say after the edits; where new strings stand is still open."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from deloc8.elf import constants as c
+from deloc8.elf.chains import NeedRecord, read_need_records
+from deloc8.elf.edits import (
+    AddNeeded,
+    ClearExecutableStack,
+    RemoveNeeded,
+    RemoveRpath,
+    ReplaceNeeded,
+    SetRpath,
+    SetSoname,
+    impossible,
+)
+from deloc8.elf.symbols import count_symbols
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from deloc8.elf.dynamic import DynamicTable
+    from deloc8.elf.edits import Edit
+
+Value = int | bytes
+"""A number as it stands in the file, or a string whose position in DT_STRTAB is still open."""
+
+_RPATH_TAGS = frozenset({c.DT_RPATH, c.DT_RUNPATH})
+_VERNEED_TAGS = frozenset({c.DT_VERNEED, c.DT_VERNEEDNUM})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """The wanted contents.
+
+    Attributes:
+        entries: Tags and values of the dynamic section, without the DT_NULL at the end.
+        needs: The version records that stay, with their wanted file names.
+        needs_before: The version records as they stand in the file.
+    """
+
+    entries: tuple[tuple[int, Value], ...]
+    needs: tuple[NeedRecord, ...]
+    needs_before: tuple[NeedRecord, ...]
+
+
+def make_draft(table: DynamicTable, edits: Sequence[Edit]) -> Draft:
+    """What the edits, one after the other, make of a dynamic section.
+
+    Raises:
+        ElfError: An edit is impossible (`edit-impossible`), or the file is unsound.
+    """
+    drafter = _Drafter(table)
+    for edit in edits:
+        _STEPS[type(edit)](drafter, edit)
+    drafter.settle_versions()
+    before = drafter.needs_before
+    return Draft(entries=tuple(drafter.entries), needs=tuple(drafter.needs), needs_before=before)
+
+
+class _Drafter:
+    def __init__(self, table: DynamicTable) -> None:
+        self.table = table
+        self.entries: list[tuple[int, Value]] = list(table.entries)
+        self.needs_before = read_need_records(table)
+        self.needs = list(self.needs_before)
+
+    def text(self, field: str, value: Value) -> bytes:
+        return value if isinstance(value, bytes) else encode(self.table, self.table.string(field, value))
+
+    def needed(self) -> list[bytes]:
+        return [self.text("DT_NEEDED", value) for tag, value in self.entries if tag == c.DT_NEEDED]
+
+    def set_soname(self, edit: SetSoname) -> None:
+        soname = checked(self.table, "soname", edit.soname)
+        places = [i for i, (tag, _) in enumerate(self.entries) if tag == c.DT_SONAME]
+        for place in places:
+            self.set_text(place, c.DT_SONAME, soname)
+        if not places:
+            self.entries.append((c.DT_SONAME, soname))
+
+    def set_text(self, place: int, tag: int, wanted: bytes) -> None:
+        """Give an entry a tag and a text; the same text stays where it is."""
+        _, value = self.entries[place]
+        self.entries[place] = (tag, value if self.text("d_val", value) == wanted else wanted)
+
+    def replace_needed(self, edit: ReplaceNeeded) -> None:
+        old, new = encode(self.table, edit.old), checked(self.table, "needed name", edit.new)
+        needed = self.needed()
+        if old not in needed and new not in needed:
+            raise impossible(
+                self.table.view.name,
+                f"DT_NEEDED `{edit.old}` cannot be replaced: there is none",
+                "`readelf -d` lists what the file needs",
+            )
+        for place, (tag, value) in enumerate(self.entries):
+            if tag == c.DT_NEEDED and self.text("DT_NEEDED", value) == old:
+                self.set_text(place, tag, new)
+        for place, need in enumerate(self.needs):
+            if self.text("vn_file", need.file) == old:
+                self.needs[place] = need._replace(file=need.file if old == new else new)
+
+    def add_needed(self, edit: AddNeeded) -> None:
+        name = checked(self.table, "needed name", edit.name)
+        needed = self.needed()
+        if needed[:1] == [name] if edit.first else name in needed:
+            return
+        places = [i for i, (tag, _) in enumerate(self.entries) if tag == c.DT_NEEDED]
+        values: list[Value] = [self.entries[place][1] for place in places]
+        if name in needed:
+            values.insert(0, values.pop(needed.index(name)))
+        else:
+            values.insert(0 if edit.first else len(values), name)
+        # Only values change places: nothing else of the dynamic section moves.
+        for place, value in zip(places, values, strict=False):
+            self.entries[place] = (c.DT_NEEDED, value)
+        self.entries += [(c.DT_NEEDED, value) for value in values[len(places) :]]
+
+    def remove_needed(self, edit: RemoveNeeded) -> None:
+        name = encode(self.table, edit.name)
+        self.entries = [
+            (tag, value) for tag, value in self.entries if tag != c.DT_NEEDED or self.text("DT_NEEDED", value) != name
+        ]
+        gone = [need for need in self.needs if self.text("vn_file", need.file) == name]
+        self.check_unused(edit.name, gone)
+        self.needs = [need for need in self.needs if need not in gone]
+
+    def check_unused(self, name: str, gone: Sequence[NeedRecord]) -> None:
+        indices = {index for need in gone for index in need.indices}
+        if not indices or c.DT_VERSYM not in self.table.values:
+            return
+        view = self.table.view
+        offset = self.table.locate("DT_VERSYM", c.DT_VERSYM)
+        versym = view.numbers("DT_VERSYM", offset, count_symbols(self.table), "H")
+        bound = sum(number & c.VERSYM_VERSION in indices for number in versym)
+        if bound:
+            raise impossible(
+                view.name,
+                f"DT_NEEDED `{name}` cannot be removed: {bound} symbols ask for versions of it",
+                "relink without that library, or leave it",
+            )
+
+    def settle_versions(self) -> None:
+        """Make the dynamic section agree with the version records that are left."""
+        if len(self.needs) == len(self.needs_before):
+            return
+        if self.needs:
+            count = len(self.needs)
+            self.entries = [(tag, count if tag == c.DT_VERNEEDNUM else value) for tag, value in self.entries]
+            return
+        # Without any version record ld.so has no table of versions, and must not look one up through DT_VERSYM.
+        unwanted = _VERNEED_TAGS if c.DT_VERDEF in self.table.values else _VERNEED_TAGS | {c.DT_VERSYM}
+        self.entries = [(tag, value) for tag, value in self.entries if tag not in unwanted]
+
+    def set_rpath(self, edit: SetRpath) -> None:
+        path = checked(self.table, "search path", edit.path)
+        places = [i for i, (tag, _) in enumerate(self.entries) if tag in _RPATH_TAGS]
+        if not places:
+            self.entries.append((edit.kind.value, path))
+            return
+        self.set_text(places[0], edit.kind.value, path)
+        for place in reversed(places[1:]):
+            del self.entries[place]
+
+    def remove_rpath(self, _: RemoveRpath) -> None:
+        self.entries = [(tag, value) for tag, value in self.entries if tag not in _RPATH_TAGS]
+
+    def clear_executable_stack(self, _: ClearExecutableStack) -> None:
+        """Nothing: that edit changes a program header."""
+
+
+_STEPS: Mapping[type[Edit], Callable[[_Drafter, Any], None]] = {
+    SetSoname: _Drafter.set_soname,
+    ReplaceNeeded: _Drafter.replace_needed,
+    AddNeeded: _Drafter.add_needed,
+    RemoveNeeded: _Drafter.remove_needed,
+    SetRpath: _Drafter.set_rpath,
+    RemoveRpath: _Drafter.remove_rpath,
+    ClearExecutableStack: _Drafter.clear_executable_stack,
+}
+
+
+def encode(table: DynamicTable, text: str) -> bytes:
+    """The bytes of a name; surrogates stand for bytes that are no UTF-8.
+
+    Raises:
+        ElfError: No bytes can stand for it (`edit-impossible`).
+    """
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        why = f"the name {text!a} has no bytes: it holds half of a surrogate pair"
+        raise impossible(table.view.name, why, "write the name in UTF-8") from None
+
+
+def checked(table: DynamicTable, what: str, text: str) -> bytes:
+    """The bytes of a new string.
+
+    Raises:
+        ElfError: It is empty or holds a NUL, and so cannot stand in DT_STRTAB (`edit-impossible`).
+    """
+    raw = encode(table, text)
+    if not raw or b"\0" in raw:
+        fault = "is empty" if not raw else "holds a NUL byte"
+        raise impossible(
+            table.view.name, f"the new {what} {text!a} {fault}", f"give a {what} of one or more characters"
+        )
+    return raw

@@ -1,0 +1,80 @@
+"""The edit vocabulary: what can be changed in an ELF file, as data.
+
+All edits of a file are applied together, in their order, in one pass (`writer.edit`). An edit that is already true
+changes nothing.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from deloc8.elf import constants as c
+from deloc8.errors import ElfError
+
+
+class RpathKind(enum.Enum):
+    """Which of the two search path entries; the value is its d_tag."""
+
+    RPATH = c.DT_RPATH
+    RUNPATH = c.DT_RUNPATH
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetSoname:
+    """DT_SONAME becomes `soname`, whether there was one or not."""
+
+    soname: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplaceNeeded:
+    """DT_NEEDED `old` becomes `new`, and with it the file name of its version record (vn_file)."""
+
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddNeeded:
+    """DT_NEEDED `name` exists; where `first`, it stands before all others."""
+
+    name: str
+    first: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveNeeded:
+    """DT_NEEDED `name` is gone, and its version record too.
+
+    Impossible while symbols are bound to versions of that file.
+    """
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetRpath:
+    """There is one search path entry, of this kind; `path` is its text, entries separated by colons."""
+
+    path: str
+    kind: RpathKind = RpathKind.RPATH
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveRpath:
+    """There is neither DT_RPATH nor DT_RUNPATH."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClearExecutableStack:
+    """PT_GNU_STACK asks for no executable stack; added where its absence would ask for one."""
+
+
+DynamicEdit = SetSoname | ReplaceNeeded | AddNeeded | RemoveNeeded | SetRpath | RemoveRpath
+Edit = DynamicEdit | ClearExecutableStack
+
+
+def impossible(name: str, why: str, hint: str) -> ElfError:
+    """The error that says why an edit of a file cannot be done."""
+    return ElfError(f"`{name}` cannot be edited as asked", code="edit-impossible", context=(why,), hints=(hint,))

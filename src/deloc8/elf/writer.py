@@ -1,0 +1,61 @@
+"""Applies a placement: the edited bytes of an ELF file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from deloc8.elf.layout import Placement, place
+from deloc8.elf.view import View
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from deloc8.elf.edits import Edit
+    from deloc8.elf.view import Buffer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edited:
+    """An edited file: its bytes, and what was changed where."""
+
+    data: bytes
+    placement: Placement
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Facts that matter only to those who look closely."""
+        return self.placement.notes
+
+
+def edit(data: Buffer, edits: Sequence[Edit], name: str) -> Edited:
+    """The file with all edits done, in one pass; the same bytes where everything is so already.
+
+    Args:
+        data: The whole file.
+        edits: What shall be true, done in this order.
+        name: How errors call the file.
+
+    Raises:
+        ElfError: An edit cannot be done (`edit-impossible`), or the file is unsound (`bad-elf`).
+    """
+    placement = place(View.open(data, name), edits)
+    return Edited(data=apply_placement(data, placement), placement=placement)
+
+
+def apply_placement(data: Buffer, placement: Placement) -> bytes:
+    """The bytes of a file with the changes of a placement, copied once."""
+    if isinstance(data, bytes) and not placement.writes and not placement.appended:
+        return data
+    with memoryview(data) as whole:
+        parts: list[bytes | memoryview] = []
+        end = 0
+        for offset, content in placement.writes:
+            parts += [whole[end:offset], content]
+            end = offset + len(content)
+        parts += [whole[end:], placement.appended]
+        result = b"".join(parts)
+        for part in parts:
+            if isinstance(part, memoryview):
+                part.release()  # so that the owner of the bytes may close them
+    return result
