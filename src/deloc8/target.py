@@ -74,9 +74,7 @@ _EF_ARM_ABI_FLOAT_SOFT = 0x200
 def arch_of_elf(machine: int, *, bits: int, little_endian: bool, flags: int) -> Arch | None:
     """The machine that an ELF header describes, or None where the policies know none like it."""
     arch = _ARCH_OF_ELF.get((machine, bits, little_endian))
-    if arch is Arch.ARMV7L and (
-        flags & _EF_ARM_EABIMASK != _EF_ARM_EABI_VER5 or flags & _EF_ARM_ABI_FLOAT_SOFT
-    ):
+    if arch is Arch.ARMV7L and (flags & _EF_ARM_EABIMASK != _EF_ARM_EABI_VER5 or flags & _EF_ARM_ABI_FLOAT_SOFT):
         return None
     return arch
 
@@ -131,5 +129,6 @@ def parse_platform_tag(text: str) -> PlatformTag:
 def make_platform_tag(policy: str, arch: Arch) -> str:
     """The tag of a policy on a machine, such as ``manylinux_2_17_x86_64`` or ``android_24_arm64_v8a``."""
     if policy.startswith("android_"):
-        return f"{policy}_{next(name for name, known in _ANDROID_ARCH.items() if known is arch)}"
+        names = {known: name for name, known in _ANDROID_ARCH.items()}
+        return f"{policy}_{names.get(arch, arch.value)}"
     return f"{policy}_{arch.value}"

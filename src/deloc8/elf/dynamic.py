@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from deloc8.elf import constants as c
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from deloc8.elf.view import View
 
@@ -62,46 +62,130 @@ class DynamicTable:
 
     @cached_property
     def strings(self) -> bytes:
-        """The contents of DT_STRTAB."""
-        address = self.values.get(c.DT_STRTAB)
-        if address is None:
-            return b""
-        offset = self.view.offset_of("DT_STRTAB", address)
-        return self.view.slice("DT_STRSZ", offset, self.values.get(c.DT_STRSZ, 0))
+        """The contents of DT_STRTAB; empty where there is none.
 
-    def string(self, field: str, position: int) -> str:
+        Raises:
+            ElfError: The table reaches beyond the end of the file, or its size is not said.
+        """
+        if c.DT_STRTAB not in self.values:
+            return b""
+        offset = self.locate("DT_STRTAB", c.DT_STRTAB)
+        if c.DT_STRSZ not in self.values:
+            raise self.view.sick("DT_STRTAB", self.value_offset(c.DT_STRTAB), "comes without DT_STRSZ")
+        return self.view.slice("the string table of DT_STRTAB and DT_STRSZ", offset, self.values[c.DT_STRSZ])
+
+    def value_offset(self, tag: int) -> int:
+        """Where the value of a tag stands in the file.
+
+        Raises:
+            ValueError: There is no entry with that tag.
+        """
+        record = self.view.layout.dynamic
+        last = len(self.entries) - 1 - [known for known, _ in reversed(self.entries)].index(tag)
+        return self.offset + last * record.size + record.offsets["d_val"]
+
+    def locate(self, field: str, tag: int) -> int:
+        """Where the table that a tag points to begins in the file.
+
+        Raises:
+            ElfError: It points to an address without file contents.
+            KeyError: There is no entry with that tag.
+        """
+        address = self.values[tag]
+        return self.view.offset_of(field, address, self.value_offset(tag))
+
+    def string(self, field: str, position: int, place: int | None = None) -> str:
         """The NUL-terminated string at a position of DT_STRTAB; bytes that are no UTF-8 become surrogates.
+
+        Args:
+            field: What a message calls the number that names the position.
+            position: The position.
+            place: Where that number stands in the file.
 
         Raises:
             ElfError: The position or the string's end lies outside the table.
         """
-        strings = self.strings
-        end = strings.find(b"\0", position) if position < len(strings) else -1
-        if end < 0:
-            what = f"names the string at {position}, outside of DT_STRTAB ({len(strings)} bytes)"
-            raise self.view.sick(field, None, what)
-        return strings[position:end].decode("utf-8", "surrogateescape")
+        return self.names(field, (position,), lambda _: place)[0]
+
+    def names(self, field: str, positions: Sequence[int], place: Callable[[int], int | None]) -> list[str]:
+        """The strings at many positions, as `string` reads one; `place` tells where the n-th position stands.
+
+        Raises:
+            ElfError: As for `string`; or the strings overlap each other thousandfold.
+        """
+        text, left = self._text, self._budget.left
+        find = text.find
+        names: list[str] = []
+        for position in positions:
+            end = find("\0", position)
+            if end < 0:
+                what = f"names the string at {position}, outside of DT_STRTAB ({len(text)} bytes)"
+                raise self.view.sick(field, place(len(names)), what)
+            left -= end - position
+            if left < 0:
+                what = "names one of very many strings that overlap each other"
+                raise self.view.sick(field, place(len(names)), what)
+            names.append(text[position:end])
+        self._budget.left = left
+        if text.isascii():
+            return names
+        return [name.encode("latin-1").decode("utf-8", "surrogateescape") for name in names]
+
+    @cached_property
+    def _text(self) -> str:
+        # One character for each byte, so that positions stay what they are and a name is a plain slice.
+        return self.strings.decode("latin-1")
+
+    @cached_property
+    def _budget(self) -> _Budget:
+        return _Budget(max(len(self.strings) * _STRINGS_FACTOR, _STRINGS_FLOOR))
+
+
+class _Budget:
+    """How many bytes of names may still be read from one string table.
+
+    Names share their endings, but not thousandfold: a table where they do would cost time and memory without end.
+    """
+
+    __slots__ = ("left",)
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+
+_STRINGS_FACTOR = 8
+_STRINGS_FLOOR = 1 << 24
+# Linkers write some thirty entries, and one for each needed library.
+_MOST_ENTRIES = 1 << 16
 
 
 def read_table(view: View) -> DynamicTable | None:
-    """The raw dynamic section; None where the file has none (static programs, object files).
+    """The raw dynamic section; None where the file has none (static programs, object files, debug information).
 
     Raises:
         ElfError: PT_DYNAMIC points outside the file.
     """
-    segments = [segment for segment in view.segments if segment.type == c.PT_DYNAMIC and segment.filesz]
-    if not segments:
+    indices = [index for index, s in enumerate(view.segments) if s.type == c.PT_DYNAMIC and s.filesz]
+    if not indices or view.is_debug_companion:
         return None
-    segment = segments[-1]  # ld.so takes the last as well
+    index = indices[-1]  # ld.so takes the last as well
+    segment = view.segments[index]
+    header = view.layout.program_header
+    place = view.header.e_phoff + index * header.size
+    # ld.so looks at the address and never at p_offset.
+    offset = view.offset_of("p_vaddr of PT_DYNAMIC", segment.vaddr, place + header.offsets["p_vaddr"])
     record = view.layout.dynamic
     capacity = segment.filesz // record.size
-    raw = view.slice("PT_DYNAMIC", segment.offset, capacity * record.size)
+    raw = view.slice("PT_DYNAMIC", offset, capacity * record.size)
     entries: list[tuple[int, int]] = []
     for tag, value in record.struct.iter_unpack(raw):
         if tag == c.DT_NULL:
             break
         entries.append((tag, value))
-    return DynamicTable(view, segment.offset, capacity, tuple(entries))
+        if len(entries) > _MOST_ENTRIES:
+            what = f"has more than {_MOST_ENTRIES} entries before DT_NULL"
+            raise view.sick("PT_DYNAMIC", offset, what)
+    return DynamicTable(view, offset, capacity, tuple(entries))
 
 
 def read_dynamic(table: DynamicTable) -> Dynamic:
@@ -113,11 +197,14 @@ def read_dynamic(table: DynamicTable) -> Dynamic:
     values = table.values
 
     def name(tag: int, field: str) -> str | None:
-        return table.string(field, values[tag]) if tag in values else None
+        return table.string(field, values[tag], table.value_offset(tag)) if tag in values else None
 
+    rows = [(index, value) for index, (tag, value) in enumerate(table.entries) if tag == c.DT_NEEDED]
+    record = table.view.layout.dynamic
+    places = [table.offset + index * record.size + record.offsets["d_val"] for index, _ in rows]
     flags = values.get(c.DT_FLAGS, 0)
     return Dynamic(
-        needed=tuple(table.string("DT_NEEDED", value) for tag, value in table.entries if tag == c.DT_NEEDED),
+        needed=tuple(table.names("DT_NEEDED", [value for _, value in rows], places.__getitem__)),
         soname=name(c.DT_SONAME, "DT_SONAME"),
         rpath=name(c.DT_RPATH, "DT_RPATH"),
         runpath=name(c.DT_RUNPATH, "DT_RUNPATH"),

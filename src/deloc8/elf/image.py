@@ -10,10 +10,11 @@ from deloc8.elf.dynamic import Dynamic, read_dynamic, read_table
 from deloc8.elf.notes import Note, read_notes
 from deloc8.elf.symbols import DefinedSymbol, UndefinedSymbol, read_defined, read_undefined
 from deloc8.elf.versions import DefinedVersion, VersionNeed, read_defined_versions, read_version_needs
-from deloc8.elf.view import Buffer, Section, Segment, View
+from deloc8.elf.view import View
 from deloc8.target import arch_of_elf
 
 if TYPE_CHECKING:
+    from deloc8.elf.view import Buffer, Section, Segment
     from deloc8.target import Arch
 
 
@@ -111,7 +112,7 @@ def parse_defined(data: Buffer, name: str) -> tuple[DefinedSymbol, ...]:
         ElfError: As for `parse`.
     """
     table = read_table(View.open(data, name))
-    return read_defined(table, read_defined_versions(table)) if table else ()
+    return read_defined(table, read_defined_versions(table), read_version_needs(table)) if table else ()
 
 
 def _read_interpreter(view: View) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 from deloc8.elf import constants as c
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from deloc8.elf.view import View
 
@@ -24,36 +23,58 @@ class Note:
     description: bytes
 
 
+# Debuggers' probes are the most numerous notes: some thousands in a large library.
+_MOST_NOTES = 1 << 18
+# Notes are aligned to 4 bytes, GNU properties of 64-bit files to 8; other numbers mean 4, as for readelf.
+_ALIGNMENTS = {8: 8}
+
+
 def read_notes(view: View) -> tuple[Note, ...]:
-    """The notes of all PT_NOTE segments, and of note sections that no PT_NOTE covers.
+    """The notes of all PT_NOTE segments, and of note sections that no PT_NOTE covers, in the order of the file.
 
     Raises:
-        ElfError: A note reaches beyond its segment.
+        ElfError: A note reaches beyond its segment, or the notes are so many that they must overlap each other.
     """
-    places = [(s.offset, s.filesz, s.align) for s in view.segments if s.type in {c.PT_NOTE, c.PT_GNU_PROPERTY}]
-    places += [(s.offset, s.size, s.addralign) for s in view.sections if s.type == c.SHT_NOTE]
+    places = {(s.offset, s.filesz, s.align) for s in view.segments if s.type in {c.PT_NOTE, c.PT_GNU_PROPERTY}}
+    if view.is_debug_companion:  # its program headers tell where notes were; the section headers, where they are
+        places.clear()
+    places |= {(s.offset, s.size, s.addralign) for s in view.sections if s.type == c.SHT_NOTE}
     # One stretch of notes can be announced by PT_NOTE, PT_GNU_PROPERTY and its section: each note counts once.
     found: dict[int, Note] = {}
-    for offset, size, align in places:
-        for place, note in _walk(view, offset, size, 8 if align == 8 else 4):
-            found.setdefault(place, note)
+    walked, described = 0, 0
+    for offset, size, align in sorted(places):
+        for place, name, description, kind in _walk(view, offset, size, _ALIGNMENTS.get(align, 4)):
+            walked += 1
+            if place not in found:
+                described += description.stop - description.start
+                found[place] = _read_note(view, name, description, kind)
+            if walked > _MOST_NOTES or described > view.size:
+                raise view.sick("the note", place, "is one of very many that overlap each other")
     return tuple(found[place] for place in sorted(found))
 
 
-def _walk(view: View, start: int, size: int, align: int) -> Iterable[tuple[int, Note]]:
+def _walk(view: View, start: int, size: int, align: int) -> Iterator[tuple[int, slice, slice, int]]:
+    """Of each note: its place, where its owner and its description stand, and its type."""
     record = view.layout.note
     view.check_range("a note segment", start, size)
     place, end = start, start + size
     while place + record.size <= end:
         name_size, description_size, kind = view.record(record, place)
-        name_start = place + record.size
-        description_start = start + _round_up(name_start + name_size - start, align)
-        if description_start + description_size > end:
-            raise view.sick("n_descsz", place, f"reaches beyond the end of the notes at 0x{end:x}")
-        owner = view.slice("n_namesz", name_start, name_size).rstrip(b"\0").decode("utf-8", "surrogateescape")
-        description = view.slice("n_descsz", description_start, description_size)
-        yield place, Note(owner=owner, type=kind, description=description)
-        place = start + _round_up(description_start + description_size - start, align)
+        name = slice(place + record.size, place + record.size + name_size)
+        if name.stop > end:
+            raise view.sick("n_namesz", place, f"reaches beyond the end of the notes at 0x{end:x}")
+        description_start = start + _round_up(name.stop - start, align)
+        description = slice(description_start, description_start + description_size)
+        if description.stop > max(end, description_start):
+            field = place + record.offsets["n_descsz"]
+            raise view.sick("n_descsz", field, f"reaches beyond the end of the notes at 0x{end:x}")
+        yield place, name, description, kind
+        place = start + _round_up(description.stop - start, align)
+
+
+def _read_note(view: View, name: slice, description: slice, kind: int) -> Note:
+    owner = bytes(view.data[name]).rstrip(b"\0").decode("utf-8", "surrogateescape")
+    return Note(owner=owner, type=kind, description=bytes(view.data[description]))
 
 
 def _round_up(number: int, multiple: int) -> int:
@@ -73,22 +94,22 @@ def x86_isa_level(notes: Iterable[Note], *, bits: int) -> int | None:
 
     The program property GNU_PROPERTY_X86_ISA_1_NEEDED of the x86-64 psABI: the highest bit counts.
     """
-    width = bits // 8
+    width, word = bits // 8, struct.Struct("<I")
     for note in notes:
         if note.owner != "GNU" or note.type != c.NT_GNU_PROPERTY_TYPE_0:
             continue
         data, place = note.description, 0
         while place + 8 <= len(data):
             kind, size = struct.unpack_from("<II", data, place)
-            if kind == c.GNU_PROPERTY_X86_ISA_1_NEEDED and size >= 4 and place + 12 <= len(data):
-                (needed,) = struct.unpack_from("<I", data, place + 8)
+            if kind == c.GNU_PROPERTY_X86_ISA_1_NEEDED and size >= word.size and place + 12 <= len(data):
+                (needed,) = word.unpack_from(data, place + 8)
                 return min(int(needed).bit_length(), 4) or None
             place += 8 + _round_up(size, width)
     return None
 
 
 def package_metadata(notes: Iterable[Note]) -> Mapping[str, str]:
-    """What `.note.package` says (UAPI.8): type, name, version, ...; empty where there is none or it is no JSON object."""
+    """What `.note.package` says (UAPI.8): type, name, version, ...; empty where it is missing or no JSON object."""
     for note in notes:
         if note.owner == "FDO" and note.type == c.NT_FDO_PACKAGING_METADATA:
             document = _json(note.description)
@@ -98,7 +119,9 @@ def package_metadata(notes: Iterable[Note]) -> Mapping[str, str]:
 
 
 def _json(description: bytes) -> object:
+    import json  # noqa: PLC0415  most files have no such note, and the import takes a millisecond
+
     try:
         return json.loads(description.rstrip(b"\0"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return None

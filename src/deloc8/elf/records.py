@@ -27,26 +27,28 @@ _FILE_HEADER = (
     ("e_shnum", "H"),
     ("e_shstrndx", "H"),
 )
-_PROGRAM_HEADER_32 = (
-    ("p_type", "I"),
-    ("p_offset", "I"),
-    ("p_vaddr", "I"),
-    ("p_paddr", "I"),
-    ("p_filesz", "I"),
-    ("p_memsz", "I"),
-    ("p_flags", "I"),
-    ("p_align", "I"),
-)
-_PROGRAM_HEADER_64 = (
-    ("p_type", "I"),
-    ("p_flags", "I"),
-    ("p_offset", "Q"),
-    ("p_vaddr", "Q"),
-    ("p_paddr", "Q"),
-    ("p_filesz", "Q"),
-    ("p_memsz", "Q"),
-    ("p_align", "Q"),
-)
+_PROGRAM_HEADER = {
+    32: (
+        ("p_type", "I"),
+        ("p_offset", "I"),
+        ("p_vaddr", "I"),
+        ("p_paddr", "I"),
+        ("p_filesz", "I"),
+        ("p_memsz", "I"),
+        ("p_flags", "I"),
+        ("p_align", "I"),
+    ),
+    64: (
+        ("p_type", "I"),
+        ("p_flags", "I"),
+        ("p_offset", "Q"),
+        ("p_vaddr", "Q"),
+        ("p_paddr", "Q"),
+        ("p_filesz", "Q"),
+        ("p_memsz", "Q"),
+        ("p_align", "Q"),
+    ),
+}
 _SECTION_HEADER = (
     ("sh_name", "I"),
     ("sh_type", "I"),
@@ -60,22 +62,24 @@ _SECTION_HEADER = (
     ("sh_entsize", "W"),
 )
 _DYNAMIC = (("d_tag", "W"), ("d_val", "W"))
-_SYMBOL_32 = (
-    ("st_name", "I"),
-    ("st_value", "I"),
-    ("st_size", "I"),
-    ("st_info", "B"),
-    ("st_other", "B"),
-    ("st_shndx", "H"),
-)
-_SYMBOL_64 = (
-    ("st_name", "I"),
-    ("st_info", "B"),
-    ("st_other", "B"),
-    ("st_shndx", "H"),
-    ("st_value", "Q"),
-    ("st_size", "Q"),
-)
+_SYMBOL = {
+    32: (
+        ("st_name", "I"),
+        ("st_value", "I"),
+        ("st_size", "I"),
+        ("st_info", "B"),
+        ("st_other", "B"),
+        ("st_shndx", "H"),
+    ),
+    64: (
+        ("st_name", "I"),
+        ("st_info", "B"),
+        ("st_other", "B"),
+        ("st_shndx", "H"),
+        ("st_value", "Q"),
+        ("st_size", "Q"),
+    ),
+}
 _VERNEED = (("vn_version", "H"), ("vn_cnt", "H"), ("vn_file", "I"), ("vn_aux", "I"), ("vn_next", "I"))
 _VERNAUX = (("vna_hash", "I"), ("vna_flags", "H"), ("vna_other", "H"), ("vna_name", "I"), ("vna_next", "I"))
 _VERDEF = (
@@ -100,6 +104,7 @@ class Record:
         self.struct = struct.Struct(order + "".join(codes))
         self.size = self.struct.size
         self.fields = tuple(field for field, _ in fields)
+        self.codes = dict(zip(self.fields, codes, strict=True))
         self.offsets = {field: struct.calcsize(order + "".join(codes[:i])) for i, field in enumerate(self.fields)}
 
 
@@ -111,7 +116,7 @@ class Layout:
     little_endian: bool
 
     def _record(self, name: str, fields: tuple[tuple[str, str], ...]) -> Record:
-        return Record(name, fields, order="<" if self.little_endian else ">", word="I" if self.bits == 32 else "Q")
+        return Record(name, fields, order="<" if self.little_endian else ">", word={32: "I", 64: "Q"}[self.bits])
 
     @cached_property
     def file_header(self) -> Record:
@@ -121,7 +126,7 @@ class Layout:
     @cached_property
     def program_header(self) -> Record:
         """Elf_Phdr."""
-        return self._record("program header", _PROGRAM_HEADER_32 if self.bits == 32 else _PROGRAM_HEADER_64)
+        return self._record("program header", _PROGRAM_HEADER[self.bits])
 
     @cached_property
     def section_header(self) -> Record:
@@ -136,7 +141,7 @@ class Layout:
     @cached_property
     def symbol(self) -> Record:
         """Elf_Sym."""
-        return self._record("symbol", _SYMBOL_32 if self.bits == 32 else _SYMBOL_64)
+        return self._record("symbol", _SYMBOL[self.bits])
 
     @cached_property
     def verneed(self) -> Record:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from deloc8.elf import constants as c
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from deloc8.elf.dynamic import DynamicTable
     from deloc8.elf.versions import DefinedVersion, VersionNeed
@@ -50,9 +50,6 @@ class DefinedSymbol(NamedTuple):
 
 
 _VERSYM_HIDDEN = 0x8000
-# Names share their endings in a string table, but not thousandfold: a table that does would cost memory without end.
-_NAMES_TOTAL_FACTOR = 16
-_NAMES_TOTAL_FLOOR = 1 << 24
 
 
 def count_symbols(table: DynamicTable) -> int:
@@ -67,10 +64,9 @@ def count_symbols(table: DynamicTable) -> int:
     if c.DT_SYMTAB not in values:
         return 0
     if c.DT_HASH in values:
-        code = _hash_word(table)
-        _, chains = table.view.numbers("DT_HASH", table.view.offset_of("DT_HASH", values[c.DT_HASH]), 2, code)
+        _, chains = table.view.numbers("DT_HASH", table.locate("DT_HASH", c.DT_HASH), 2, _hash_word(table))
         return chains
-    hashed = _count_by_gnu_hash(table) if c.DT_GNU_HASH in values else 0
+    hashed = count_hashed(table) if c.DT_GNU_HASH in values else 0
     if hashed:
         return hashed
     for section in table.view.sections:
@@ -81,82 +77,88 @@ def count_symbols(table: DynamicTable) -> int:
 
 def _hash_word(table: DynamicTable) -> str:
     """The struct code of a DT_HASH word: 64 bits on s390x (its ELF supplement) and Alpha, 32 bits elsewhere."""
-    wide = table.view.header.e_machine in {c.EM_S390, c.EM_ALPHA} and table.view.layout.bits == 64
-    return "Q" if wide else "I"
+    wide = {(c.EM_S390, 64), (c.EM_ALPHA, 64)}
+    return "Q" if (table.view.header.e_machine, table.view.layout.bits) in wide else "I"
 
 
-def _count_by_gnu_hash(table: DynamicTable) -> int:
-    """One more than the last hashed symbol; 0 where none is hashed, which says nothing of the undefined ones."""
+def count_hashed(table: DynamicTable) -> int:
+    """One more than the last symbol of DT_GNU_HASH; 0 where none is hashed, which says nothing of the undefined ones.
+
+    Raises:
+        ElfError: The table reaches beyond the end of the file, or has more symbols than the file can hold.
+    """
     view = table.view
-    offset = view.offset_of("DT_GNU_HASH", table.values[c.DT_GNU_HASH])
+    offset = table.locate("DT_GNU_HASH", c.DT_GNU_HASH)
     bucket_count, first, bloom_count, _ = view.numbers("DT_GNU_HASH", offset, 4, "I")
-    offset += 16 + bloom_count * view.layout.bits // 8
-    last = max(view.numbers("DT_GNU_HASH's buckets", offset, bucket_count, "I"), default=0)
+    buckets = offset + 16 + bloom_count * view.layout.bits // 8
+    chains = buckets + bucket_count * 4
+    last = max(view.numbers("the buckets of DT_GNU_HASH", buckets, bucket_count, "I"), default=0)
     if last < first or not last:
         return 0
-    chain = offset + bucket_count * 4 + (last - first) * 4
-    order = "<I" if view.layout.little_endian else ">I"
-    while True:
-        view.check_range("DT_GNU_HASH's chain", chain, 4)
-        (value,) = struct.unpack_from(order, view.data, chain)
-        last += 1
-        if value & 1:
-            return last
-        chain += 4
+    # The chain of the last bucket ends with the last symbol; lowest bit set.
+    most = view.size // view.layout.symbol.size
+    while last < most:
+        place = chains + (last - first) * 4
+        part = view.numbers("a chain of DT_GNU_HASH", place, max(1, min(_PART, (view.size - place) // 4)), "I")
+        for value in part:
+            last += 1
+            if value & 1:
+                return last
+    raise view.sick("DT_GNU_HASH", offset, f"says that there are more than {most} symbols; the file cannot hold them")
 
 
-# (table, size, record size in words: r_offset, r_info and perhaps r_addend)
-_RELOCATION_TABLES = ((7, 8, 3), (17, 18, 2))  # DT_RELA and DT_RELASZ, DT_REL and DT_RELSZ
-_DT_PLTRELSZ, _DT_PLTREL, _DT_JMPREL = 2, 20, 23
+# How many numbers of a chain are read at a time: most chains are short, a false one is as long as the file.
+_PART = 256
+
+# r_info within a relocation, by width and by whether there is an addend.
+_SYMBOL_SHIFT = {32: 8, 64: 32}  # of the symbol's number in r_info
+_RELOCATIONS = {(32, False): "4xI", (32, True): "4xI4x", (64, False): "8xQ", (64, True): "8xQ8x"}
 
 
 def _count_by_relocations(table: DynamicTable) -> int:
     values, view = table.values, table.view
-    places = [(values[where], values.get(size, 0), words) for where, size, words in _RELOCATION_TABLES if where in values]
-    if _DT_JMPREL in values:
-        places.append((values[_DT_JMPREL], values.get(_DT_PLTRELSZ, 0), 3 if values.get(_DT_PLTREL) == 7 else 2))
-    word, shift = ("I", 8) if view.layout.bits == 32 else ("Q", 32)
+    kinds = [
+        ("DT_RELA", c.DT_RELA, c.DT_RELASZ, True),
+        ("DT_REL", c.DT_REL, c.DT_RELSZ, False),
+        ("DT_JMPREL", c.DT_JMPREL, c.DT_PLTRELSZ, values.get(c.DT_PLTREL) == c.DT_RELA),
+    ]
+    order, shift = "<" if view.layout.little_endian else ">", _SYMBOL_SHIFT[view.layout.bits]
     highest = -1
-    for address, size, words in places:
-        if not size:
+    for field, tag, size_tag, has_addend in kinds:
+        size = values.get(size_tag, 0)
+        if tag not in values or not size:
             continue
-        count = size // (words * view.layout.bits // 8)
-        numbers = view.numbers("a relocation table", view.offset_of("a relocation table", address), count * words, word)
-        highest = max([highest, *(info >> shift for info in numbers[1::words])])
+        relocation = struct.Struct(order + _RELOCATIONS[view.layout.bits, has_addend])
+        count = size // relocation.size
+        raw = view.slice(f"the table of {field}", table.locate(field, tag), count * relocation.size)
+        highest = max(highest, max((number for (number,) in relocation.iter_unpack(raw)), default=-1) >> shift)
     return highest + 1
 
 
-class _Names:
-    """Reads names from the string table, within a budget."""
-
-    def __init__(self, table: DynamicTable) -> None:
-        self.table = table
-        self.budget = max(len(table.strings) * _NAMES_TOTAL_FACTOR, _NAMES_TOTAL_FLOOR)
-
-    def read(self, position: int) -> str:
-        name = self.table.string("st_name", position)
-        self.budget -= len(name)
-        if self.budget < 0:
-            raise self.table.view.sick("DT_STRTAB", None, "holds symbol names that overlap each other without end")
-        return name
+def _symbol_bytes(table: DynamicTable, count: int) -> tuple[int, bytes]:
+    """Where the symbols stand in the file, and their bytes."""
+    offset = table.locate("DT_SYMTAB", c.DT_SYMTAB)
+    return offset, table.view.slice("DT_SYMTAB", offset, count * table.view.layout.symbol.size)
 
 
-def _raw_symbols(table: DynamicTable, count: int) -> Iterable[tuple[int, int, int]]:
+def _raw_symbols(table: DynamicTable, raw: bytes) -> Iterator[tuple[int, int, int]]:
     """(st_name, st_info, st_shndx) of each symbol."""
-    view = table.view
-    record = view.layout.symbol
-    offset = view.offset_of("DT_SYMTAB", table.values[c.DT_SYMTAB])
-    raw = view.slice("DT_SYMTAB", offset, count * record.size)
-    order = "<" if view.layout.little_endian else ">"
+    order = "<" if table.view.layout.little_endian else ">"
     # The three fields alone: reading them without st_value and st_size takes half the time.
-    narrow = "IBxH16x" if view.layout.bits == 64 else "I8xBxH"
+    narrow = {32: "I8xBxH", 64: "IBxH16x"}[table.view.layout.bits]
     return struct.iter_unpack(order + narrow, raw)
 
 
 def _versym(table: DynamicTable, count: int) -> Sequence[int]:
     if c.DT_VERSYM not in table.values:
         return ()
-    return table.view.numbers("DT_VERSYM", table.view.offset_of("DT_VERSYM", table.values[c.DT_VERSYM]), count, "H")
+    return table.view.numbers("DT_VERSYM", table.locate("DT_VERSYM", c.DT_VERSYM), count, "H")
+
+
+def _names(table: DynamicTable, offset: int, rows: Sequence[tuple[int, int, int]]) -> list[str]:
+    """The names of symbols; a row begins with the symbol's number and st_name."""
+    size = table.view.layout.symbol.size
+    return table.names("st_name", [row[1] for row in rows], lambda nth: offset + rows[nth][0] * size)
 
 
 def read_undefined(table: DynamicTable, needs: Iterable[VersionNeed]) -> tuple[UndefinedSymbol, ...]:
@@ -168,20 +170,28 @@ def read_undefined(table: DynamicTable, needs: Iterable[VersionNeed]) -> tuple[U
     count = count_symbols(table)
     if not count:
         return ()
-    rows = [(i, name, info) for i, (name, info, section) in enumerate(_raw_symbols(table, count)) if not section and name]
+    offset, raw = _symbol_bytes(table, count)
+    rows = [
+        (number, name, info)
+        for number, (name, info, section) in enumerate(_raw_symbols(table, raw))
+        if not section and name
+    ]
     versym = _versym(table, count) if rows else ()
     versions = {version.index: (version.name, need.file) for need in needs for version in need.versions}
     unversioned = (None, None)
-    read = _Names(table).read
     symbols = []
-    for index, name, info in rows:
-        version, file = versions.get(versym[index] & c.VERSYM_VERSION, unversioned) if versym else unversioned
-        symbols.append(UndefinedSymbol(read(name), version, file, info >> 4 == c.STB_WEAK))
+    for name, (number, _, info) in zip(_names(table, offset, rows), rows, strict=True):
+        version, file = versions.get(versym[number] & c.VERSYM_VERSION, unversioned) if versym else unversioned
+        symbols.append(UndefinedSymbol(name, version, file, info >> 4 == c.STB_WEAK))
     return tuple(symbols)
 
 
-def read_defined(table: DynamicTable, definitions: Iterable[DefinedVersion]) -> tuple[DefinedSymbol, ...]:
+def read_defined(
+    table: DynamicTable, definitions: Iterable[DefinedVersion], needs: Iterable[VersionNeed] = ()
+) -> tuple[DefinedSymbol, ...]:
     """The defined symbols with a name that are not local, in the order of the file.
+
+    A program has its own copy of variables such as ``stdout``, under a version of `needs`.
 
     Raises:
         ElfError: The symbol, version or string table points outside the file.
@@ -189,14 +199,18 @@ def read_defined(table: DynamicTable, definitions: Iterable[DefinedVersion]) -> 
     count = count_symbols(table)
     if not count:
         return ()
-    versym = _versym(table, count)
-    versions = {version.index: version.name for version in definitions if not version.base}
-    read = _Names(table).read
+    offset, raw = _symbol_bytes(table, count)
+    rows = [
+        (number, name, info >> 4)
+        for number, (name, info, section) in enumerate(_raw_symbols(table, raw))
+        if section and name and info >> 4 != c.STB_LOCAL
+    ]
+    versym = _versym(table, count) if rows else ()
+    versions = {version.index: version.name for need in needs for version in need.versions}
+    versions.update((version.index, version.name) for version in definitions if not version.base)
     symbols = []
-    for index, (name, info, section) in enumerate(_raw_symbols(table, count)):
-        if not section or not name or info >> 4 == c.STB_LOCAL:
-            continue
-        number = versym[index] if versym else c.VER_NDX_GLOBAL
-        version = versions.get(number & c.VERSYM_VERSION)
-        symbols.append(DefinedSymbol(read(name), version, info >> 4, not number & _VERSYM_HIDDEN))
+    for name, (number, _, binding) in zip(_names(table, offset, rows), rows, strict=True):
+        versioned = versym[number] if versym else c.VER_NDX_GLOBAL
+        version = versions.get(versioned & c.VERSYM_VERSION)
+        symbols.append(DefinedSymbol(name, version, binding, versioned < _VERSYM_HIDDEN))
     return tuple(symbols)

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 from deloc8.elf import constants as c
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from deloc8.elf.dynamic import DynamicTable
+    from deloc8.elf.records import Record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,63 +54,55 @@ class DefinedVersion:
     parents: tuple[str, ...]
 
 
+# DT_VERSYM numbers versions with 15 bits. Names of parents and of files come on top.
+_MOST_RECORDS = 1 << 16
+
+
 def read_version_needs(table: DynamicTable) -> tuple[VersionNeed, ...]:
     """DT_VERNEED, in the order of the file.
 
+    As for ld.so, a chain ends where its next step is zero; DT_VERNEEDNUM and vn_cnt are not asked.
+
     Raises:
-        ElfError: A record points outside the file, or the chain runs in a circle.
+        ElfError: A record points outside the file, or there are more than versions can be numbered.
     """
-    values = table.values
-    if c.DT_VERNEED not in values:
+    if c.DT_VERNEED not in table.values:
         return ()
-    view = table.view
-    offset = view.offset_of("DT_VERNEED", values[c.DT_VERNEED])
+    chains = _Chains(table)
+    layout = table.view.layout
     needs = []
-    for _ in range(_bounded(table, "DT_VERNEEDNUM", values.get(c.DT_VERNEEDNUM, 0))):
-        _, count, file, first, following = view.record(view.layout.verneed, offset)
-        versions = []
-        place = offset + first
-        for _ in range(count):
-            _, flags, index, name, step = view.record(view.layout.vernaux, place)
-            versions.append(
-                NeededVersion(
-                    name=table.string("vna_name", name),
-                    index=index & c.VERSYM_VERSION,
-                    weak=bool(flags & c.VER_FLG_WEAK),
-                )
+    for place, (_, count, file, first, _) in chains.walk(layout.verneed, table.locate("DT_VERNEED", c.DT_VERNEED)):
+        versions = [
+            NeededVersion(
+                name=table.string("vna_name", name, start + layout.vernaux.offsets["vna_name"]),
+                index=index & c.VERSYM_VERSION,
+                weak=bool(flags & c.VER_FLG_WEAK),
             )
-            if not step:
-                break
-            place += step
-        needs.append(VersionNeed(file=table.string("vn_file", file), versions=tuple(versions)))
-        if not following:
-            break
-        offset += following
+            for start, (_, flags, index, name, _) in chains.walk_some(layout.vernaux, place + first, count)
+        ]
+        name = table.string("vn_file", file, place + layout.verneed.offsets["vn_file"])
+        needs.append(VersionNeed(file=name, versions=tuple(versions)))
     return tuple(needs)
 
 
 def read_defined_versions(table: DynamicTable) -> tuple[DefinedVersion, ...]:
-    """DT_VERDEF, in the order of the file.
+    """DT_VERDEF, in the order of the file; the chains end as those of DT_VERNEED do.
 
     Raises:
-        ElfError: A record points outside the file, or there are more than the file can hold.
+        ElfError: A record points outside the file, or there are more than versions can be numbered.
     """
-    values = table.values
-    if c.DT_VERDEF not in values:
+    if c.DT_VERDEF not in table.values:
         return ()
-    view = table.view
-    offset = view.offset_of("DT_VERDEF", values[c.DT_VERDEF])
+    chains = _Chains(table)
+    layout = table.view.layout
     definitions = []
-    for _ in range(_bounded(table, "DT_VERDEFNUM", values.get(c.DT_VERDEFNUM, 0))):
-        _, flags, index, count, _, first, following = view.record(view.layout.verdef, offset)
-        names = []
-        place = offset + first
-        for _ in range(count):
-            name, step = view.record(view.layout.verdaux, place)
-            names.append(table.string("vda_name", name))
-            if not step:
-                break
-            place += step
+    for place, (_, flags, index, count, _, first, _) in chains.walk(
+        layout.verdef, table.locate("DT_VERDEF", c.DT_VERDEF)
+    ):
+        names = [
+            table.string("vda_name", name, start + layout.verdaux.offsets["vda_name"])
+            for start, (name, _) in chains.walk_some(layout.verdaux, place + first, count)
+        ]
         definitions.append(
             DefinedVersion(
                 name=names[0] if names else "",
@@ -116,14 +111,29 @@ def read_defined_versions(table: DynamicTable) -> tuple[DefinedVersion, ...]:
                 parents=tuple(names[1:]),
             )
         )
-        if not following:
-            break
-        offset += following
     return tuple(definitions)
 
 
-def _bounded(table: DynamicTable, field: str, count: int) -> int:
-    """The count itself, unless the file is too small for it; so that a lie costs no time."""
-    if count * table.view.layout.verneed.size > table.view.size:
-        raise table.view.sick(field, None, f"announces {count} records, more than the file can hold")
-    return count
+class _Chains:
+    """Walks chains of records whose last field is the distance to the next one, within one bound for all of them."""
+
+    def __init__(self, table: DynamicTable) -> None:
+        self.view = table.view
+        self.left = _MOST_RECORDS
+
+    def walk(self, record: Record, offset: int) -> Iterator[tuple[int, tuple[int, ...]]]:
+        """The place and the fields of each record of a chain."""
+        while True:
+            self.left -= 1
+            if self.left < 0:
+                what = f"is one of more than {_MOST_RECORDS}, which cannot all have a number"
+                raise self.view.sick(f"the {record.name}", offset, what)
+            fields = self.view.record(record, offset)
+            yield offset, fields
+            if not fields[-1]:
+                return
+            offset += fields[-1]
+
+    def walk_some(self, record: Record, offset: int, count: int) -> Iterator[tuple[int, tuple[int, ...]]]:
+        """As `walk`; nothing where the owner of the chain says that it has none."""
+        return self.walk(record, offset) if count else iter(())

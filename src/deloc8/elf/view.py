@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
@@ -12,9 +11,11 @@ from deloc8.elf.records import LAYOUTS, Layout, Record
 from deloc8.errors import ElfError
 
 if TYPE_CHECKING:
+    import mmap
+
     from typing_extensions import Self
 
-Buffer = bytes | bytearray | memoryview | mmap.mmap
+    Buffer = bytes | bytearray | memoryview | mmap.mmap
 
 
 class Header(NamedTuple):
@@ -66,6 +67,8 @@ class Section(NamedTuple):
 
 _IDENT_SIZE = 16
 _TYPES = {"H": 2, "I": 4, "Q": 8}
+# Far above what any linker writes; it keeps a file of nothing but headers from filling the memory.
+_MOST_HEADERS = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -100,14 +103,26 @@ class View:
         if len(data) < record.size:
             raise sick(name, "the file header", 0, f"needs {record.size} bytes, the file has {len(data)}")
         header = Header._make(record.struct.unpack_from(data, 0))
-        sections = _read_sections(data, name, layout, header)
-        segments = _read_segments(data, name, layout, header, sections)
-        return cls(data, name, layout, header, segments, sections)
+        sections = _read_sections(data, name, header)
+        segments = _read_segments(data, name, header, sections)
+        view = cls(data, name, layout, header, segments, sections)
+        if not view.is_debug_companion:
+            _check_loads(view)
+        return view
 
     @property
     def size(self) -> int:
         """The length of the file in bytes."""
         return len(self.data)
+
+    @property
+    def is_debug_companion(self) -> bool:
+        """Whether it holds debug information alone: the headers of a library whose contents were taken away.
+
+        Such files come from `objcopy --only-keep-debug` and `eu-strip -f`; their .dynamic is SHT_NOBITS.
+        """
+        places = {segment.vaddr for segment in self.segments if segment.type == c.PT_DYNAMIC}
+        return any(s.type == c.SHT_NOBITS and s.size and s.addr in places for s in self.sections) if places else False
 
     def slice(self, field: str, offset: int, size: int) -> bytes:
         """A copy of some bytes; `field` is what a message calls the thing that points there.
@@ -142,8 +157,8 @@ class View:
         self.check_range(record.name, offset, record.size)
         return record.struct.unpack_from(self.data, offset)
 
-    def offset_of(self, field: str, address: int) -> int:
-        """Where the bytes at a virtual address stand in the file.
+    def offset_of(self, field: str, address: int, place: int | None = None) -> int:
+        """Where the bytes at a virtual address stand in the file; `place` is where the field itself stands.
 
         Raises:
             ElfError: No PT_LOAD brings file contents to that address.
@@ -151,7 +166,7 @@ class View:
         for segment in self.segments:
             if segment.type == c.PT_LOAD and segment.vaddr <= address < segment.vaddr + segment.filesz:
                 return address - segment.vaddr + segment.offset
-        raise self.sick(field, None, f"points to address 0x{address:x}, where no PT_LOAD has file contents")
+        raise self.sick(field, place, f"points to address 0x{address:x}, where no PT_LOAD has file contents")
 
     def sick(self, field: str, offset: int | None, what: str) -> ElfError:
         """The error that says what is wrong with a field."""
@@ -181,45 +196,55 @@ def _layout_of(data: Buffer, name: str) -> Layout:
     return LAYOUTS[bits, little]
 
 
-def _read_table(data: Buffer, name: str, field: str, record: Record, place: tuple[int, int, int]) -> bytes:
-    offset, count, entry_size = place
+def _read_table(data: Buffer, name: str, header: Header, prefix: str, count: int) -> tuple[bytes, Record]:
+    """The raw table of program headers (prefix "e_ph") or section headers ("e_sh"), and the layout of its rows."""
+    layout = _layout_of(data, name)
+    record = layout.program_header if prefix == "e_ph" else layout.section_header
+    places = layout.file_header.offsets
+    offset: int = getattr(header, f"{prefix}off")
+    entry_size: int = getattr(header, f"{prefix}entsize")
     if entry_size != record.size:
-        raise sick(name, f"{field}'s entry size", None, f"is {entry_size}, not {record.size}")
-    if offset + count * entry_size > len(data):
-        what = f"reaches to 0x{offset + count * entry_size:x}, the file ends at 0x{len(data):x}"
-        raise sick(name, f"the table that {field} announces", offset, what)
-    return bytes(data[offset : offset + count * entry_size])
+        raise sick(name, f"{prefix}entsize", places[f"{prefix}entsize"], f"is {entry_size}, not {record.size}")
+    if count > _MOST_HEADERS:
+        what = f"announces {count} {record.name}s, more than any file has"
+        raise sick(name, f"{prefix}num", places[f"{prefix}num"], what)
+    end = offset + count * entry_size
+    if end > len(data):
+        what = f"says that {count} {record.name}s end at 0x{end:x}, the file ends at 0x{len(data):x}"
+        raise sick(name, f"{prefix}off", places[f"{prefix}off"], what)
+    return bytes(data[offset:end]), record
 
 
-def _read_sections(data: Buffer, name: str, layout: Layout, header: Header) -> tuple[Section, ...]:
+def _read_sections(data: Buffer, name: str, header: Header) -> tuple[Section, ...]:
     if not header.e_shoff:
         return ()
-    record = layout.section_header
     count = header.e_shnum
     if not count:  # the true number stands in sh_size of section header 0
-        first = _read_table(data, name, "e_shoff", record, (header.e_shoff, 1, header.e_shentsize))
+        first, record = _read_table(data, name, header, "e_sh", 1)
         count = Section._make(record.struct.unpack(first)).size
-    table = _read_table(data, name, "e_shoff", record, (header.e_shoff, count, header.e_shentsize))
+    table, record = _read_table(data, name, header, "e_sh", count)
     return tuple(Section._make(fields) for fields in record.struct.iter_unpack(table))
 
 
-def _read_segments(
-    data: Buffer, name: str, layout: Layout, header: Header, sections: tuple[Section, ...]
-) -> tuple[Segment, ...]:
+def _read_segments(data: Buffer, name: str, header: Header, sections: tuple[Section, ...]) -> tuple[Segment, ...]:
     count = header.e_phnum
     if not count:
         return ()
     if count == c.PN_XNUM and sections:
         count = sections[0].info
-    record = layout.program_header
-    table = _read_table(data, name, "e_phoff", record, (header.e_phoff, count, header.e_phentsize))
+    table, record = _read_table(data, name, header, "e_ph", count)
     rows = record.struct.iter_unpack(table)
-    if layout.bits == 32:
-        segments = tuple(Segment(t, fl, o, v, p, fs, ms, a) for t, o, v, p, fs, ms, fl, a in rows)
-    else:
-        segments = tuple(Segment._make(row) for row in rows)
-    for index, segment in enumerate(segments):
-        if segment.type == c.PT_LOAD and segment.offset + segment.filesz > len(data):
-            what = f"reaches to 0x{segment.offset + segment.filesz:x}, the file ends at 0x{len(data):x}"
-            raise sick(name, f"p_filesz of program header {index}", header.e_phoff + index * record.size, what)
-    return segments
+    if record.fields[1] == "p_flags":  # the 64-bit order of fields is that of Segment
+        return tuple(Segment._make(row) for row in rows)
+    return tuple(Segment(t, fl, o, v, p, fs, ms, a) for t, o, v, p, fs, ms, fl, a in rows)
+
+
+def _check_loads(view: View) -> None:
+    """Raise ElfError where a PT_LOAD reaches beyond the end of the file: it was cut short."""
+    record = view.layout.program_header
+    for index, segment in enumerate(view.segments):
+        # Without contents the offset means nothing.
+        if segment.type == c.PT_LOAD and segment.filesz and segment.offset + segment.filesz > view.size:
+            place = view.header.e_phoff + index * record.size + record.offsets["p_filesz"]
+            what = f"reaches to 0x{segment.offset + segment.filesz:x}, the file ends at 0x{view.size:x}"
+            raise view.sick(f"p_filesz of program header {index}", place, what)
