@@ -57,9 +57,7 @@ class AuditOptions:
     @property
     def search(self) -> SearchOptions:
         """What of this concerns the search for libraries."""
-        return SearchOptions(
-            library_path=self.library_path, add_paths=self.add_paths, only_paths=self.only_paths
-        )
+        return SearchOptions(library_path=self.library_path, add_paths=self.add_paths, only_paths=self.only_paths)
 
     @property
     def match(self) -> MatchOptions:

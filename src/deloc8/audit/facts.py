@@ -217,7 +217,7 @@ def _read_images(archive: WheelArchive, threads: int) -> Mapping[str, ElfImage]:
 def _map(
     read: Callable[[Member], ElfImage | ElfError], members: Sequence[Member], threads: int
 ) -> Sequence[ElfImage | ElfError]:
-    if threads < 2 or len(members) < 2:
+    if min(threads, len(members)) <= 1:
         return [read(member) for member in members]
     from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415  costs 10 ms, which small wheels need not pay
 

@@ -199,9 +199,7 @@ def match_policies(
             PolicyMatch(
                 policy=policy,
                 closure=closure,
-                violations=()
-                if policy.is_unbounded
-                else tuple(_violations(facts, policy, closure, scan, options)),
+                violations=() if policy.is_unbounded else tuple(_violations(facts, policy, closure, scan, options)),
             )
         )
     return tuple(matches)
@@ -269,9 +267,7 @@ def _violations(
         for dependency in facts.dependencies.get(file.path, ()):
             code = _LIBRARY_CODES.get(closure.provisions[file.path, dependency.name])
             if code:
-                yield Violation(
-                    code=code, policy=policy.name, file=file.label, chain=chain, library=dependency.name
-                )
+                yield Violation(code=code, policy=policy.name, file=file.label, chain=chain, library=dependency.name)
         for wanted in file.wanted:
             provision = closure.provisions.get((file.path, wanted.library), Provision.SYSTEM)
             if _counts(wanted, provision, policy) and not policy.allows_version(wanted.version):

@@ -187,7 +187,5 @@ def find_tag(audit: Audit, text: str) -> Policy:
     policies = [match.policy for match in audit.matches]
     arch = audit.facts.arch
     if arch is None:
-        raise UsageError(
-            f"`{text}` cannot be judged: the wheel has no compiled files", code="pure-wheel"
-        )
+        raise UsageError(f"`{text}` cannot be judged: the wheel has no compiled files", code="pure-wheel")
     return find_policy(text, policies, arch)

@@ -85,7 +85,9 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
 
 def _add_shared(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("where libraries are looked for")
-    group.add_argument("--sysroot", type=Path, default=Path("/"), metavar="DIR", help="in this root, not this machine's")
+    group.add_argument(
+        "--sysroot", type=Path, default=Path("/"), metavar="DIR", help="in this root, not this machine's"
+    )
     group.add_argument("--ldpaths", metavar="A:B", help="in these folders and no others")
     group.add_argument(
         "--add-path", action="append", default=[], metavar="DIR", help="in this folder first; may be repeated"
@@ -107,7 +109,9 @@ def _add_shared(parser: argparse.ArgumentParser) -> None:
 def _add_fixup(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("the result")
     group.add_argument("-w", "--wheel-dir", type=Path, default=Path("wheelhouse"), metavar="DIR", help="where it goes")
-    group.add_argument("--plat", metavar="TAG", help="the tag to reach (default: auto; env DELOC8_PLAT, AUDITWHEEL_PLAT)")
+    group.add_argument(
+        "--plat", metavar="TAG", help="the tag to reach (default: auto; env DELOC8_PLAT, AUDITWHEEL_PLAT)"
+    )
     group.add_argument("--only-plat", action="store_true", help="claim no better tag, even if it would be true")
     group.add_argument("--no-update-tags", action="store_true", help="leave the file name and its tags as they are")
     group.add_argument("-L", "--lib-sdir", default=".libs", metavar="SUFFIX", help="of the folder of the grafts")
@@ -164,9 +168,7 @@ def _read_fixup(options: argparse.Namespace, environ: Mapping[str, str]) -> None
     )
 
 
-def _number(
-    options: argparse.Namespace, environ: Mapping[str, str], name: str, sources: tuple[str, str]
-) -> int | None:
+def _number(options: argparse.Namespace, environ: Mapping[str, str], name: str, sources: tuple[str, str]) -> int | None:
     """The number of an option, else of its environment variable; `sources` names both."""
     option, variable = sources
     text = getattr(options, name)

@@ -57,9 +57,7 @@ def _run(arguments: Sequence[str], console: Console) -> int:
         console.error(error)
         return WRONG_COMMAND_LINE
     verbosity = -1 if options.quiet else options.verbose
-    console = Console(
-        out=sys.stdout, err=sys.stderr, environ=os.environ, color=options.color, verbosity=verbosity
-    )
+    console = Console(out=sys.stdout, err=sys.stderr, environ=os.environ, color=options.color, verbosity=verbosity)
     try:
         return _COMMANDS[options.command](options, console)
     except Deloc8Error as error:

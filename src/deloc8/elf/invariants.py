@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from deloc8.elf import constants as c
@@ -31,7 +32,7 @@ def broken_invariants(data: Buffer, name: str) -> tuple[str, ...]:
 
 def _segments(view: View) -> Iterator[str]:
     loads = [segment for segment in view.segments if segment.type == c.PT_LOAD]
-    for before, after in zip(loads, loads[1:], strict=False):
+    for before, after in pairwise(loads):
         if after.vaddr < before.vaddr + before.memsz:
             yield f"the PT_LOAD at 0x{after.vaddr:x} does not follow the one at 0x{before.vaddr:x}"
     for load in loads:
@@ -55,7 +56,7 @@ def _mapped(segment: Segment, loads: list[Segment]) -> Iterator[str]:
     if not home:
         yield f"the segment of type 0x{segment.type:x} at 0x{segment.vaddr:x} is not part of any PT_LOAD"
     elif segment.filesz and segment.vaddr - home[0].vaddr != segment.offset - home[0].offset:
-        yield f"the segment of type 0x{segment.type:x} at 0x{segment.vaddr:x} stands elsewhere in the file than its PT_LOAD"
+        yield f"the segment of type 0x{segment.type:x} at 0x{segment.vaddr:x} stands apart from its PT_LOAD in the file"
 
 
 def _dynamic(table: DynamicTable) -> Iterator[str]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from deloc8.audit.facts import ElfFile, WheelFacts
     from deloc8.audit.match import Closure, PolicyMatch, Violation
-    from deloc8.audit.verdict import Audit
+    from deloc8.audit.verdict import Audit, Claim
     from deloc8.elf.edits import Edit
     from deloc8.policy.model import Policy
     from deloc8.repair.grafting import Fingerprint
@@ -230,15 +230,16 @@ class _Builder:
             provision = self.closure.provisions[file.path, dependency.name]
             if provision is Provision.GRAFT:
                 folders[self.graft_path] = None
-            elif provision is Provision.INSIDE and dependency.target is not None:
-                # Without the wheel's own loader code, or from a graft, no search folder would lead there.
-                if file.member is None or found_beforehand(dependency):
-                    folders[posixpath.dirname(dependency.target)] = None
+            elif dependency.target is None or provision is not Provision.INSIDE:
+                continue
+            elif file.member is None or found_beforehand(dependency):
+                # From a graft, or without code of the wheel that loads it first, no search folder would lead there.
+                folders[posixpath.dirname(dependency.target)] = None
         return tuple(folders)
 
     def _new_home(self, file: ElfFile) -> str:
         if file.path.startswith(_SCRIPTS) and file.image.is_executable:
-            return f"{self.facts.name.distribution}.scripts/{file.path[len(_SCRIPTS):]}"
+            return f"{self.facts.name.distribution}.scripts/{file.path[len(_SCRIPTS) :]}"
         raise UnrepairableError(
             f"`{file.label}` needs libraries of the wheel, but an installer puts it where it cannot find them",
             code="no-way-to-grafts",
@@ -312,7 +313,11 @@ def _best_after(audit: Audit, match: PolicyMatch) -> Policy | None:
     for other in audit.matches:
         if other.policy.name == match.policy.name:
             return None
-        if other.policy.installable and other.policy.family is match.policy.family and fits_after(audit, match, other.policy):
+        if (
+            other.policy.installable
+            and other.policy.family is match.policy.family
+            and fits_after(audit, match, other.policy)
+        ):
             return other.policy
     return None
 
@@ -330,10 +335,15 @@ def _old_tags(audit: Audit, match: PolicyMatch) -> list[str]:
     for claim in audit.claims:
         if claim.truth is Truth.NOT_JUDGED:
             kept.append(claim.tag)
-        elif claim.tag != "any" and not claim.tag.startswith("linux_"):
-            if claim.truth is Truth.TRUE or (claim.violations and fits_after(audit, match, find_tag(audit, claim.tag))):
-                kept.append(claim.tag)
+        elif claim.tag != "any" and not claim.tag.startswith("linux_") and _stays_true(audit, match, claim):
+            kept.append(claim.tag)
     return kept
+
+
+def _stays_true(audit: Audit, match: PolicyMatch, claim: Claim) -> bool:
+    if claim.truth is Truth.TRUE:
+        return True
+    return bool(claim.violations) and fits_after(audit, match, find_tag(audit, claim.tag))
 
 
 def _notes(audit: Audit, match: PolicyMatch, platforms: Sequence[str]) -> list[Diagnostic]:
@@ -350,7 +360,9 @@ def _notes(audit: Audit, match: PolicyMatch, platforms: Sequence[str]) -> list[D
         if claim.tag not in platforms
     ]
     notes += [
-        Diagnostic(code="foreign-file", severity=Severity.WARNING, subject=file.member, message=f"left alone: {file.reason}")
+        Diagnostic(
+            code="foreign-file", severity=Severity.WARNING, subject=file.member, message=f"left alone: {file.reason}"
+        )
         for file in facts.foreign
     ]
     dropped = sorted({name for (_, name), provision in closure.provisions.items() if provision is Provision.DROPPED})

@@ -173,7 +173,9 @@ def _meaning(image: ElfImage, edits: Sequence[Edit] = ()) -> tuple[object, ...]:
         for version in need.versions
         if need.file not in removed
     )
-    definitions = [(version.name, version.index, version.parents) for version in image.defined_versions if not version.base]
+    definitions = [
+        (version.name, version.index, version.parents) for version in image.defined_versions if not version.base
+    ]
     return symbols, needs, definitions
 
 

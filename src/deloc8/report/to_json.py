@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from deloc8.report.model import edit_fields, external_libraries, libraries_to_graft, versioned_symbols
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from deloc8.audit.match import PolicyMatch, Violation
     from deloc8.audit.verdict import Audit, Claim
@@ -138,12 +138,9 @@ def _patch(patch: Patch) -> Json:
     return {"member": patch.member, "moved_to": patch.moved_to, "edits": _edits(patch.edits)}
 
 
-def _edits(edits: Sequence[Edit]) -> list[Mapping[str, object]]:
-    rows = []
-    for edit in edits:
-        kind, values = edit_fields(edit)
-        rows.append({"edit": kind, **values})
-    return rows
+def _edits(edits: Sequence[Edit]) -> list[Json]:
+    described = [edit_fields(edit) for edit in edits]
+    return [{"edit": kind, **values} for kind, values in described]
 
 
 def diagnostic_value(diagnostic: Diagnostic) -> Json:

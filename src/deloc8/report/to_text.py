@@ -55,9 +55,7 @@ def _paragraphs(audit: Audit, *, verbose: bool) -> Iterator[str]:
             f"{', '.join(versions)}."
         )
     else:
-        yield _sentence(
-            "The wheel references no external versioned symbols in system-provided shared libraries."
-        )
+        yield _sentence("The wheel references no external versioned symbols in system-provided shared libraries.")
     libraries = external_libraries(audit)
     if libraries:
         listing = json.dumps(libraries, indent=4, ensure_ascii=False)
