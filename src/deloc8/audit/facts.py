@@ -230,7 +230,8 @@ def _all_errors(errors: Sequence[ElfError]) -> ElfError:
     if len(errors) == 1:
         return first
     lines = [line for error in errors for line in (f"{error.message}:", *(f"  {text}" for text in error.context))]
-    return ElfError(f"{len(errors)} ELF files of the wheel are not sound", code=first.code, context=lines, hints=first.hints)
+    message = f"{len(errors)} ELF files of the wheel are not sound"
+    return ElfError(message, code=first.code, context=lines, hints=first.hints)
 
 
 def _refuse_purelib(archive: WheelArchive, images: Mapping[str, ElfImage]) -> None:
@@ -241,8 +242,7 @@ def _refuse_purelib(archive: WheelArchive, images: Mapping[str, ElfImage]) -> No
             code="elf-in-purelib",
             context=misplaced,
             hints=(
-                "the build must place them in platlib: in setuptools, declare an extension module "
-                "or set `has_ext_modules`, so that the wheel is built as platform specific",
+                "the build must place them in platlib: with setuptools, by an extension module or `has_ext_modules`",
             ),
         )
 

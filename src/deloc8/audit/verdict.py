@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from deloc8.audit.match import MatchOptions, PolicyMatch, Violation, match_policies
 from deloc8.errors import UsageError
-from deloc8.policy.load import builtin_policies, find_policy, manylinux_policy
-from deloc8.policy.model import Family, split_version
+from deloc8.policy.load import LAST_MINOR, builtin_policies, find_policy, manylinux_policy
+from deloc8.policy.model import Family, number_key, split_version
 from deloc8.target import Libc, parse_platform_tag
 
 if TYPE_CHECKING:
@@ -127,7 +127,10 @@ def policies_for(facts: WheelFacts, extra: Sequence[Policy] = ()) -> tuple[Polic
     if wanted > newest:
         place = next((i for i, policy in enumerate(named) if not policy.installable), len(named))
         named.insert(place, manylinux_policy(wanted, arch))
-    return (*named, *extra, generic)
+    # A policy of the user comes last, unless it has the name of a built-in one: then it stands in for that one.
+    own = {policy.name: policy for policy in extra}
+    named = [own.pop(policy.name, policy) for policy in named]
+    return (*named, *own.values(), generic)
 
 
 def policy_minor(policy: Policy) -> int:
@@ -137,37 +140,32 @@ def policy_minor(policy: Policy) -> int:
 
 # glibc added these marker versions in 2.42 and 2.43; the later one is the safe reading.
 _GLIBC_OF_NEWEST_MARKERS = 43
+_GLIBC_MAJOR = 2
+_OLDER_MARKERS = frozenset({"ABI_DT_RELR"})
 
 
 def _newest_glibc(facts: WheelFacts) -> int:
-    """The minor number of the newest glibc that any file asks for."""
+    """The minor number of the newest glibc that any file asks for, as far as a tag can name it."""
     newest = 0
     for file in facts.files.values():
         for wanted in file.wanted:
             namespace, number = split_version(wanted.version)
             if namespace != "GLIBC":
                 continue
-            major, _, minor = number.partition(".")
-            if major == "2" and minor.split(".")[0].isdecimal():
-                newest = max(newest, int(minor.split(".")[0]))
-            elif number.startswith("ABI_") and number != "ABI_DT_RELR":
+            parts, _ = number_key(number) or ((), "")
+            if len(parts) > 1 and parts[0] == _GLIBC_MAJOR and parts[1] <= LAST_MINOR:
+                newest = max(newest, parts[1])
+            elif number.startswith("ABI_") and number not in _OLDER_MARKERS:
                 newest = max(newest, _GLIBC_OF_NEWEST_MARKERS)
     return newest
 
 
 def _judge_claim(audit: Audit, tag: str) -> Claim:
-    facts = audit.facts
-    parsed = parse_platform_tag(tag)
-    if tag == "any":
-        return Claim(tag=tag, truth=Truth.FALSE, reason="the wheel holds compiled files")
-    if not tag.startswith(("linux_", "manylinux", "musllinux", "android")):
+    if not tag.startswith(("linux_", "manylinux", "musllinux", "android")) and tag != "any":
         return Claim(tag=tag, truth=Truth.NOT_JUDGED, reason="a tag of another system")
-    if parsed.arch is not facts.arch:
-        machine = facts.arch.value if facts.arch else "no known machine"
-        return Claim(tag=tag, truth=Truth.FALSE, reason=f"the compiled files are for {machine}")
-    if parsed.libc not in {None, facts.libc}:
-        library = facts.libc.value if facts.libc else "no C library"
-        return Claim(tag=tag, truth=Truth.FALSE, reason=f"the compiled files were linked against {library}")
+    lie = _plain_lie(audit.facts, tag)
+    if lie:
+        return Claim(tag=tag, truth=Truth.FALSE, reason=lie)
     try:
         policy = find_tag(audit, tag)
     except UsageError as error:
@@ -176,6 +174,18 @@ def _judge_claim(audit: Audit, tag: str) -> Claim:
     if violations:
         return Claim(tag=tag, truth=Truth.FALSE, reason="the compiled files need more", violations=violations)
     return Claim(tag=tag, truth=Truth.TRUE)
+
+
+def _plain_lie(facts: WheelFacts, tag: str) -> str:
+    """Why a tag cannot be true whatever a policy says; empty where it may be."""
+    parsed = parse_platform_tag(tag)
+    if tag == "any":
+        return "the wheel holds compiled files"
+    if parsed.arch is not facts.arch:
+        return f"the compiled files are for {facts.arch.value if facts.arch else 'no known machine'}"
+    if parsed.libc is not None and parsed.libc is not facts.libc:
+        return f"the compiled files were linked against {facts.libc.value if facts.libc else 'no known C library'}"
+    return ""
 
 
 def find_tag(audit: Audit, text: str) -> Policy:
