@@ -293,8 +293,8 @@ def _sort_out(
         if image.arch is not arch:
             machine = image.arch.value if image.arch else _describe_machine(image)
             foreign.append(ForeignFile(member=member, reason=f"is for {machine}"))
-        elif shown not in {None, libc}:
-            foreign.append(ForeignFile(member=member, reason=f"was linked against {shown.value if shown else libc}"))
+        elif shown is not None and shown is not libc:
+            foreign.append(ForeignFile(member=member, reason=f"was linked against {shown.value}"))
         else:
             path = install_path(member, archive.data_folder)
             own.append(ElfFile(path=path, member=member, image=image, wanted=wanted_versions(image)))

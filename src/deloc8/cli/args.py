@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -12,7 +11,7 @@ from deloc8 import __version__
 from deloc8.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 _EPILOG = """\
 examples:
@@ -24,6 +23,10 @@ examples:
 exit codes: 0 done; 1 a wheel is not sound, not what it claims, or cannot be what was asked;
 2 the command line is wrong; 3 a defect of deloc8
 """
+
+
+# The highest compression level; its name is what it gives.
+_SMALLEST_OUTPUT = 9
 
 
 class _Parser(argparse.ArgumentParser):
@@ -161,7 +164,7 @@ def _read_fixup(options: argparse.Namespace, environ: Mapping[str, str]) -> None
     options.plat = options.plat or "auto"
     level = _number(options, environ, "zip_compression_level", ("-z", "AUDITWHEEL_ZIP_COMPRESSION_LEVEL"))
     options.zip_compression_level = 6 if level is None else level
-    if options.zip_compression_level > 9:
+    if options.zip_compression_level > _SMALLEST_OUTPUT:
         raise UsageError(f"the compression level {level} is not between 0 and 9", code="bad-option")
     options.source_date_epoch = _number(
         options, environ, "source_date_epoch", ("--source-date-epoch", "SOURCE_DATE_EPOCH")
@@ -181,7 +184,7 @@ def _number(options: argparse.Namespace, environ: Mapping[str, str], name: str, 
     return int(text)
 
 
-_READ_ENVIRON: dict[str, Callable[[argparse.Namespace, "Mapping[str, str]"], None]] = {
+_READ_ENVIRON: Mapping[str, Callable[[argparse.Namespace, Mapping[str, str]], None]] = {
     "show": _read_shared,
     "fixup": _read_fixup,
 }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ from deloc8.target import Arch, Libc, parse_platform_tag
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from deloc8.audit.verdict import Audit
@@ -278,7 +277,7 @@ def _emit_json(options: argparse.Namespace, console: Console, value: Json) -> No
     _emit(options, console, json.dumps(value, indent=2, ensure_ascii=True) + "\n")
 
 
-_COMMANDS: dict[str, Callable[[argparse.Namespace, Console], int]] = {
+_COMMANDS: Mapping[str, Callable[[argparse.Namespace, Console], int]] = {
     "show": _show,
     "fixup": _fixup,
     "policies": _policies,

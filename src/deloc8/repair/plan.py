@@ -331,16 +331,14 @@ def fits_after(audit: Audit, match: PolicyMatch, policy: Policy) -> bool:
 
 def _old_tags(audit: Audit, match: PolicyMatch) -> list[str]:
     """The tags of the old name that stay true; `linux_...` says nothing beside a better one."""
-    kept = []
-    for claim in audit.claims:
-        if claim.truth is Truth.NOT_JUDGED:
-            kept.append(claim.tag)
-        elif claim.tag != "any" and not claim.tag.startswith("linux_") and _stays_true(audit, match, claim):
-            kept.append(claim.tag)
-    return kept
+    return [claim.tag for claim in audit.claims if _stays(audit, match, claim)]
 
 
-def _stays_true(audit: Audit, match: PolicyMatch, claim: Claim) -> bool:
+def _stays(audit: Audit, match: PolicyMatch, claim: Claim) -> bool:
+    if claim.truth is Truth.NOT_JUDGED:
+        return True
+    if claim.tag == "any" or claim.tag.startswith("linux_"):
+        return False
     if claim.truth is Truth.TRUE:
         return True
     return bool(claim.violations) and fits_after(audit, match, find_tag(audit, claim.tag))
