@@ -106,6 +106,8 @@ def read_ld_so_cache(data: Buffer) -> LdCache | None:
 
 
 def _read_cache(data: bytes) -> LdCache:
+    # What follows an old cache counts from its own beginning, except for the extensions.
+    file = data
     data = data[_start_of_new_format(data) :]
     order = _byte_order(data)
     header = struct.Struct(order + _HEADER)
@@ -113,7 +115,7 @@ def _read_cache(data: bytes) -> LdCache:
     entry = struct.Struct(order + _ENTRY)
     end = header.size + count * entry.size
     rows = entry.iter_unpack(_slice(data, header.size, end))
-    hwcaps = _read_hwcaps(data, order, extension) if extension else ()
+    hwcaps = _read_hwcaps(file, order, extension) if extension else ()
     entries: dict[str, list[CacheEntry]] = {}
     for flags, key, value, _, hwcap in rows:
         high = hwcap >> 32
