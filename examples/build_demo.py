@@ -23,7 +23,7 @@ from pathlib import Path
 
 from packaging.tags import platform_tags
 
-SOURCES = Path(__file__).resolve().parent
+SOURCES = Path(os.path.relpath(Path(__file__).parent))
 COMMON = ("-O2", "-fPIC", "-shared", "-Wall", "-Wextra")
 
 
@@ -37,7 +37,7 @@ def find_compiler(scratch: Path) -> list[str]:
     if find_spec("ziglang") is None:
         print("no C compiler on this machine: installing ziglang from the package index")
         subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "ziglang"], check=True)
-    os.environ["ZIG_GLOBAL_CACHE_DIR"] = str(scratch)
+    os.environ["ZIG_GLOBAL_CACHE_DIR"] = str(scratch.resolve())
     return [sys.executable, "-m", "ziglang", "cc", "-mcpu=baseline"]
 
 
@@ -108,4 +108,4 @@ def build(folder: Path) -> tuple[Path, Path]:
 
 
 if __name__ == "__main__":
-    print(*build(Path(sys.argv[1]).resolve()), sep="\n")
+    print(*build(Path(sys.argv[1])), sep="\n")

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from build_demo import build
 
-USE = "import greeting; print(greeting.greet('world')); print(f'{greeting.loudness(100):.1f} dB')"
+USE = 'import greeting; print(greeting.greet("world")); print(greeting.loudness(100), "dB")'
 EXPECTED = "Hello, world!\n20.0 dB\n"
 
 
@@ -41,10 +41,10 @@ def run(command: list[str], *, libraries: Path | None = None, must_fail: bool = 
     environment = {name: value for name, value in os.environ.items() if name not in hidden}
     assignment = ""
     if libraries:
-        environment["LD_LIBRARY_PATH"] = str(libraries)
-        assignment = f"LD_LIBRARY_PATH={shlex.quote(os.path.relpath(libraries))} "
-    shown = [os.path.relpath(word) if Path(word).is_absolute() else word for word in command]
-    print(f"$ {assignment}{shlex.join(shown)}", flush=True)
+        environment["LD_LIBRARY_PATH"] = str(libraries.resolve())
+        assignment = f"LD_LIBRARY_PATH={shlex.quote(environment['LD_LIBRARY_PATH'])} "
+    program, *arguments = command
+    print(f"$ {assignment}{shlex.join([os.path.relpath(program), *arguments])}", flush=True)
     result = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=None, text=True, check=False)
     print(result.stdout, end="", flush=True)
     if must_fail != bool(result.returncode):
@@ -71,13 +71,13 @@ def main(folder: Path) -> None:
 
     step(4, "Hide the libraries, and install the unrepaired wheel into a clean environment: its import must fail")
     hidden = libraries.with_name("libraries-hidden")
-    print(f"$ mv {os.path.relpath(libraries)} {os.path.relpath(hidden)}")
+    print(f"$ mv {libraries} {hidden}")
     libraries.rename(hidden)
     try:
         use(folder / "clean", wheel, repaired)
     finally:
         hidden.rename(libraries)
-    print(f"\nThe repaired wheel needs nothing of this machine: {os.path.relpath(repaired)}")
+    print(f"\nThe repaired wheel needs nothing of this machine: {repaired}")
 
 
 def use(environment: Path, wheel: Path, repaired: Path) -> None:
@@ -95,4 +95,4 @@ def use(environment: Path, wheel: Path, repaired: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]).resolve())
+    main(Path(sys.argv[1]))
