@@ -27,6 +27,8 @@ class Note:
 _MOST_NOTES = 1 << 18
 # Notes are aligned to 4 bytes, GNU properties of 64-bit files to 8; other numbers mean 4, as for readelf.
 _ALIGNMENTS = {8: 8}
+# mold puts the notes of these owners, aligned to 4, behind the properties into one segment that is aligned to 8.
+_ALWAYS_ALIGNED_TO_4 = frozenset({b"GNU\0", b"FDO\0"})
 
 
 def read_notes(view: View) -> tuple[Note, ...]:
@@ -63,13 +65,15 @@ def _walk(view: View, start: int, size: int, align: int) -> Iterator[tuple[int, 
         name = slice(place + record.size, place + record.size + name_size)
         if name.stop > end:
             raise view.sick("n_namesz", place, f"reaches beyond the end of the notes at 0x{end:x}")
-        description_start = start + _round_up(name.stop - start, align)
+        is_narrow = kind != c.NT_GNU_PROPERTY_TYPE_0 and bytes(view.data[name]) in _ALWAYS_ALIGNED_TO_4
+        step = 4 if is_narrow else align
+        description_start = start + _round_up(name.stop - start, step)
         description = slice(description_start, description_start + description_size)
         if description.stop > max(end, description_start):
             field = place + record.offsets["n_descsz"]
             raise view.sick("n_descsz", field, f"reaches beyond the end of the notes at 0x{end:x}")
         yield place, name, description, kind
-        place = start + _round_up(description.stop - start, align)
+        place = start + _round_up(description.stop - start, step)
 
 
 def _read_note(view: View, name: slice, description: slice, kind: int) -> Note:
