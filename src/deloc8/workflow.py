@@ -139,8 +139,9 @@ def _read_policy_files(paths: Sequence[Path], arch: Arch) -> tuple[Policy, ...]:
 
 
 def _plan(audit: Audit, sysroot: Sysroot, goal: Goal) -> Plan:
-    from deloc8.repair.grafting import fingerprint  # noqa: PLC0415  `show` does without these
-    from deloc8.repair.plan import choose, make_plan  # noqa: PLC0415
+    from deloc8.repair.choose import choose  # noqa: PLC0415  `show` does without these
+    from deloc8.repair.grafting import fingerprint  # noqa: PLC0415
+    from deloc8.repair.plan import make_plan  # noqa: PLC0415
 
     if audit.is_pure:
         raise PureWheelError(

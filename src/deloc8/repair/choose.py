@@ -1,0 +1,112 @@
+"""Which policy a repair aims at, and why another one cannot be reached."""
+
+from __future__ import annotations
+
+import posixpath
+from typing import TYPE_CHECKING
+
+from deloc8.audit.match import ViolationCode
+from deloc8.audit.verdict import find_tag
+from deloc8.errors import UnrepairableError
+from deloc8.repair.model import AUTO
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from deloc8.audit.facts import WheelFacts
+    from deloc8.audit.match import PolicyMatch, Violation
+    from deloc8.audit.verdict import Audit
+    from deloc8.repair.model import Goal
+
+
+def choose(audit: Audit, goal: Goal) -> PolicyMatch:
+    """The policy that the repair aims at.
+
+    Of the policies that can be reached, ``auto`` takes those with the fewest grafts, and of these the best.
+
+    Raises:
+        UsageError: No policy has the name that is asked for.
+        UnrepairableError: It, or any, cannot be reached; says why.
+    """
+    if goal.platform == AUTO:
+        named = [match for match in audit.matches if match.policy.installable and not match.policy.is_unbounded]
+        reachable = [match for match in named if match.is_reachable]
+        if reachable:
+            return min(reachable, key=lambda match: len(match.closure.grafts))
+        match = named[-1]
+    else:
+        match = audit.match(find_tag(audit, goal.platform))
+    if not match.is_reachable:
+        raise unrepairable(audit, match)
+    return match
+
+
+def unrepairable(audit: Audit, match: PolicyMatch) -> UnrepairableError:
+    """The error that says why a policy cannot be reached: every violation that no graft cures."""
+    blocking = [violation for violation in match.violations if not violation.is_curable]
+    tag = match.policy.tags[0]
+    reachable = [
+        other.policy.tags[0]
+        for other in audit.matches
+        if other.is_reachable and other.policy.installable and not other.policy.is_unbounded
+    ]
+    by_file: dict[str, list[Violation]] = {}
+    for violation in blocking:
+        by_file.setdefault(violation.file, []).append(violation)
+    subject = f"`{blocking[0].file}` does" if len(by_file) == 1 else f"{len(by_file)} files of the wheel do"
+    context = []
+    for file, violations in by_file.items():
+        if len(by_file) > 1 or len(violations[0].chain) > 1:
+            context.append(f"{' -> '.join(violations[0].chain)}:" if len(violations[0].chain) > 1 else f"{file}:")
+        context += [f"  {line}" if len(by_file) > 1 else line for line in _lines(violations, audit.facts)]
+    context.append(f"the wheel as it stands fits {audit.best.policy.tags[0]}")
+    if reachable:
+        context.append(f"the best tag that fixup can reach is {reachable[0]}")
+    hints = (_HINTS[violation.code].format(policy=violation.policy) for violation in blocking)
+    return UnrepairableError(
+        f"{subject} not fit {tag}",
+        code=blocking[0].code.value,
+        context=context,
+        hints=tuple(dict.fromkeys(hints)),
+    )
+
+
+def _lines(violations: Sequence[Violation], facts: WheelFacts) -> tuple[str, ...]:
+    """What one file does, a line each; for a library that was not found, where it was looked for."""
+    lines: dict[str, None] = {}
+    for violation in violations:
+        lines[violation.describe()] = None
+        if violation.code is ViolationCode.LIBRARY_NOT_FOUND:
+            tried = _tried(violation, facts)
+            if tried:
+                lines[f"  tried: {', '.join(tried)}"] = None
+    return tuple(lines)
+
+
+_TRIED_SHOWN = 8
+
+
+def _tried(violation: Violation, facts: WheelFacts) -> tuple[str, ...]:
+    path = next(file.path for file in facts.files.values() if file.label == violation.file)
+    lookup = next(row.lookup for row in facts.dependencies[path] if row.name == violation.library)
+    folders = tuple(dict.fromkeys(posixpath.dirname(attempt.path) or attempt.path for attempt in lookup.tried))
+    more = len(folders) - _TRIED_SHOWN
+    return folders if more <= 0 else (*folders[:_TRIED_SHOWN], f"and {more} more folders")
+
+
+_HINTS = {
+    ViolationCode.SYMBOL_TOO_NEW: "build on an older distribution, for example in a {policy} image",
+    ViolationCode.LIBRARY_NOT_FOUND: (
+        "install the library, or name its folder with --add-path or LD_LIBRARY_PATH; if it is meant to come from "
+        "elsewhere, leave it out with --exclude"
+    ),
+    ViolationCode.FORBIDDEN_SYMBOL: (
+        "the symbol is private to some builds of that library: link the library statically, or graft it with --graft"
+    ),
+    ViolationCode.ISA_LEVEL: (
+        "build for the baseline (no -march above x86-64), or, if the code checks the processor itself before it uses "
+        "the instructions, pass --disable-isa-ext-check"
+    ),
+    ViolationCode.UCS2: "build with a wide-unicode (UCS4) Python",
+    ViolationCode.PYFPE: "build with a Python that was not configured with fpectl",
+}
