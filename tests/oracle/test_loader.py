@@ -533,7 +533,11 @@ def test_caches_written_by_ldconfig(tmp_path: Path, ldconfig: str, style: str) -
     path = tmp_path / "cache"
     subprocess.run([ldconfig, "-X", "-c", style, "-C", path, "-f", conf], capture_output=True, check=True)
     found = read_cache(path)
-    assert found == printed_cache(ldconfig, path)
+    printed = printed_cache(ldconfig, path)
+    if style == "compat":  # there glibc 2.36 prints the folders' names from wrong places
+        assert {entry[:2] for entry in found} == {entry[:2] for entry in printed}
+    else:
+        assert found == printed
     assert found["libcase.so.1", f"{folder}/glibc-hwcaps/x86-64-v3/libcase.so.1", "x86-64-v3"] == 1
     cache = read_ld_so_cache(path.read_bytes())
     assert cache is not None

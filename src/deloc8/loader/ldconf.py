@@ -106,16 +106,15 @@ def read_ld_so_cache(data: Buffer) -> LdCache | None:
 
 
 def _read_cache(data: bytes) -> LdCache:
-    # What follows an old cache counts from its own beginning, except for the extensions.
-    file = data
-    data = data[_start_of_new_format(data) :]
+    start = _start_of_new_format(data)
+    file, data = data, data[start:]
     order = _byte_order(data)
     header = struct.Struct(order + _HEADER)
     _, count, _, _, extension = header.unpack_from(data)
     entry = struct.Struct(order + _ENTRY)
     end = header.size + count * entry.size
     rows = entry.iter_unpack(_slice(data, header.size, end))
-    hwcaps = _read_hwcaps(file, order, extension) if extension else ()
+    hwcaps = _read_hwcaps(file, order, start, extension) if extension else ()
     entries: dict[str, list[CacheEntry]] = {}
     for flags, key, value, _, hwcap in rows:
         high = hwcap >> 32
@@ -158,16 +157,21 @@ def _byte_order(data: bytes) -> str:
     return "<" if count * struct.calcsize("<" + _ENTRY) <= len(data) else ">"
 
 
-def _read_hwcaps(data: bytes, order: str, extension: int) -> tuple[str, ...]:
-    magic, count = struct.unpack_from(order + "II", data, extension)
+def _read_hwcaps(file: bytes, order: str, start: int, extension: int) -> tuple[str, ...]:
+    """The names of the glibc-hwcaps section.
+
+    Behind an old cache, offsets of extensions count from the file's beginning, those of strings from the new cache's.
+    (glibc 2.36 writes it so and then reads the names from the file's beginning, too: its ld.so ignores such entries.)
+    """
+    magic, count = struct.unpack_from(order + "II", file, extension)
     if magic != _EXTENSION_MAGIC:
         raise ValueError("no extension directory")
     section = struct.Struct(order + "IIII")
-    start = extension + 8
-    for tag, _, offset, size in section.iter_unpack(_slice(data, start, start + count * section.size)):
+    place = extension + 8
+    for tag, _, offset, size in section.iter_unpack(_slice(file, place, place + count * section.size)):
         if tag == _TAG_GLIBC_HWCAPS:
-            names = struct.iter_unpack(order + "I", _slice(data, offset, offset + size))
-            return tuple(_string(data, place) for (place,) in names)
+            names = struct.iter_unpack(order + "I", _slice(file, offset, offset + size))
+            return tuple(_string(file, start + name) for (name,) in names)
     return ()
 
 
