@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deloc8.elf.notes import x86_isa_level
-from deloc8.policy.model import split_version
+from deloc8.policy.model import split_version, version_key
 from deloc8.target import Arch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from deloc8.audit.facts import Dependency, ElfFile, WantedVersion, WheelFacts
     from deloc8.policy.model import Policy
@@ -74,17 +74,28 @@ class Violation:
         """Whether `fixup` can remove it."""
         return self.code in CURABLE
 
-    def describe(self) -> str:
-        """What the file does, in one line without the file's name."""
-        symbol = self.symbol or ""
-        if self.code is ViolationCode.SYMBOL_TOO_NEW:
-            what = f"{symbol}@{self.version}" if symbol else f"the version {self.version}"
-            return f"needs `{what}` from {self.library}; {self.policy} ends at {self.limit}"
-        return _DESCRIPTIONS[self.code].format(
-            symbol=symbol, library=self.library, version=self.version, limit=self.limit, policy=self.policy
-        )
+
+def describe(violations: Iterable[Violation]) -> tuple[str, ...]:
+    """What one file does, in lines without the file's name: one for all symbols of a library, one for all else each."""
+    symbols: dict[tuple[str | None, str], dict[tuple[object, ...], Violation]] = {}
+    others: dict[str, None] = {}
+    for violation in violations:
+        if violation.code is ViolationCode.SYMBOL_TOO_NEW:
+            rows = symbols.setdefault((violation.library, violation.policy), {})
+            rows[version_key(violation.version or ""), violation.symbol or ""] = violation
+        else:
+            text = _DESCRIPTIONS[violation.code]
+            others[text.format(**{name: getattr(violation, name) for name in _DESCRIBED})] = None
+    lines = []
+    for (library, policy), rows in sorted(symbols.items(), key=str):
+        sorted_rows = [rows[key] for key in sorted(rows)]
+        names = ", ".join(f"{row.symbol}@{row.version}" if row.symbol else f"{row.version}" for row in sorted_rows)
+        limits = ", ".join(dict.fromkeys(row.limit for row in sorted_rows))
+        lines.append(f"needs {names} from {library}" + (f"; {policy} ends at {limits}" if limits else ""))
+    return (*lines, *others)
 
 
+_DESCRIBED = ("symbol", "library", "version", "limit", "policy")
 _DESCRIPTIONS = {
     ViolationCode.LIBRARY_NOT_ALLOWED: "needs {library}, which {policy} does not take from the system",
     ViolationCode.LIBRARY_NOT_FOUND: "needs {library}, which is neither in the wheel nor found on this system",

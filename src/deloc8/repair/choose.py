@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 from typing import TYPE_CHECKING
 
-from deloc8.audit.match import ViolationCode
+from deloc8.audit.match import ViolationCode, describe
 from deloc8.audit.verdict import find_tag
 from deloc8.errors import UnrepairableError
 from deloc8.repair.model import AUTO
@@ -73,13 +73,13 @@ def unrepairable(audit: Audit, match: PolicyMatch) -> UnrepairableError:
 
 def _lines(violations: Sequence[Violation], facts: WheelFacts) -> tuple[str, ...]:
     """What one file does, a line each; for a library that was not found, where it was looked for."""
-    lines: dict[str, None] = {}
-    for violation in violations:
-        lines[violation.describe()] = None
-        if violation.code is ViolationCode.LIBRARY_NOT_FOUND:
-            tried = _tried(violation, facts)
-            if tried:
-                lines[f"  tried: {', '.join(tried)}"] = None
+    missing = [violation for violation in violations if violation.code is ViolationCode.LIBRARY_NOT_FOUND]
+    lines = list(describe(violation for violation in violations if violation not in missing))
+    for violation in missing:
+        lines += describe((violation,))
+        tried = _tried(violation, facts)
+        if tried:
+            lines.append(f"  tried: {', '.join(tried)}")
     return tuple(lines)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from deloc8.audit.facts import SITE_PACKAGES, VIRTUAL_ROOT, found_beforehand
-from deloc8.audit.match import Provision, close, is_named, match_policies
+from deloc8.audit.match import Provision, close, describe, is_named, match_policies
 from deloc8.audit.verdict import Truth, find_tag
 from deloc8.diagnostic import Diagnostic, Severity
 from deloc8.elf.edits import RemoveNeeded, RemoveRpath, ReplaceNeeded, RpathKind, SetRpath, SetSoname
@@ -259,7 +259,7 @@ def _notes(audit: Audit, match: PolicyMatch, platforms: Sequence[str]) -> list[D
             severity=Severity.NOTE,
             subject=claim.tag,
             message="the old tag is dropped, because it is not true",
-            context=(claim.reason, *dict.fromkeys(violation.describe() for violation in claim.violations)),
+            context=(claim.reason, *describe(claim.violations)),
         )
         for claim in audit.false_claims
         if claim.tag not in platforms

@@ -8,7 +8,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from deloc8.audit.facts import found_beforehand, gather
-from deloc8.audit.match import MatchOptions, match_policies
+from deloc8.audit.match import MatchOptions, describe, match_policies
 from deloc8.audit.verdict import Truth, judge
 from deloc8.elf.edits import RemoveNeeded, RemoveRpath, ReplaceNeeded, RpathKind, SetRpath, SetSoname
 from deloc8.elf.invariants import broken_invariants
@@ -195,7 +195,7 @@ def _needed(claim: Claim, facts: WheelFacts) -> Iterator[str]:
     options = MatchOptions(exclude=claim.audit.options.exclude, check_isa=claim.audit.options.check_isa)
     (match,) = match_policies(facts, (claim.plan.policy,), options)
     for violation in match.violations:
-        yield f"{violation.file}: {violation.describe()}"
+        yield f"{violation.file}: {describe((violation,))[0]}"
     grafted = {graft.new_name for graft in claim.plan.grafts}
     for file in facts.own:
         for dependency in facts.dependencies.get(file.path, ()):

@@ -8,8 +8,8 @@ from collections import deque
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
-from deloc8.audit.match import Provision, ViolationCode
-from deloc8.policy.model import sort_versions, version_key
+from deloc8.audit.match import Provision, describe
+from deloc8.policy.model import sort_versions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -152,31 +152,9 @@ def _by_file(violations: Iterable[Violation]) -> tuple[FileUse, ...]:
     for violation in violations:
         by_chain.setdefault(violation.chain, []).append(violation)
     return tuple(
-        FileUse(chain=chain, texts=_texts(by_chain[chain]))
+        FileUse(chain=chain, texts=describe(by_chain[chain]))
         for chain in sorted(by_chain, key=lambda chain: (len(chain), chain))
     )
-
-
-def _texts(violations: Sequence[Violation]) -> tuple[str, ...]:
-    """What one file does, a line for each library."""
-    symbols: dict[str, list[str]] = {}
-    others: set[str] = set()
-    for violation in violations:
-        if violation.code is ViolationCode.SYMBOL_TOO_NEW:
-            version = violation.version or ""
-            text = f"{violation.symbol}@{version}" if violation.symbol else version
-            symbols.setdefault(violation.library or "", []).append(text)
-        else:
-            others.add(violation.describe())
-    lines = [
-        f"needs {', '.join(sorted(symbols[library], key=_symbol_key))} from {library}" for library in sorted(symbols)
-    ]
-    return (*lines, *sorted(others))
-
-
-def _symbol_key(text: str) -> tuple[object, ...]:
-    name, _, version = text.rpartition("@")
-    return (version_key(version), name)
 
 
 _CAPITAL = re.compile(r"(?<=[a-z])(?=[A-Z])")
