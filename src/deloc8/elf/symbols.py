@@ -76,9 +76,15 @@ def count_symbols(table: DynamicTable) -> int:
 
 
 def _hash_word(table: DynamicTable) -> str:
-    """The struct code of a DT_HASH word: 64 bits on s390x (its ELF supplement) and Alpha, 32 bits elsewhere."""
+    """The struct code of a DT_HASH word: 64 bits on s390x (its ELF supplement) and Alpha, 32 bits elsewhere.
+
+    lld writes words of 32 bits on s390x too. There the two numbers at the beginning are not 0, whereas one of the
+    halves of a 64-bit number of buckets is.
+    """
     wide = {(c.EM_S390, 64), (c.EM_ALPHA, 64)}
-    return "Q" if (table.view.header.e_machine, table.view.layout.bits) in wide else "I"
+    if (table.view.header.e_machine, table.view.layout.bits) not in wide:
+        return "I"
+    return "Q" if 0 in table.view.numbers("DT_HASH", table.locate("DT_HASH", c.DT_HASH), 2, "I") else "I"
 
 
 def count_hashed(table: DynamicTable) -> int:
