@@ -132,19 +132,21 @@ def _spare_headers(view: View) -> Sequence[tuple[int, Slot, str | None]]:
 
 def _cost_of(view: View, segment: Segment, notes: Sequence[Note]) -> tuple[int, str | None]:
     """What is lost with a PT_NOTE: a rank, and the loss in words."""
-    kinds = {note.type if note.owner == "GNU" else None for note in notes}
     covered = any(
         s.type == c.PT_GNU_PROPERTY and (s.offset, s.filesz) == (segment.offset, segment.filesz) for s in view.segments
     )
-    if covered and kinds == {c.NT_GNU_PROPERTY_TYPE_0}:
+    kinds = {(note.owner, note.type) for note in notes}
+    if covered and kinds == {_PROPERTIES}:
         return 0, None
-    by = "found by its section only" if view.sections else "no longer found"
-    if c.NT_GNU_PROPERTY_TYPE_0 in kinds and not covered:
-        return 3, f"the note of processor properties is now {by}"
-    if c.NT_GNU_BUILD_ID in kinds:
-        return 2, f"the build id is now {by}"
-    owners = ", ".join(sorted({note.owner for note in notes})) or "no one"
-    return 1, f"the notes of {owners} are now {by.replace('its section', 'their section')}"
+    rank = 3 if _PROPERTIES in kinds else 2 if _BUILD_ID in kinds else 1
+    names = ["the processor properties"] * (_PROPERTIES in kinds) + ["the build id"] * (_BUILD_ID in kinds)
+    names += [f"the notes of {owner}" for owner in sorted({owner for owner, _ in kinds - {_PROPERTIES, _BUILD_ID}})]
+    lost = "found by section only" if view.sections else "no longer found"
+    return rank, f"of its notes these are now {lost}: {', '.join(names) or 'none'}"
+
+
+_PROPERTIES = ("GNU", c.NT_GNU_PROPERTY_TYPE_0)
+_BUILD_ID = ("GNU", c.NT_GNU_BUILD_ID)
 
 
 def _make_room(table: DynamicTable, added: int) -> tuple[Slot, tuple[Piece, ...]]:
