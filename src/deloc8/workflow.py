@@ -38,6 +38,7 @@ class AuditOptions:
         add_paths: Folders searched before everything else.
         only_paths: Folders searched instead of the system's own; None: the system's own.
         exclude: Globs of libraries that are left out, by needed name or by path.
+        include: Libraries that are grafted though nothing needs them, by needed name or path.
         graft: Globs of libraries that are grafted although a policy takes them from the system.
         check_isa: Whether a processor level above the baseline bars a policy.
         policy_files: Policies of the user, in the shape of the built-in `linux_pybe1_core`.
@@ -49,6 +50,7 @@ class AuditOptions:
     add_paths: tuple[str, ...] = ()
     only_paths: tuple[str, ...] | None = None
     exclude: tuple[str, ...] = ()
+    include: tuple[str, ...] = ()
     graft: tuple[str, ...] = ()
     check_isa: bool = True
     policy_files: tuple[Path, ...] = ()
@@ -120,7 +122,7 @@ def repair_wheel(
 
 
 def _audit(archive: WheelArchive, sysroot: Sysroot, options: AuditOptions) -> tuple[Audit, tuple[Policy, ...]]:
-    facts = gather(archive, sysroot, options.search, threads=options.threads)
+    facts = gather(archive, sysroot, options.search, include=options.include, threads=options.threads)
     extra = _read_policy_files(options.policy_files, facts.arch) if facts.arch else ()
     return judge(facts, extra, options.match), extra
 

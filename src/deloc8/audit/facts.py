@@ -8,17 +8,18 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from deloc8.elf.constants import ELF_MAGIC, ET_DYN, ET_EXEC
+from deloc8.elf.dynamic import Dynamic
 from deloc8.elf.image import parse
-from deloc8.errors import ElfError, WheelError
+from deloc8.errors import ElfError, InputError, WheelError
 from deloc8.loader.libc import libc_of
-from deloc8.loader.resolve import resolve
+from deloc8.loader.resolve import Resolver
 from deloc8.loader.search import Stage
 from deloc8.loader.sysroot import Overlay
 from deloc8.target import Libc, parse_platform_tag
 from deloc8.wheel.metadata import parse_wheel_metadata
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from deloc8.elf.image import ElfImage
     from deloc8.loader.resolve import LoadGraph
@@ -38,6 +39,9 @@ _SCHEMES = {
     "data": VIRTUAL_ROOT + "/data",
     "headers": VIRTUAL_ROOT + "/include",
 }
+
+# The libraries that the user asks for hang on a file that no wheel has, as if it needed them.
+REQUEST = VIRTUAL_ROOT + "/--include"
 
 # No ELF file is shorter than its file header.
 _SMALLEST_ELF = 52
@@ -120,7 +124,7 @@ class WheelFacts:
         members: The paths of all members, as installed, without a folder for each.
         own: The ELF files of the wheel, in the order of the archive.
         files: All ELF files by path: the wheel's own and those of the system that they bring in.
-        dependencies: The DT_NEEDED entries of each file, in their order.
+        dependencies: The DT_NEEDED entries of each file, in their order; under REQUEST what the user asks for.
         foreign: ELF members for another machine or C library.
     """
 
@@ -149,17 +153,26 @@ def install_path(member: str, data_folder: str) -> str:
     return f"{SITE_PACKAGES}/{member}"
 
 
-def gather(archive: WheelArchive, sysroot: Sysroot, options: SearchOptions, *, threads: int = 1) -> WheelFacts:
+def gather(
+    archive: WheelArchive,
+    sysroot: Sysroot,
+    options: SearchOptions,
+    *,
+    include: tuple[str, ...] = (),
+    threads: int = 1,
+) -> WheelFacts:
     """The facts of a wheel.
 
     Args:
         archive: The wheel.
         sysroot: Where libraries outside the wheel are looked for.
         options: How they are looked for; their C library is replaced by that of the wheel.
+        include: Libraries that the user wants in the wheel, by needed name or path, though nothing needs them.
         threads: How many members are inflated at a time.
 
     Raises:
         WheelError: ELF files where none may be, or for machines that no policy knows.
+        InputError: A library that the user wants was not found.
         ElfError: ELF members are not sound; all of them are named.
     """
     images = _read_images(archive, threads)
@@ -171,10 +184,14 @@ def gather(archive: WheelArchive, sysroot: Sysroot, options: SearchOptions, *, t
     dependencies: dict[str, dict[str, Dependency]] = {}
     if libc is not None:
         overlay = Overlay(sysroot, {file.path: file.image for file in own})
-        options = replace(options, libc=libc)
-        travelling = _travelling(own)
+        resolver = Resolver(overlay, replace(options, libc=libc), _travelling(own))
         for file in own:
-            _merge(resolve(file.path, file.image, overlay, options, travelling), files, dependencies)
+            _merge(resolver.resolve(file.path, file.image), files, dependencies)
+        if include:
+            request = _request(own[0].image, include)
+            files[REQUEST] = ElfFile(path=REQUEST, member="--include", image=request, wanted=())
+            _merge(resolver.resolve(REQUEST, request), files, dependencies)
+            _refuse_missing(dependencies[REQUEST].values())
     metadata = parse_wheel_metadata(bytes(archive.read(archive.member(f"{archive.dist_info}/WHEEL"))))
     return WheelFacts(
         name=archive.name,
@@ -187,6 +204,33 @@ def gather(archive: WheelArchive, sysroot: Sysroot, options: SearchOptions, *, t
         dependencies={path: tuple(rows.values()) for path, rows in dependencies.items()},
         foreign=foreign,
     )
+
+
+def _request(image: ElfImage, include: tuple[str, ...]) -> ElfImage:
+    """An image for the wheel's machine that needs some libraries and nothing else."""
+    return replace(
+        image,
+        interpreter=None,
+        dynamic=Dynamic(needed=include),
+        version_needs=(),
+        defined_versions=(),
+        undefined=(),
+        notes=(),
+    )
+
+
+def _refuse_missing(requested: Iterable[Dependency]) -> None:
+    missing = [dependency for dependency in requested if dependency.target is None]
+    if missing:
+        tried = [
+            f"{row.name}: {attempt.path}: {attempt.result.value}" for row in missing for attempt in row.lookup.tried
+        ]
+        raise InputError(
+            f"{', '.join(row.name for row in missing)} was not found",
+            code="include-not-found",
+            context=tried or ("no folder was searched",),
+            hints=("give the path of the library, or name its folder with --add-path",),
+        )
 
 
 def _read_images(archive: WheelArchive, threads: int) -> Mapping[str, ElfImage]:

@@ -9,6 +9,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from deloc8.audit.facts import REQUEST
 from deloc8.elf.notes import x86_isa_level
 from deloc8.policy.model import split_version, version_key
 from deloc8.target import Arch
@@ -225,12 +226,14 @@ def close(
     provisions: dict[tuple[str, str], Provision] = {}
     parents: dict[str, tuple[str, str]] = {}
     queue = deque(facts.own)
+    if REQUEST in facts.files:
+        queue.append(facts.files[REQUEST])
     while queue:
         file = queue.popleft()
         for dependency in facts.dependencies.get(file.path, ()):
             if dependency.target in own:
                 provision = Provision.INSIDE
-            elif dependency.target in grafted:
+            elif dependency.target in grafted or (file.path == REQUEST and dependency.target is not None):
                 provision = Provision.GRAFT
             else:
                 provision = _provide(file, dependency, policy, options)

@@ -125,6 +125,9 @@ def _add_fixup(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--graft", action="append", default=[], metavar="GLOB", help="graft these although the policy takes them"
     )
+    group.add_argument(
+        "--include", action="append", default=[], metavar="LIB", help="graft this library too, though nothing needs it"
+    )
     group.add_argument("--no-mangle", action="append", default=[], metavar="GLOB", help="keep the names of these")
 
 
@@ -134,13 +137,17 @@ def _positive(text: str) -> int:
     return int(text)
 
 
+def _inside(root: str, path: str) -> str:
+    """A path as the system below a root sees it; `Path.absolute` would leave `..` in it."""
+    path = os.path.abspath(path)  # noqa: PTH100  see above
+    return "/" + os.path.relpath(path, root) if root != "/" and path.startswith(root + "/") else path
+
+
 def _read_shared(options: argparse.Namespace, environ: Mapping[str, str]) -> None:
     root = os.path.abspath(options.sysroot)  # noqa: PTH100  `Path.absolute` leaves `..` in it
 
     def inside(folder: str) -> str:
-        """A folder as the system below the root sees it."""
-        path = os.path.abspath(folder)  # noqa: PTH100  see above
-        return "/" + os.path.relpath(path, root) if root != "/" and path.startswith(root + "/") else path
+        return _inside(root, folder)
 
     options.sysroot = Path(root)
     options.add_path = tuple(inside(folder) for folder in options.add_path)
@@ -155,6 +162,8 @@ def _read_shared(options: argparse.Namespace, environ: Mapping[str, str]) -> Non
 
 
 def _read_fixup(options: argparse.Namespace, environ: Mapping[str, str]) -> None:
+    root = os.path.abspath(options.sysroot)  # noqa: PTH100  see `_inside`
+    options.include = [_inside(root, name) if "/" in name else name for name in options.include]
     _read_shared(options, environ)
     options.plat_source = None
     if options.plat is None:

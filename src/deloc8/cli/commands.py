@@ -250,6 +250,7 @@ def _audit_options(options: argparse.Namespace) -> AuditOptions:
         add_paths=options.add_path,
         only_paths=options.ldpaths,
         exclude=tuple(options.exclude),
+        include=tuple(getattr(options, "include", ())),
         graft=tuple(getattr(options, "graft", ())),
         check_isa=not options.disable_isa_ext_check,
         policy_files=tuple(options.policy),

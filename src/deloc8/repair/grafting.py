@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from deloc8.audit.facts import SITE_PACKAGES
+from deloc8.audit.facts import REQUEST, SITE_PACKAGES
 from deloc8.audit.match import Provision
 from deloc8.errors import UsageError
 
@@ -57,10 +57,13 @@ def name_grafts(
     """
     names: dict[str, str] = {}
     taken: dict[str, tuple[str, str]] = {}
+    # What is opened by its name must keep it: the name stands in somebody's code.
+    requested = {target: posixpath.basename(name) for name, target in graft_edges(REQUEST, closure, facts)}
     for file in closure.grafts:
         digest = _tree_hash(file.path, closure, facts, fingerprints)
-        own_names = [name for name in (file.image.soname, posixpath.basename(file.path), file.path) if name]
-        if any(fnmatch.fnmatchcase(name, glob) for glob in no_mangle for name in own_names):
+        asked = requested.get(file.path)
+        own_names = [name for name in (asked, file.image.soname, posixpath.basename(file.path), file.path) if name]
+        if asked or any(fnmatch.fnmatchcase(name, glob) for glob in no_mangle for name in own_names):
             name = own_names[0]
         else:
             name = _insert(posixpath.basename(file.path), digest[:_HASH_DIGITS])

@@ -6,7 +6,7 @@ import posixpath
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from deloc8.audit.facts import SITE_PACKAGES, VIRTUAL_ROOT, found_beforehand
+from deloc8.audit.facts import REQUEST, SITE_PACKAGES, VIRTUAL_ROOT, found_beforehand
 from deloc8.audit.match import Provision, close, describe, is_named, match_policies
 from deloc8.audit.verdict import Truth, find_tag
 from deloc8.diagnostic import Diagnostic, Severity
@@ -142,6 +142,8 @@ class _Builder:
             elif file.member is None or found_beforehand(dependency):
                 # From a graft, or without code of the wheel that loads it first, no search folder would lead there.
                 folders[posixpath.dirname(dependency.target)] = None
+        if REQUEST in self.facts.files and file.member is not None and _opens(file):
+            folders[self.graft_path] = None
         return tuple(folders)
 
     def _new_home(self, file: ElfFile) -> str:
@@ -181,6 +183,14 @@ class _Builder:
                     )
                 )
         return tuple(found)
+
+
+# glibc searches the DT_RPATH of the object that calls one of these.
+_OPENERS = frozenset({"dlopen", "dlmopen"})
+
+
+def _opens(file: ElfFile) -> bool:
+    return any(symbol.name in _OPENERS for symbol in file.image.undefined)
 
 
 def _kind_of(file: ElfFile, otherwise: RpathKind) -> RpathKind:

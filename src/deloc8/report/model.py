@@ -12,7 +12,7 @@ from deloc8.audit.match import Provision, describe
 from deloc8.policy.model import sort_versions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from deloc8.audit.match import PolicyMatch, Violation
     from deloc8.audit.verdict import Audit
