@@ -151,6 +151,10 @@ def _plan(audit: Audit, sysroot: Sysroot, goal: Goal) -> Plan:
             code="pure-wheel",
             hints=("to copy such wheels as they are, pass --allow-pure-python-wheel",),
         )
+    if goal.strip and audit.facts.arch:
+        from deloc8.repair.strip import find_strip  # noqa: PLC0415  only where it is asked for
+
+        find_strip(audit.facts.arch)
     match: PolicyMatch = choose(audit, goal)
     return make_plan(audit, goal, match, fingerprint(match.closure.grafts, sysroot))
 

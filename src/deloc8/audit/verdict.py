@@ -71,6 +71,12 @@ class Audit:
         return next(match for match in self.matches if match.is_satisfied and match.policy.installable)
 
     @property
+    def outlook(self) -> PolicyMatch:
+        """The best installable policy that the wheel fits or `fixup` can bring it to."""
+        named = (match for match in self.matches if match.policy.installable and match.is_reachable)
+        return min(named, key=lambda match: match.policy.is_unbounded)
+
+    @property
     def better(self) -> tuple[PolicyMatch, ...]:
         """The policies that the wheel does not fit, the nearest first."""
         return tuple(reversed([match for match in self.matches if not match.is_satisfied]))
@@ -121,7 +127,7 @@ def policies_for(facts: WheelFacts, extra: Sequence[Policy] = ()) -> tuple[Polic
     arch, libc = facts.arch, facts.libc
     if arch is None or libc is None:
         return ()
-    *named, generic = builtin_policies(arch, libc)
+    *named, generic = (policy for policy in builtin_policies(arch, libc) if _can_be_told(policy, facts))
     newest = max((policy_minor(policy) for policy in named), default=0)
     wanted = _newest_glibc(facts) if libc is Libc.GLIBC else 0
     if wanted > newest:
@@ -131,6 +137,18 @@ def policies_for(facts: WheelFacts, extra: Sequence[Policy] = ()) -> tuple[Polic
     own = {policy.name: policy for policy in extra}
     named = [own.pop(policy.name, policy) for policy in named]
     return (*named, *own.values(), generic)
+
+
+def _can_be_told(policy: Policy, facts: WheelFacts) -> bool:
+    """Whether a wheel's files can show that they fit a policy.
+
+    musl has no symbol versions, so no file shows that it does without what musl 1.2 brought: musllinux_1_1 is believed
+    only where the wheel claims it.
+    """
+    return policy.name != _UNPROVABLE or any(tag.startswith(_UNPROVABLE) for tag in facts.name.platforms)
+
+
+_UNPROVABLE = "musllinux_1_1"
 
 
 def policy_minor(policy: Policy) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -42,10 +43,18 @@ def parse(arguments: Sequence[str], environ: Mapping[str, str]) -> argparse.Name
     Raises:
         UsageError: The command line, or an environment variable that the command uses, is wrong.
     """
-    options = _build_parser().parse_args(arguments)
+    options = _build_parser().parse_args(_with_strip_level(arguments))
     if options.command in _READ_ENVIRON:
         _READ_ENVIRON[options.command](options, environ)
     return options
+
+
+def _with_strip_level(arguments: Sequence[str]) -> list[str]:
+    """The arguments with `all` after each bare `--strip`, which would otherwise take a wheel for its level."""
+    spelled = []
+    for argument, following in zip_longest(arguments, arguments[1:]):
+        spelled.append("--strip=all" if argument == "--strip" and following not in {"debug", "all"} else argument)
+    return spelled
 
 
 def _build_parser() -> _Parser:
@@ -121,6 +130,7 @@ def _add_fixup(parser: argparse.ArgumentParser) -> None:
     group.add_argument("-z", "--zip-compression-level", metavar="LEVEL", help="0 to 9 (default: 6)")
     group.add_argument("--source-date-epoch", metavar="SECONDS", help="the time of all members (env SOURCE_DATE_EPOCH)")
     group.add_argument("--dry-run", action="store_true", help="print the plan, change nothing")
+    group.add_argument("--strip", choices=["debug", "all"], help="strip every ELF file before it is edited")
     group = parser.add_argument_group("the grafts")
     group.add_argument(
         "--graft", action="append", default=[], metavar="GLOB", help="graft these although the policy takes them"

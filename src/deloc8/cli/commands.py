@@ -170,6 +170,7 @@ def _fixup(options: argparse.Namespace, console: Console) -> int:
 
 def _fix_one(path: Path, options: argparse.Namespace, console: Console) -> tuple[str, Json]:
     from deloc8.repair.model import Goal  # noqa: PLC0415  only for this command
+    from deloc8.repair.strip import StripLevel  # noqa: PLC0415
     from deloc8.report import to_json, to_text  # noqa: PLC0415
     from deloc8.wheel.writer import WriteOptions  # noqa: PLC0415
     from deloc8.workflow import copy_wheel, plan_repair, repair_wheel  # noqa: PLC0415
@@ -180,6 +181,7 @@ def _fix_one(path: Path, options: argparse.Namespace, console: Console) -> tuple
         update_tags=not options.no_update_tags,
         library_suffix=options.lib_sdir,
         no_mangle=tuple(options.no_mangle),
+        strip=StripLevel(options.strip) if options.strip else None,
     )
     settings = _audit_options(options)
     writing = WriteOptions(level=options.zip_compression_level, source_date_epoch=options.source_date_epoch)

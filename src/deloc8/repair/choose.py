@@ -9,6 +9,7 @@ from deloc8.audit.match import ViolationCode, describe
 from deloc8.audit.verdict import find_tag
 from deloc8.errors import UnrepairableError
 from deloc8.repair.model import AUTO
+from deloc8.target import Libc
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,13 +23,18 @@ if TYPE_CHECKING:
 def choose(audit: Audit, goal: Goal) -> PolicyMatch:
     """The policy that the repair aims at.
 
-    Of the policies that can be reached, ``auto`` takes those with the fewest grafts, and of these the best.
+    Of the policies that can be reached, ``auto`` takes those with the fewest grafts, and of these the best; for an
+    Android wheel it takes the one of its tag.
 
     Raises:
         UsageError: No policy has the name that is asked for.
         UnrepairableError: It, or any, cannot be reached; says why.
     """
-    if goal.platform == AUTO:
+    claimed = [tag for tag in audit.facts.name.platforms if tag.startswith("android_")]
+    if goal.platform == AUTO and audit.facts.libc is Libc.ANDROID and claimed:
+        # The level is a promise of the build (PEP 738): nothing in the files tells it.
+        match = audit.match(find_tag(audit, claimed[0]))
+    elif goal.platform == AUTO:
         named = [match for match in audit.matches if match.policy.installable and not match.policy.is_unbounded]
         reachable = [match for match in named if match.is_reachable]
         if reachable:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from deloc8.elf.writer import edit
 from deloc8.errors import InputError
 from deloc8.repair.grafting import launcher
+from deloc8.repair.strip import find_strip, strip
 from deloc8.wheel.metadata import parse_wheel_metadata, retag
 from deloc8.wheel.writer import Changes, NewMember, WriteOptions, write_wheel
 
@@ -42,10 +43,11 @@ def execute(plan: Plan, source: Source, target: Path, options: WriteOptions) -> 
         ElfError: A file cannot be edited as planned.
     """
     archive = source.archive
+    change = _changer(plan)
     replaced: dict[str, Callable[[], Buffer]] = {}
     added = []
     for patch in plan.patches:
-        contents = _patched(archive, patch)
+        contents = _patched(archive, patch, change)
         mode = archive.member(patch.member).mode & 0o777
         if patch.moved_to is None:
             replaced[patch.member] = contents
@@ -53,7 +55,7 @@ def execute(plan: Plan, source: Source, target: Path, options: WriteOptions) -> 
             replaced[patch.member] = _constant(launcher(patch.moved_to))
             added.append(NewMember(name=patch.moved_to, content=contents, mode=mode | 0o111))
     added += [
-        NewMember(name=graft.member, content=_grafted(source.sysroot, graft), mode=_LIBRARY_MODE)
+        NewMember(name=graft.member, content=_grafted(source.sysroot, graft, change), mode=_LIBRARY_MODE)
         for graft in plan.grafts
     ]
     if plan.tags is not None:
@@ -68,11 +70,28 @@ def _constant(contents: bytes) -> Callable[[], Buffer]:
     return lambda: contents
 
 
-def _patched(archive: WheelArchive, patch: Patch) -> Callable[[], Buffer]:
-    return lambda: edit(archive.read(archive.member(patch.member)), patch.edits, patch.member).data
+def _changer(plan: Plan) -> Callable[[Buffer, Patch | Graft, str], Buffer]:
+    """What makes the new contents of a file from the old ones: stripped first, because strip moves things, then edited."""
+    level, arch = plan.strip, plan.policy.arch
+    tool = find_strip(arch) if level and arch else ""
+
+    def change(contents: Buffer, target: Patch | Graft, name: str) -> Buffer:
+        if level:
+            contents = strip(contents, level, tool, name)
+        return edit(contents, target.edits, name).data
+
+    return change
 
 
-def _grafted(sysroot: Sysroot, graft: Graft) -> Callable[[], Buffer]:
+def _patched(
+    archive: WheelArchive, patch: Patch, change: Callable[[Buffer, Patch | Graft, str], Buffer]
+) -> Callable[[], Buffer]:
+    return lambda: change(archive.read(archive.member(patch.member)), patch, patch.member)
+
+
+def _grafted(
+    sysroot: Sysroot, graft: Graft, change: Callable[[Buffer, Patch | Graft, str], Buffer]
+) -> Callable[[], Buffer]:
     def contents() -> Buffer:
         found = sysroot.read(graft.source)
         if sha256(found).hexdigest() != graft.sha256:
@@ -82,6 +101,6 @@ def _grafted(sysroot: Sysroot, graft: Graft) -> Callable[[], Buffer]:
                 context=("its contents are not those that the plan was made for",),
                 hints=("run the repair again when nothing installs or builds libraries at the same time",),
             )
-        return edit(found, graft.edits, graft.source).data
+        return change(found, graft, graft.source)
 
     return contents

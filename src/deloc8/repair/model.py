@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from deloc8.diagnostic import Diagnostic
     from deloc8.elf.edits import Edit
     from deloc8.policy.model import Policy
+    from deloc8.repair.strip import StripLevel
     from deloc8.wheel.names import WheelName
 
 AUTO = "auto"
@@ -26,6 +27,7 @@ class Goal:
         update_tags: Whether the file name and the WHEEL file are changed to the new tags.
         library_suffix: The folder of the grafts is the distribution's name and this suffix.
         no_mangle: Globs of libraries that keep their own names.
+        strip: What is stripped from every ELF file before it is edited; None for nothing.
     """
 
     platform: str = AUTO
@@ -33,6 +35,7 @@ class Goal:
     update_tags: bool = True
     library_suffix: str = ".libs"
     no_mangle: tuple[str, ...] = ()
+    strip: StripLevel | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +95,7 @@ class Plan:
         grafts: Libraries copied in, in the order they were found.
         patches: Members of the wheel that are edited or moved, in the order of the archive.
         exclude: The globs of libraries that were left out on request.
+        strip: What is stripped from the grafts and the patched members before they are edited; None for nothing.
         notes: What the user should know.
     """
 
@@ -102,6 +106,7 @@ class Plan:
     grafts: tuple[Graft, ...]
     patches: tuple[Patch, ...]
     exclude: tuple[str, ...]
+    strip: StripLevel | None
     notes: tuple[Diagnostic, ...]
 
     @property

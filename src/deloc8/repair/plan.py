@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from deloc8.audit.facts import REQUEST, SITE_PACKAGES, VIRTUAL_ROOT, found_beforehand
 from deloc8.audit.match import Provision, close, describe, is_named, match_policies
+from deloc8.audit.notices import notices
 from deloc8.audit.verdict import Truth, find_tag
 from deloc8.diagnostic import Diagnostic, Severity
 from deloc8.elf.edits import RemoveNeeded, RemoveRpath, ReplaceNeeded, RpathKind, SetRpath, SetSoname
@@ -53,7 +54,7 @@ def make_plan(audit: Audit, goal: Goal, match: PolicyMatch, fingerprints: Mappin
         folders=grafting.folders_of(facts.members),
     )
     grafts = {names[file.path]: builder.graft(file, fingerprints[file.path]) for file in closure.grafts}
-    patches = [patch for patch in map(builder.patch, facts.own) if patch.edits or patch.moved_to]
+    patches = [patch for patch in map(builder.patch, facts.own) if patch.edits or patch.moved_to or goal.strip]
     platforms = _platforms(audit, goal, match)
     target = replace(facts.name, platforms=platforms)
     return Plan(
@@ -64,6 +65,7 @@ def make_plan(audit: Audit, goal: Goal, match: PolicyMatch, fingerprints: Mappin
         grafts=tuple(grafts.values()),
         patches=tuple(patches),
         exclude=audit.options.exclude,
+        strip=goal.strip,
         notes=(*_notes(audit, match, platforms), *builder.notes(patches)),
     )
 
@@ -262,7 +264,7 @@ def _stays(audit: Audit, match: PolicyMatch, claim: Claim) -> bool:
 
 
 def _notes(audit: Audit, match: PolicyMatch, platforms: Sequence[str]) -> list[Diagnostic]:
-    facts, closure = audit.facts, match.closure
+    closure = match.closure
     notes = [
         Diagnostic(
             code="false-tag-dropped",
@@ -274,12 +276,7 @@ def _notes(audit: Audit, match: PolicyMatch, platforms: Sequence[str]) -> list[D
         for claim in audit.false_claims
         if claim.tag not in platforms
     ]
-    notes += [
-        Diagnostic(
-            code="foreign-file", severity=Severity.WARNING, subject=file.member, message=f"left alone: {file.reason}"
-        )
-        for file in facts.foreign
-    ]
+    notes += notices(audit, match)
     dropped = sorted({name for (_, name), provision in closure.provisions.items() if provision is Provision.DROPPED})
     notes += [
         Diagnostic(

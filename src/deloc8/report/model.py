@@ -136,10 +136,8 @@ def barriers(audit: Audit) -> tuple[Barrier, ...]:
 
 def reachable_tag(audit: Audit) -> str | None:
     """The best installable tag that `fixup` can reach; None where it can reach none but the generic one."""
-    for match in audit.matches:
-        if match.is_reachable and match.policy.installable and not match.policy.is_unbounded:
-            return match.policy.tags[0]
-    return None
+    policy = audit.outlook.policy
+    return None if policy.is_unbounded else policy.tags[0]
 
 
 def _by_distance(audit: Audit) -> tuple[PolicyMatch, ...]:

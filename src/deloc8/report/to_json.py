@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from deloc8.audit.notices import notices
 from deloc8.report.model import edit_fields, external_libraries, libraries_to_graft, versioned_symbols
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def audit_value(audit: Audit) -> Json:
         **common,
         "versioned_symbols": {library: list(versions) for library, versions in versioned_symbols(audit).items()},
         "external_libraries": dict(external_libraries(audit)),
-        "foreign_files": {file.member: file.reason for file in facts.foreign},
+        "notices": [diagnostic_value(notice) for notice in notices(audit, audit.outlook)],
         "policies": [_policy(match) for match in audit.matches],
     }
 
@@ -103,6 +104,7 @@ def plan_value(plan: Plan) -> Json:
         "result": plan.target.filename,
         "policy": plan.policy.tags[0],
         "tags": None if plan.tags is None else list(plan.tags),
+        "strip": plan.strip.value if plan.strip else None,
         "grafts": [_graft(graft) for graft in plan.grafts],
         "patches": [_patch(patch) for patch in plan.patches],
         "notes": [diagnostic_value(note) for note in plan.notes],

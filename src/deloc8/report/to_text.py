@@ -6,6 +6,7 @@ import json
 import textwrap
 from typing import TYPE_CHECKING
 
+from deloc8.audit.notices import notices
 from deloc8.elf.edits import RemoveRpath, SetRpath
 from deloc8.policy.model import sort_versions
 from deloc8.report.model import (
@@ -62,8 +63,9 @@ def _paragraphs(audit: Audit, *, verbose: bool) -> Iterator[str]:
         yield _sentence("The following external shared libraries are required by the wheel:") + f"\n{listing}"
     else:
         yield _sentence("The wheel requires no external shared libraries.")
-    for file in audit.facts.foreign:
-        yield _sentence(f"{file.member} was not looked at: it {file.reason}.")
+    for notice in notices(audit, audit.outlook):
+        facts = "; ".join([f"{notice.subject}: {notice.message}", *notice.context])
+        yield _sentence(" ".join([f"{facts}.", *(f"({hint})" for hint in notice.hints)]))
     for group in graft_groups(audit):
         head = (
             f"In order to achieve the {_tags(group.tags)} the following shared library dependencies will need to be "
@@ -128,6 +130,8 @@ def full_plan_text(plan: Plan, folder: Path) -> str:
         lines.append(f"Would change: {patch.member}")
         lines += [f"  move to {patch.moved_to}"] if patch.moved_to else []
         lines += [f"  {edit_text(edit)}" for edit in patch.edits]
+    if plan.strip:
+        lines.append(f"Would strip all of these: {plan.strip.value}")
     if plan.tags is not None:
         lines.append(f"Would set the tags: {', '.join(plan.tags)}")
     return "".join(f"{line}\n" for line in [*lines, "", f"Would write: {folder / plan.target.filename}"])

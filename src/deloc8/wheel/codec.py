@@ -103,7 +103,7 @@ def decompress(raw: bytes, size: int, crc: int) -> Buffer:
     footer = _GZIP_FOOTER.pack(crc, size % _GZIP_SIZE_LIMIT)
     # As the body of a gzip member, libdeflate proves size, checksum and end of the stream by itself: it finds the
     # footer only right behind the end. A stream that holds those eight bytes elsewhere could deceive it.
-    if library is not None and size < _GZIP_SIZE_LIMIT and raw.find(footer) < 0:
+    if library is not None and 0 < size < _GZIP_SIZE_LIMIT and raw.find(footer) < 0:
         try:
             return library.gzip_decompress(b"".join((_GZIP_HEADER, raw, footer)))  # type: ignore[no-any-return]
         except library.DeflateError:
@@ -151,10 +151,10 @@ def first_bytes(chunks: Iterable[bytes], size: int) -> bytes:
     decoder = zlib.decompressobj(_RAW)
     found = b""
     for chunk in chunks:
-        if len(found) >= size or decoder.eof:
-            break
         try:
-            found += decoder.decompress(chunk, size - len(found))
+            found += decoder.decompress(chunk, max(1, size - len(found)))  # 0 would mean: without limit
         except zlib.error as error:
             raise StreamError(f"is no deflate stream: {error}") from None
-    return found
+        if len(found) >= size or decoder.eof:
+            break
+    return found[:size]

@@ -1,0 +1,126 @@
+"""What a packager should know although no policy forbids it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from deloc8.audit.match import Provision
+from deloc8.diagnostic import Diagnostic, Severity
+from deloc8.policy.load import MINIMAL_SYSTEM_LACKS
+from deloc8.policy.model import Family, split_version
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from deloc8.audit.facts import ElfFile
+    from deloc8.audit.match import PolicyMatch
+    from deloc8.audit.verdict import Audit
+
+# musl has no symbol versions. These functions came after 1.2.0, which is all that musllinux_1_2 promises
+# (musl's WHATSNEW); the first release with each.
+_MUSL_SINCE = {
+    "gettid": (1, 2, 2),
+    "reallocarray": (1, 2, 2),
+    "pthread_getname_np": (1, 2, 3),
+    "qsort_r": (1, 2, 3),
+    "preadv2": (1, 2, 5),
+    "pwritev2": (1, 2, 5),
+    "statx": (1, 2, 5),
+}
+_MUSL_WITH_RELR = (1, 2, 4)
+
+
+def notices(audit: Audit, match: PolicyMatch) -> tuple[Diagnostic, ...]:
+    """The notices on a wheel that fits, or is brought to fit, one policy.
+
+    Args:
+        audit: The verdict on the wheel.
+        match: The wheel against that policy.
+    """
+    return (
+        *_foreign(audit),
+        *_lacking(audit, match),
+        *_without_ceiling(audit, match),
+        *(_newer_musl(match) if match.policy.family is Family.MUSLLINUX else ()),
+    )
+
+
+def _foreign(audit: Audit) -> Iterator[Diagnostic]:
+    for file in audit.facts.foreign:
+        yield Diagnostic(
+            code="foreign-file",
+            severity=Severity.WARNING,
+            subject=file.member,
+            message=f"was not looked at and is left alone: it {file.reason}",
+        )
+
+
+def _lacking(audit: Audit, match: PolicyMatch) -> Iterator[Diagnostic]:
+    """Libraries that the policy takes from the system although a minimal one does not have them."""
+    users: dict[str, tuple[str, ...]] = {}
+    for file in match.closure.files:
+        for name in file.image.needed:
+            taken = match.closure.provisions.get((file.path, name)) is Provision.SYSTEM
+            if taken and name in MINIMAL_SYSTEM_LACKS:
+                users.setdefault(name, match.closure.chain(file, audit.facts))
+    for name in sorted(users):
+        yield Diagnostic(
+            code="minimal-system-lacks",
+            severity=Severity.WARNING,
+            subject=name,
+            message="the policy takes it from the system, but a minimal installation does not have it",
+            context=(f"needed by {' -> '.join(users[name])}",),
+            hints=(f"to put it into the wheel, pass --graft '{name}'",),
+        )
+
+
+def _without_ceiling(audit: Audit, match: PolicyMatch) -> Iterator[Diagnostic]:
+    """Versions of system libraries that no policy knows a ceiling for: nobody promises that they are there."""
+    if match.policy.is_unbounded:
+        return
+    seen = set()
+    for file in match.closure.files:
+        for wanted in file.wanted:
+            namespace, number = split_version(wanted.version)
+            taken = match.closure.provisions.get((file.path, wanted.library)) is Provision.SYSTEM
+            if not taken or not number or namespace in match.policy.ceilings or (wanted.library, namespace) in seen:
+                continue
+            seen.add((wanted.library, namespace))
+            yield Diagnostic(
+                code="version-without-ceiling",
+                severity=Severity.WARNING,
+                subject=wanted.library,
+                message=f"no policy says how far its versions {namespace}_... may go",
+                context=(f"{wanted.version} is needed by {' -> '.join(match.closure.chain(file, audit.facts))}",),
+                hints=(f"to depend on no system's build of it, pass --graft '{wanted.library}'",),
+            )
+
+
+def _newer_musl(match: PolicyMatch) -> Iterator[Diagnostic]:
+    """Files that need a musl newer than the first release of the series that the tag names."""
+    for file in match.closure.files:
+        reasons = musl_needs(file)
+        if not reasons:
+            continue
+        newest = max(reasons.values())
+        release = ".".join(map(str, newest))
+        yield Diagnostic(
+            code="newer-musl",
+            severity=Severity.WARNING,
+            subject=file.label,
+            message=f"needs musl {release}, which is more than {match.policy.name} promises",
+            context=tuple(f"{what} came with musl {'.'.join(map(str, since))}" for what, since in reasons.items()),
+            hints=("build on an older Alpine, and link without -Wl,-z,pack-relative-relocs",),
+        )
+
+
+def musl_needs(file: ElfFile) -> dict[str, tuple[int, ...]]:
+    """What a file uses that musl did not have from the start of its 1.2 series: the release that brought each."""
+    reasons: dict[str, tuple[int, ...]] = {
+        symbol.name: _MUSL_SINCE[symbol.name]
+        for symbol in file.image.undefined
+        if not symbol.weak and symbol.version is None and symbol.name in _MUSL_SINCE
+    }
+    if file.image.dynamic and file.image.dynamic.has_relr:
+        reasons["DT_RELR"] = _MUSL_WITH_RELR
+    return reasons

@@ -1,0 +1,91 @@
+"""Symbols and debug sections removed by binutils or LLVM: the one place where the library runs another program."""
+
+from __future__ import annotations
+
+import enum
+import platform
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deloc8.errors import InputError, UsageError
+from deloc8.target import Arch, parse_platform_tag
+
+if TYPE_CHECKING:
+    from deloc8.elf.view import Buffer
+
+
+class StripLevel(enum.Enum):
+    """What is removed."""
+
+    DEBUG = "debug"
+    ALL = "all"
+
+
+_OPTIONS = {StripLevel.DEBUG: "--strip-debug", StripLevel.ALL: "--strip-all"}
+
+# The GNU names of the machines, as they stand before the names of cross tools, and Debian's packages of these.
+_TRIPLETS = {
+    Arch.X86_64: "x86_64-linux-gnu",
+    Arch.I686: "i686-linux-gnu",
+    Arch.AARCH64: "aarch64-linux-gnu",
+    Arch.ARMV7L: "arm-linux-gnueabihf",
+    Arch.PPC64LE: "powerpc64le-linux-gnu",
+    Arch.PPC64: "powerpc64-linux-gnu",
+    Arch.S390X: "s390x-linux-gnu",
+    Arch.RISCV64: "riscv64-linux-gnu",
+    Arch.LOONGARCH64: "loongarch64-linux-gnu",
+}
+
+
+def find_strip(arch: Arch) -> str:
+    """The path of a `strip` that knows a machine's files.
+
+    Raises:
+        UsageError: There is none; names the package that has one.
+    """
+    triplet = _TRIPLETS[arch]
+    names = [f"{triplet}-strip", "llvm-strip"]
+    if parse_platform_tag(f"linux_{platform.machine()}").arch is arch:
+        names.insert(0, "strip")
+    for name in names:
+        path = shutil.which(name)
+        if path:
+            return path
+    package = "binutils" if names[0] == "strip" else f"binutils-{triplet.replace('_', '-')}"
+    raise UsageError(
+        f"--strip needs a program that strips {arch.value} files, and there is none",
+        code="no-strip",
+        context=(f"looked for: {', '.join(names)}",),
+        hints=(f"install the package {package}, or llvm",),
+    )
+
+
+def strip(contents: Buffer, level: StripLevel, tool: str, name: str) -> bytes:
+    """The contents of an ELF file without its symbols or debug sections.
+
+    Args:
+        contents: The whole file.
+        level: What is removed.
+        tool: The program, as `find_strip` found it.
+        name: How errors call the file.
+
+    Raises:
+        InputError: The program refuses the file.
+    """
+    with tempfile.TemporaryDirectory(prefix="deloc8-") as folder:
+        path = Path(folder, "file")
+        path.write_bytes(contents)
+        done = subprocess.run(  # noqa: S603  a fixed program on a file of our own, without a shell
+            [tool, _OPTIONS[level], str(path)], capture_output=True, text=True, errors="replace", check=False
+        )
+        if done.returncode:
+            raise InputError(
+                f"`{name}` could not be stripped",
+                code="strip-failed",
+                context=(f"{tool} ended with exit code {done.returncode}", *done.stderr.splitlines()),
+                hints=("repair the wheel without --strip",),
+            )
+        return path.read_bytes()
