@@ -169,8 +169,7 @@ def _fixup(options: argparse.Namespace, console: Console) -> int:
 
 
 def _fix_one(path: Path, options: argparse.Namespace, console: Console) -> tuple[str, Json]:
-    from deloc8.repair.model import Goal  # noqa: PLC0415  only for this command
-    from deloc8.repair.strip import StripLevel  # noqa: PLC0415
+    from deloc8.repair.model import Goal, StripLevel  # noqa: PLC0415  only for this command
     from deloc8.report import to_json, to_text  # noqa: PLC0415
     from deloc8.wheel.writer import WriteOptions  # noqa: PLC0415
     from deloc8.workflow import copy_wheel, plan_repair, repair_wheel  # noqa: PLC0415

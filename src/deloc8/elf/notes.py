@@ -24,7 +24,7 @@ class Note:
 
 
 # Debuggers' probes are the most numerous notes: some thousands in a large library.
-_MOST_NOTES = 1 << 18
+_MOST_NOTES = 1 << 16
 # Notes are aligned to 4 bytes, GNU properties of 64-bit files to 8; other numbers mean 4, as for readelf.
 _ALIGNMENTS = {8: 8}
 # mold puts the notes of these owners, aligned to 4, behind the properties into one segment that is aligned to 8.

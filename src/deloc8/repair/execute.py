@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from deloc8.elf.writer import edit
 from deloc8.errors import InputError
 from deloc8.repair.grafting import launcher
-from deloc8.repair.strip import find_strip, strip
 from deloc8.wheel.metadata import parse_wheel_metadata, retag
 from deloc8.wheel.writer import Changes, NewMember, WriteOptions, write_wheel
 
@@ -71,16 +70,15 @@ def _constant(contents: bytes) -> Callable[[], Buffer]:
 
 
 def _changer(plan: Plan) -> Callable[[Buffer, Patch | Graft, str], Buffer]:
-    """What makes the new contents of a file from the old ones: stripped first, because strip moves things, then edited."""
+    """What makes the new contents of a file from the old ones."""
     level, arch = plan.strip, plan.policy.arch
-    tool = find_strip(arch) if level and arch else ""
+    if level is None or arch is None:
+        return lambda contents, target, name: edit(contents, target.edits, name).data
+    from deloc8.repair.strip import find_strip, strip  # noqa: PLC0415  only where it is asked for
 
-    def change(contents: Buffer, target: Patch | Graft, name: str) -> Buffer:
-        if level:
-            contents = strip(contents, level, tool, name)
-        return edit(contents, target.edits, name).data
-
-    return change
+    tool = find_strip(arch)
+    # Stripped first: strip moves what the edits rely on.
+    return lambda contents, target, name: edit(strip(contents, level, tool, name), target.edits, name).data
 
 
 def _patched(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,10 +12,16 @@ if TYPE_CHECKING:
     from deloc8.diagnostic import Diagnostic
     from deloc8.elf.edits import Edit
     from deloc8.policy.model import Policy
-    from deloc8.repair.strip import StripLevel
     from deloc8.wheel.names import WheelName
 
 AUTO = "auto"
+
+
+class StripLevel(enum.Enum):
+    """What is stripped from ELF files."""
+
+    DEBUG = "debug"
+    ALL = "all"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import platform
 import shutil
 import subprocess
@@ -11,17 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deloc8.errors import InputError, UsageError
+from deloc8.repair.model import StripLevel
 from deloc8.target import Arch, parse_platform_tag
 
 if TYPE_CHECKING:
     from deloc8.elf.view import Buffer
-
-
-class StripLevel(enum.Enum):
-    """What is removed."""
-
-    DEBUG = "debug"
-    ALL = "all"
 
 
 _OPTIONS = {StripLevel.DEBUG: "--strip-debug", StripLevel.ALL: "--strip-all"}
