@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+
 from deloc8.errors import WheelError
 from deloc8.wheel.archive import ArchiveLimits, open_wheel
 from kit.zips import STORED, Entry, Fields, Layout, extra, raw_zip, streamed, wheel_entries, zip64
