@@ -39,24 +39,24 @@ if TYPE_CHECKING:
     _Entries = list[tuple[int, int | Callable[[], int]]]
 
 __all__ = ["ET_DYN", "ET_EXEC", "ET_REL", "GLIBC", "MACHINES", "STB_GLOBAL", "STB_GNU_UNIQUE", "STB_WEAK"]
-__all__ += ["Defined", "ElfSpec", "NeedSpec", "NoteSpec", "Undefined", "build_elf", "gnu_hash", "sysv_hash"]
+__all__ += ["Defined", "ElfSpec", "NeedSpec", "NoteSpec", "Undefined", "build_elf", "build_with_places"]
+__all__ += ["gnu_hash", "sysv_hash"]
 
 # The relocation that stores the address of a symbol in a word, and the machines that keep addends there (REL).
 _STORE_ADDRESS = {62: 6, 3: 6, 183: 1025, 40: 21, 21: 20, 22: 10, 243: 2, 258: 2}
 _REL_MACHINES = {3, 40}
 
 
-@dataclass
 class _Strings:
-    data: bytearray
+    def __init__(self) -> None:
+        self.data = bytearray(1)
+        self.known = {"": 0}
 
     def add(self, text: str) -> int:
-        raw = text.encode("utf-8", "surrogateescape") + b"\0"
-        found = self.data.find(b"\0" + raw)
-        if found >= 0:
-            return found + 1
-        self.data += raw
-        return len(self.data) - len(raw)
+        if text not in self.known:
+            self.known[text] = len(self.data)
+            self.data += text.encode("utf-8", "surrogateescape") + b"\0"
+        return self.known[text]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -82,7 +82,7 @@ class _Builder:
         self.order = "<" if spec.little_endian else ">"
         self.word = "I" if spec.bits == 32 else "Q"
         self.word_size = spec.bits // 8
-        self.strings = _Strings(bytearray(1))
+        self.strings = _Strings()
         self.parts: list[_Part] = []
         self.base = 0x400000 if spec.type == ET_EXEC else 0
 
@@ -205,14 +205,14 @@ class _Builder:
 
         def table() -> bytes:
             address, section = self.address(".rodata"), self.index(".rodata")
-            data = b""
+            data = bytearray()
             for name, kind, there in rows:
                 value, length, home = (address, 4, section) if there else (0, 0, 0)
                 if self.spec.bits == 32:
                     data += self.pack("IIIBBH", name, value, length, kind, 0, home)
                 else:
                     data += self.pack("IBBHQQ", name, kind, 0, home, value, length)
-            return data
+            return bytes(data)
 
         self.add(_Part(name=".dynsym", type=11, size=len(rows) * size, make=table, entry_size=size,
                        link=".dynstr", info=1))  # fmt: skip
@@ -283,11 +283,11 @@ class _Builder:
             kind, shift = _STORE_ADDRESS[spec.machine], 8 if spec.bits == 32 else 32
 
             def table() -> bytes:
-                data, slot = b"", self.address(".got")
+                data, slot = bytearray(), self.address(".got")
                 for number in range(1, len(spec.undefined) + 1):
                     data += self.pack("WW", slot + number * self.word_size, number << shift | kind)
                     data += b"" if rel else self.pack("W", 0)
-                return data
+                return bytes(data)
 
             name, length = ".rel.dyn" if rel else ".rela.dyn", size * len(spec.undefined)
             self.add(_Part(name=name, type=9 if rel else 4, size=length, make=table, entry_size=size, link=".dynsym"))
@@ -371,7 +371,7 @@ class _Builder:
         return self.pack("IIQQQQQQ", number, flags, offset, address, address, size, size, align)
 
     def append_sections(self, data: bytearray) -> tuple[int, int]:
-        names = _Strings(bytearray(1))
+        names = _Strings()
         # (name, type, flags, address, offset, size, link, info, alignment, entry size)
         rows = [(0,) * 10]
         for part in self.parts:
@@ -390,10 +390,11 @@ class _Builder:
 
 
 def build_elf(spec: ElfSpec | None = None, **options: object) -> bytes:
-    """The bytes of an ELF file.
+    """The bytes of an ELF file: `spec` (else the defaults of `ElfSpec`) with the fields of `options` replaced."""
+    return build_with_places(replace(spec or ElfSpec(), **options))[0]  # type: ignore[arg-type]
 
-    Args:
-        spec: What it shall hold; the defaults of `ElfSpec` where it is None.
-        options: Fields of `ElfSpec` that replace those of `spec`.
-    """
-    return _Builder(replace(spec or ElfSpec(), **options)).build()  # type: ignore[arg-type]
+
+def build_with_places(spec: ElfSpec) -> tuple[bytes, Mapping[str, int]]:
+    """The bytes of an ELF file, and where each section begins in it (also where it has no section headers)."""
+    builder = _Builder(spec)
+    return builder.build(), {part.name: part.offset for part in builder.parts}
