@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 
 import pytest
+
+# Where the tools of administrators stand, which not every user's PATH names.
+_MORE_FOLDERS = ("/usr/sbin", "/sbin")
 
 
 def require(program: str, package: str) -> str:
@@ -14,6 +18,6 @@ def require(program: str, package: str) -> str:
         program: Its name on PATH.
         package: Where it comes from, for the one who reads the skip: Debian's package, or "PyPI: ...".
     """
-    if found := shutil.which(program):
+    if found := shutil.which(program, path=os.pathsep.join([os.environ.get("PATH", os.defpath), *_MORE_FOLDERS])):
         return found
     pytest.skip(f"needs the program {program} ({package})", allow_module_level=True)
