@@ -174,6 +174,8 @@ class Sysroot:
             if part in {"", "."}:
                 continue
             if part == "..":
+                if not os.path.isdir(f"{self._root}{real}/"):  # noqa: PTH112 - as below
+                    return None
                 real = real.rpartition("/")[0]
                 continue
             try:

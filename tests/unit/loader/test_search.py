@@ -1,0 +1,307 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from deloc8.loader.search import Attempt, Lookup, Origin, Result, SearchOptions, Stage
+from deloc8.target import Libc
+from kit.elf import MACHINES, ElfSpec
+from kit.ldcache import Row, build_cache
+from kit.system import System
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NEEDS_A = ElfSpec(needed=("liba.so",))
+MUSL = SearchOptions(libc=Libc.MUSL)
+ANDROID = SearchOptions(libc=Libc.ANDROID)
+CURRENT = "it means the current folder, wherever that is at run time"
+UNKNOWN = "nobody can say what its token stands for"
+
+
+@pytest.fixture
+def system(tmp_path: Path) -> System:
+    return System(tmp_path)
+
+
+def steps(lookup: Lookup) -> list[tuple[str, str, str]]:
+    return [(attempt.path, str(attempt.origin), attempt.result.value) for attempt in lookup.tried]
+
+
+def test_the_stages_of_glibc_in_their_order(system: System) -> None:
+    system.write("/etc/ld.so.cache", build_cache([Row("liba.so", "/cache/liba.so")]))
+    options = SearchOptions(add_paths=("/added",), library_path=("/env", "$ORIGIN/env"))
+    assert steps(system.lookup(replace(NEEDS_A, rpath="/r1:/r2:/r1"), options)) == [
+        ("/added/liba.so", "--add-path", "missing"),
+        ("/r1/liba.so", "RPATH of /app/root.so", "missing"),
+        ("/r2/liba.so", "RPATH of /app/root.so", "missing"),
+        ("/env/liba.so", "LD_LIBRARY_PATH", "missing"),
+        ("/app/env/liba.so", "LD_LIBRARY_PATH", "missing"),
+        ("/cache/liba.so", "ld.so.cache", "missing"),
+        ("/lib/x86_64-linux-gnu/liba.so", "default folders", "missing"),
+        ("/usr/lib/x86_64-linux-gnu/liba.so", "default folders", "missing"),
+        ("/lib64/liba.so", "default folders", "missing"),
+        ("/usr/lib64/liba.so", "default folders", "missing"),
+        ("/lib/liba.so", "default folders", "missing"),
+        ("/usr/lib/liba.so", "default folders", "missing"),
+    ]
+    with_runpath = steps(system.lookup(replace(NEEDS_A, rpath="/r", runpath="/run"), options))
+    assert [origin for _, origin, _ in with_runpath[:5]] == [
+        "--add-path",
+        "LD_LIBRARY_PATH",
+        "LD_LIBRARY_PATH",
+        "RUNPATH of /app/root.so",
+        "ld.so.cache",
+    ]
+
+
+def test_what_is_found(system: System) -> None:
+    system.library("/opt/real/liba.so.1")
+    system.symlink("/opt/lib/liba.so", "../real/liba.so.1")
+    lookup = system.lookup(replace(NEEDS_A, runpath="/none:/opt/../opt/lib"))
+    assert lookup.found
+    assert (lookup.name, lookup.path, lookup.real_path) == ("liba.so", "/opt/../opt/lib/liba.so", "/opt/real/liba.so.1")
+    assert lookup.image is not None
+    assert lookup.origin == Origin(Stage.RUNPATH, "/app/root.so")
+    assert lookup.tried[-1] == Attempt("/opt/../opt/lib/liba.so", Origin(Stage.RUNPATH, "/app/root.so"), Result.FOUND)
+    missing = system.lookup(ElfSpec(needed=("libnone.so",)))
+    assert not missing.found
+    assert missing.path is missing.real_path is missing.image is missing.origin is None
+
+
+def test_ld_so_conf_where_there_is_no_cache(system: System) -> None:
+    system.write("/etc/ld.so.conf", "/opt/lib\n")
+    system.library("/opt/lib/liba.so")
+    lookup = system.lookup(NEEDS_A)
+    assert steps(lookup) == [("/opt/lib/liba.so", "ld.so.conf", "found")]
+
+
+def test_a_damaged_cache_is_noted(system: System) -> None:
+    system.write("/etc/ld.so.cache", "damaged")
+    system.write("/etc/ld.so.conf", "/opt/lib\n")
+    system.library("/opt/lib/liba.so")
+    lookup = system.lookup(NEEDS_A)
+    reason = "damaged: ld.so.conf is used instead"
+    assert lookup.tried[0] == Attempt("/etc/ld.so.cache", Origin(Stage.CACHE), Result.UNREADABLE, reason)
+    assert lookup.path == "/opt/lib/liba.so"
+
+
+def test_a_cache_without_the_name(system: System) -> None:
+    system.write("/etc/ld.so.cache", build_cache([Row("libb.so", "/opt/libb.so")]))
+    system.write("/etc/ld.so.conf", "/opt/lib\n")
+    system.library("/opt/lib/liba.so")
+    assert steps(system.lookup(NEEDS_A))[0] == ("/etc/ld.so.cache", "ld.so.cache", "missing")
+    assert not system.lookup(NEEDS_A).found
+
+
+def test_no_default_libraries(system: System) -> None:
+    refusing = replace(NEEDS_A, dt_flags_1=0x800)
+    system.library("/usr/lib/liba.so")
+    system.library("/opt/lib/liba.so")
+    system.write("/etc/ld.so.conf", "/usr/lib\n/opt/lib\n")
+    assert system.lookup(NEEDS_A).path == "/usr/lib/liba.so"
+    lookup = system.lookup(refusing)
+    assert steps(lookup) == [
+        ("/usr/lib/liba.so", "ld.so.conf", "not searched"),
+        ("/opt/lib/liba.so", "ld.so.conf", "found"),
+    ]
+    assert lookup.tried[0].reason == "DF_1_NODEFLIB forbids it"
+    system.write("/etc/ld.so.cache", build_cache([Row("liba.so", "/usr/lib/liba.so")]))
+    assert {result for _, _, result in steps(system.lookup(refusing))} == {"not searched"}
+
+
+def test_files_that_do_not_fit_are_passed_over(system: System) -> None:
+    system.library("/i686/liba.so", MACHINES["i686"])
+    system.library("/s390x/liba.so", MACHINES["s390x"])
+    system.library("/musl/liba.so", ElfSpec(needed=("libc.musl-x86_64.so.1",)))
+    system.write("/text/liba.so", "GROUP(libb.so)")
+    system.write("/short/liba.so", b"\x7fELF")
+    system.write("/folder/liba.so/x")
+    system.library("/good/liba.so", ElfSpec(needed=("libc.so.6",)))
+    order = ("i686", "s390x", "musl", "text", "short", "folder", "good")
+    options = SearchOptions(library_path=tuple(f"/{name}" for name in order))
+    graph = system.resolve(NEEDS_A, options)
+    results = [attempt.result for attempt in graph.edges[0].lookup.tried]
+    assert results == [
+        Result.OTHER_MACHINE,
+        Result.OTHER_MACHINE,
+        Result.OTHER_LIBC,
+        Result.NOT_ELF,
+        Result.UNREADABLE,
+        Result.NOT_ELF,
+        Result.FOUND,
+    ]
+    reasons = [attempt.reason for attempt in graph.edges[0].lookup.tried]
+    assert "e_ident" in reasons[4]
+    assert reasons[5] == "it is a folder"
+
+
+def test_a_static_program_asks_for_nothing(system: System) -> None:
+    assert system.resolve(ElfSpec(dynamic=False)).edges == ()
+
+
+def test_entries_that_are_not_searched(system: System) -> None:
+    spec = replace(MACHINES["s390x"], needed=("liba.so",), rpath=":lib:$UNKNOWN/x:${PLATFORM}:$ORIGIN")
+    assert system.lookup(spec).tried[:5] == (
+        Attempt("", Origin(Stage.RPATH, "/app/root.so"), Result.SKIPPED, CURRENT),
+        Attempt("lib", Origin(Stage.RPATH, "/app/root.so"), Result.SKIPPED, CURRENT),
+        Attempt("$UNKNOWN/x", Origin(Stage.RPATH, "/app/root.so"), Result.SKIPPED, CURRENT),
+        Attempt("${PLATFORM}", Origin(Stage.RPATH, "/app/root.so"), Result.SKIPPED, UNKNOWN),
+        Attempt("/app/liba.so", Origin(Stage.RPATH, "/app/root.so"), Result.MISSING),
+    )
+    lookup = system.lookup(NEEDS_A, SearchOptions(add_paths=("lib",)))
+    assert lookup.tried[0] == Attempt("lib", Origin(Stage.ADD_PATH), Result.SKIPPED, CURRENT)
+
+
+@pytest.mark.parametrize(
+    ("machine", "options", "entry", "expected"),
+    [
+        ("x86_64", SearchOptions(), "/$PLATFORM", "/x86_64/liba.so"),
+        ("x86_64", SearchOptions(platform="haswell"), "/$PLATFORM", "/haswell/liba.so"),
+        ("aarch64", SearchOptions(), "/$PLATFORM", "/aarch64/liba.so"),
+        ("x86_64", SearchOptions(), "/opt/$LIB", "/opt/lib/x86_64-linux-gnu/liba.so"),
+    ],
+)
+def test_tokens(system: System, machine: str, options: SearchOptions, entry: str, expected: str) -> None:
+    lookup = system.lookup(replace(MACHINES[machine], needed=("liba.so",), runpath=entry), options)
+    assert lookup.tried[0].path == expected
+
+
+def test_lib_is_the_first_folder_of_the_loader(system: System) -> None:
+    loader = replace(MACHINES["x86_64"], soname="ld-linux-x86-64.so.2", payload=b"\0/usr/lib64/\0/usr/lib/\0")
+    system.library("/lib64/ld-linux-x86-64.so.2", loader)
+    assert system.lookup(replace(NEEDS_A, runpath="/opt/$LIB")).tried[0].path == "/opt/lib64/liba.so"
+
+
+def test_a_machine_that_no_policy_knows(system: System) -> None:
+    system.library("/usr/lib/liba.so", MACHINES["s390"])
+    lookup = system.lookup(replace(MACHINES["s390"], needed=("liba.so",), rpath="$PLATFORM"))
+    assert lookup.path == "/usr/lib/liba.so"
+    assert lookup.tried[0].reason == UNKNOWN
+
+
+def test_only_paths_stand_in_for_the_system(system: System) -> None:
+    system.write("/etc/ld.so.cache", build_cache([Row("liba.so", "/usr/lib/liba.so")]))
+    system.library("/usr/lib/liba.so")
+    options = SearchOptions(only_paths=("/opt/lib",), library_path=("/env",))
+    assert [path for path, _, _ in steps(system.lookup(replace(NEEDS_A, runpath="$ORIGIN"), options))] == [
+        "/env/liba.so",
+        "/app/liba.so",
+        "/opt/lib/liba.so",
+    ]
+    assert steps(system.lookup(NEEDS_A, SearchOptions(only_paths=()))) == []
+    system.library("/opt/lib/liba.so")
+    assert str(system.lookup(NEEDS_A, options).origin) == "--ldpaths"
+
+
+def test_hwcaps_count_only_when_asked_for(system: System) -> None:
+    system.library("/opt/glibc-hwcaps/x86-64-v3/liba.so")
+    system.library("/opt/liba.so")
+    spec = replace(NEEDS_A, rpath="/opt")
+    assert system.lookup(spec).path == "/opt/liba.so"
+    options = SearchOptions(hwcaps=("x86-64-v3", "x86-64-v2"))
+    assert system.lookup(spec, options).path == "/opt/glibc-hwcaps/x86-64-v3/liba.so"
+    assert system.lookup(spec, replace(options, libc=Libc.MUSL)).path == "/opt/liba.so"
+    cache = build_cache([Row("liba.so", "/opt/glibc-hwcaps/x86-64-v3/liba.so", hwcap=1 << 62)], ["x86-64-v3"])
+    system.write("/etc/ld.so.cache", cache)
+    assert system.lookup(NEEDS_A, options).path == "/opt/glibc-hwcaps/x86-64-v3/liba.so"
+    assert not system.lookup(NEEDS_A).found
+
+
+def test_own_files_of_the_wheel(system: System) -> None:
+    for path in ("/pkg/liba.so", "/env/liba.so", "/usr/lib/liba.so", "/run/liba.so"):
+        system.library(path)
+    own = {"liba.so": "/pkg/liba.so"}
+    options = SearchOptions(library_path=("/env",))
+    lookup = system.lookup(NEEDS_A, options, own)
+    assert lookup.path == "/pkg/liba.so"
+    assert str(lookup.origin) == "the wheel's own file, loaded beforehand"
+    assert system.lookup(replace(NEEDS_A, runpath="/run"), options, own).path == "/run/liba.so"
+    assert system.lookup(replace(NEEDS_A, rpath="/run"), options, own).path == "/run/liba.so"
+    assert system.lookup(NEEDS_A, replace(options, add_paths=("/env",)), own).path == "/env/liba.so"
+    assert system.lookup(NEEDS_A, replace(options, only_paths=("/env",)), own).path == "/pkg/liba.so"
+    assert system.lookup(NEEDS_A, replace(options, libc=Libc.MUSL), own).path == "/pkg/liba.so"
+    assert system.lookup(NEEDS_A, replace(options, libc=Libc.ANDROID), own).path == "/pkg/liba.so"
+
+
+def test_an_own_file_for_another_machine_is_passed_over(system: System) -> None:
+    system.library("/pkg/liba.so", MACHINES["i686"])
+    system.library("/usr/lib/liba.so")
+    assert system.lookup(NEEDS_A, own={"liba.so": "/pkg/liba.so"}).path == "/usr/lib/liba.so"
+
+
+def test_needed_paths(system: System) -> None:
+    system.library("/app/x/liba.so")
+    options = SearchOptions(add_paths=("/app",), library_path=("/app",))
+    for name in ("/app/x/liba.so", "$ORIGIN/x/liba.so"):
+        lookup = system.lookup(ElfSpec(needed=(name,)), options)
+        assert (lookup.name, lookup.path) == (name, "/app/x/liba.so")
+        assert str(lookup.origin) == "a path in DT_NEEDED of /app/root.so"
+    relative = system.lookup(ElfSpec(needed=("x/liba.so",)), options)
+    assert relative.tried == (Attempt("x/liba.so", Origin(Stage.NEEDED_PATH, "/app/root.so"), Result.SKIPPED, CURRENT),)
+    unknown = system.lookup(replace(MACHINES["s390x"], needed=("/opt/$PLATFORM/liba.so",)))
+    assert [attempt.reason for attempt in unknown.tried] == [UNKNOWN]
+
+
+def test_the_stages_of_musl_in_their_order(system: System) -> None:
+    options = replace(MUSL, library_path=("/env", "$ORIGIN"), add_paths=("/added",))
+    assert steps(system.lookup(replace(NEEDS_A, rpath=":/r:\n${ORIGIN}/x"), options)) == [
+        ("/added/liba.so", "--add-path", "missing"),
+        ("/env/liba.so", "LD_LIBRARY_PATH", "missing"),
+        ("$ORIGIN", "LD_LIBRARY_PATH", "not searched"),
+        ("/r/liba.so", "RPATH of /app/root.so", "missing"),
+        ("/app/x/liba.so", "RPATH of /app/root.so", "missing"),
+        ("/lib/liba.so", "default folders", "missing"),
+        ("/usr/local/lib/liba.so", "default folders", "missing"),
+        ("/usr/lib/liba.so", "default folders", "missing"),
+    ]
+    both = steps(system.lookup(replace(NEEDS_A, rpath="/r", runpath="/run"), MUSL))
+    assert both[0] == ("/run/liba.so", "RUNPATH of /app/root.so", "missing")
+    assert "/r/liba.so" not in {path for path, _, _ in both}
+
+
+def test_musl_takes_nothing_of_a_path_with_an_unknown_token(system: System) -> None:
+    lookup = system.lookup(replace(NEEDS_A, runpath="/opt:$LIB"), MUSL)
+    assert lookup.tried[0].path == "/opt:$LIB"
+    assert lookup.tried[0].reason == "musl ignores a path with a token it does not know"
+
+
+def test_musl_expands_no_token_in_needed_paths(system: System) -> None:
+    system.library("/app/liba.so")
+    assert not system.lookup(ElfSpec(needed=("$ORIGIN/liba.so",)), MUSL).found
+
+
+def test_musl_reads_its_path_file(system: System) -> None:
+    system.write("/etc/ld-musl-x86_64.path", "/opt/one\n/opt/two:/opt/three\n")
+    lookup = system.lookup(NEEDS_A, MUSL)
+    assert [path for path, _, _ in steps(lookup)] == ["/opt/one/liba.so", "/opt/two/liba.so", "/opt/three/liba.so"]
+    assert str(lookup.tried[0].origin) == "ld.so.conf"
+    unknown = system.lookup(replace(MACHINES["s390"], needed=("liba.so",)), MUSL)
+    assert [path for path, _, _ in steps(unknown)][0] == "/lib/liba.so"
+
+
+def test_musl_beside_a_loader_in_another_place(system: System) -> None:
+    system.library("/opt/musl/lib/ld-musl-x86_64.so.1")
+    system.write("/opt/musl/etc/ld-musl-x86_64.path", "/opt/musl/usr")
+    spec = replace(NEEDS_A, interpreter="/opt/musl/lib/ld-musl-x86_64.so.1")
+    assert [path for path, _, _ in steps(system.lookup(spec, MUSL))] == ["/opt/musl/usr/liba.so"]
+
+
+def test_a_library_for_glibc_is_no_library_for_musl(system: System) -> None:
+    system.library("/usr/lib/liba.so", ElfSpec(needed=("libc.so.6",)))
+    assert system.lookup(NEEDS_A, MUSL).tried[-1].result is Result.OTHER_LIBC
+
+
+def test_android_searches_given_folders_only(system: System) -> None:
+    system.library("/usr/lib/liba.so")
+    system.write("/etc/ld.so.conf", "/usr/lib")
+    given = replace(ANDROID, add_paths=("/added",), only_paths=("/only",), library_path=("/env",))
+    spec = replace(NEEDS_A, rpath="/r", runpath="$ORIGIN/lib")
+    assert [path for path, _, _ in steps(system.lookup(spec, given))] == [
+        "/added/liba.so",
+        "/app/lib/liba.so",
+        "/only/liba.so",
+    ]
+    assert steps(system.lookup(replace(NEEDS_A, rpath="/r"), ANDROID)) == []
