@@ -27,7 +27,7 @@ from kit.elf import MACHINES, ElfSpec, build_elf
 from kit.require import require
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 MUSL_LOADER = "/lib/ld-musl-x86_64.so.1"
 
@@ -42,7 +42,7 @@ class Loaded(NamedTuple):
 def interpreter_of(path: str) -> str | None:
     with Path(path).open("rb") as stream:
         for segment in ELFFile(stream).iter_segments("PT_INTERP"):
-            return str(segment.get_interp_name())
+            return str(segment.data().rstrip(b"\0"), "utf-8")
     return None
 
 
@@ -116,7 +116,7 @@ def elf_files(*tops: str) -> Iterator[str]:
 
 
 def test_everything_on_this_machine(
-    loader: str, options: SearchOptions, tmp_path: Path, record_property: pytest.RecordProperty
+    loader: str, options: SearchOptions, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     files = list(elf_files("/usr/bin", "/usr/lib"))
     resolver = Resolver(sysroot := Sysroot(), options)
@@ -558,7 +558,7 @@ def test_ld_so_conf_as_ldconfig_reads_it(tmp_path: Path, ldconfig: str) -> None:
     (tmp_path / "conf.d" / "deep" / "x.conf").write_text(f"{top}/f=libc6\n{top}/a\n")
     conf = tmp_path / "conf"
     conf.write_text(f"{top}/a\ninclude conf.d/[12].conf {tmp_path}/no*thing\ninclude {tmp_path}/*.d/*.conf\n{top}/d\n")
-    command = [ldconfig, "-v", "-N", "-X", "-f", conf]
+    command = [ldconfig, "-v", "-N", "-X", "-f", str(conf)]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     expected = re.findall(rf"^({re.escape(top)}/\w):", text, re.MULTILINE)
     assert list(read_ld_so_conf(Sysroot(), str(conf))) == expected

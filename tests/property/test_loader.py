@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 
 from hypothesis import given, settings
@@ -142,7 +143,7 @@ def test_graphs_hold_together(specs: dict[tuple[str, str], ElfSpec], root: ElfSp
         chain = graph.chain(item.path)
         assert chain[0] == "/w/x/root.so"
         steps = {(edge.parent, edge.target) for edge in graph.edges}
-        assert set(zip(chain, chain[1:], strict=False)) <= steps
+        assert set(pairwise(chain)) <= steps
     # Every entry of every loaded file is an edge, and every edge is found or has everything that was tried.
     assert [(edge.parent, edge.name) for edge in graph.edges] == [
         (item.path, name) for item in graph.objects for name in item.image.needed

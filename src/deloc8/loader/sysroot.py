@@ -174,7 +174,7 @@ class Sysroot:
             if part in {"", "."}:
                 continue
             if part == "..":
-                if not os.path.isdir(f"{self._root}{real}/"):  # noqa: PTH112 - as below
+                if not os.path.isdir(f"{self._root}{real}/"):  # noqa: PTH112 - done often
                     return None
                 real = real.rpartition("/")[0]
                 continue

@@ -181,7 +181,7 @@ def test_a_search_without_end(system: System, monkeypatch: pytest.MonkeyPatch) -
     )
     assert len(system.resolve(spec).missing) == 40
     monkeypatch.setattr(module, "_MOST_ATTEMPTS", 1000)
-    with pytest.raises(InputError, match="`/app/root.so` has no end in sight") as caught:
+    with pytest.raises(InputError, match="has no end in sight") as caught:
         system.resolve(spec)
     assert caught.value.code == "endless-search"
 

@@ -42,7 +42,8 @@ def test_what_does_not_exist(system: System) -> None:
     for path in (
         "/none",
         "/none/file",
-        "/file/file",
+        "/file/x",
+        "/file/../file",
         "/dangling",
         "/circle/one",
         "/circle/one/x",
@@ -120,7 +121,7 @@ def test_a_file_that_may_not_be_opened(system: System, monkeypatch: pytest.Monke
     assert isinstance(image, NoImage)
     assert image.fault is Fault.UNREADABLE
     assert image.reason.startswith("Permission denied")
-    with pytest.raises(InputError, match="`/lib/liba.so` cannot be read") as caught:
+    with pytest.raises(InputError, match="cannot be read") as caught:
         sysroot.read("/lib/liba.so")
     assert caught.value.code == "unreadable-library"
     assert caught.value.context[0].startswith("Permission denied")
