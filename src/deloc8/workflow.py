@@ -18,6 +18,7 @@ from deloc8.wheel.archive import open_wheel
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from deloc8.audit.forest import Forest
     from deloc8.audit.match import PolicyMatch
     from deloc8.policy.model import Policy
     from deloc8.repair.execute import Source
@@ -80,6 +81,19 @@ def audit_wheel(path: Path, options: AuditOptions = _DEFAULTS) -> Audit:
     """
     with open_wheel(path) as archive:
         return _audit(archive, Sysroot(options.sysroot), options)[0]
+
+
+def dependency_forest(path: Path, options: AuditOptions = _DEFAULTS) -> Forest:
+    """The dependency trees of a wheel, an ELF file or a folder.
+
+    Raises:
+        InputError: It is none of these, or not a sound one.
+    """
+    from deloc8.audit.forest import forest_of_files, forest_of_wheel  # noqa: PLC0415  other commands do without these
+
+    if path.suffix == ".whl":
+        return forest_of_wheel(audit_wheel(path, options).facts)
+    return forest_of_files(path, options.sysroot, options.search)
 
 
 def plan_repair(path: Path, goal: Goal, options: AuditOptions = _DEFAULTS) -> Plan:

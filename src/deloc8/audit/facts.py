@@ -29,14 +29,15 @@ if TYPE_CHECKING:
     from deloc8.wheel.archive import Member, WheelArchive
     from deloc8.wheel.names import WheelName
 
-# Where the loader simulation sees the installed wheel; a folder that no system has.
+# Where the loader simulation sees the installed wheel: below a folder that no system has, laid out as an environment.
+# `bin` and `data` are neighbours wherever a wheel is installed; how far site-packages is from them, nobody knows.
 VIRTUAL_ROOT = "/.wheel"
-SITE_PACKAGES = VIRTUAL_ROOT + "/lib"
+SITE_PACKAGES = VIRTUAL_ROOT + "/lib/python/site-packages"
 _SCHEMES = {
     "purelib": SITE_PACKAGES,
     "platlib": SITE_PACKAGES,
     "scripts": VIRTUAL_ROOT + "/bin",
-    "data": VIRTUAL_ROOT + "/data",
+    "data": VIRTUAL_ROOT,
     "headers": VIRTUAL_ROOT + "/include",
 }
 
@@ -186,11 +187,11 @@ def gather(
         overlay = Overlay(sysroot, {file.path: file.image for file in own})
         resolver = Resolver(overlay, replace(options, libc=libc), _travelling(own))
         for file in own:
-            _merge(resolver.resolve(file.path, file.image), files, dependencies)
+            merge_graph(resolver.resolve(file.path, file.image), files, dependencies)
         if include:
             request = _request(own[0].image, include)
             files[REQUEST] = ElfFile(path=REQUEST, member="--include", image=request, wanted=())
-            _merge(resolver.resolve(REQUEST, request), files, dependencies)
+            merge_graph(resolver.resolve(REQUEST, request), files, dependencies)
             _refuse_missing(dependencies[REQUEST].values())
     metadata = parse_wheel_metadata(bytes(archive.read(archive.member(f"{archive.dist_info}/WHEEL"))))
     return WheelFacts(
@@ -368,7 +369,7 @@ def _travelling(own: Sequence[ElfFile]) -> Mapping[str, str]:
     return names
 
 
-def _merge(graph: LoadGraph, files: dict[str, ElfFile], dependencies: dict[str, dict[str, Dependency]]) -> None:
+def merge_graph(graph: LoadGraph, files: dict[str, ElfFile], dependencies: dict[str, dict[str, Dependency]]) -> None:
     """Add what one load graph found; of two answers for one DT_NEEDED entry the better one stays.
 
     A library of the wheel is asked about twice: alone, and as the extension module loads it, by whose RPATH it may

@@ -19,6 +19,7 @@ examples:
   deloc8 show dist/*.whl                          what binds these wheels to this machine
   deloc8 fixup dist/*.whl -w wheelhouse           set them free
   deloc8 fixup --plat manylinux_2_28_x86_64 W     reach this tag, or say why it cannot be reached
+  deloc8 tree W                                   which library is found where
   deloc8 policies manylinux_2_28                  what a policy allows
 
 exit codes: 0 done; 1 a wheel is not sound, not what it claims, or cannot be what was asked;
@@ -74,6 +75,10 @@ def _build_parser() -> _Parser:
     _add_fixup(fixup)
     _add_shared(fixup)
     fixup.set_defaults(command="fixup")
+    tree = commands.add_parser("tree", help="the dependency tree of a wheel, an ELF file or a folder")
+    tree.add_argument("wheels", nargs="+", type=Path, metavar="PATH", help="a wheel, an ELF file or a folder")
+    _add_places(tree)
+    _add_output(tree)
     policies = commands.add_parser("policies", help="the policies, or one of them as a policy file")
     policies.add_argument("name", nargs="?", metavar="NAME", help="a policy, by any of its names")
     policies.add_argument("--arch", metavar="MACHINE", help="for this machine (default: the one deloc8 runs on)")
@@ -95,7 +100,7 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
     group.add_argument("-v", "--verbose", action="count", default=0, help="tell more; -vv traces the loader")
 
 
-def _add_shared(parser: argparse.ArgumentParser) -> None:
+def _add_places(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("where libraries are looked for")
     group.add_argument(
         "--sysroot", type=Path, default=Path("/"), metavar="DIR", help="in this root, not this machine's"
@@ -105,6 +110,10 @@ def _add_shared(parser: argparse.ArgumentParser) -> None:
         "--add-path", action="append", default=[], metavar="DIR", help="in this folder first; may be repeated"
     )
     group.add_argument("--ld-library-path", metavar="A:B", help="instead of the environment's LD_LIBRARY_PATH")
+
+
+def _add_shared(parser: argparse.ArgumentParser) -> None:
+    _add_places(parser)
     group = parser.add_argument_group("what counts")
     group.add_argument(
         "--policy", action="append", default=[], type=Path, metavar="FILE", help="one more policy; may be repeated"
@@ -206,4 +215,5 @@ def _number(options: argparse.Namespace, environ: Mapping[str, str], name: str, 
 _READ_ENVIRON: Mapping[str, Callable[[argparse.Namespace, Mapping[str, str]], None]] = {
     "show": _read_shared,
     "fixup": _read_fixup,
+    "tree": _read_shared,
 }

@@ -206,6 +206,32 @@ def _tell(notes: Sequence[Diagnostic], console: Console) -> None:
             console.diagnostic(note)
 
 
+def _tree(options: argparse.Namespace, console: Console) -> int:
+    from deloc8.report.to_json import SCHEMA  # noqa: PLC0415  only for this command
+    from deloc8.report.tree import tree_text, tree_value  # noqa: PLC0415
+    from deloc8.workflow import AuditOptions, dependency_forest  # noqa: PLC0415
+
+    settings = AuditOptions(
+        sysroot=options.sysroot,
+        library_path=options.ld_library_path,
+        add_paths=options.add_path,
+        only_paths=options.ldpaths,
+    )
+
+    def work(path: Path, total: _Sum) -> int:
+        forest = dependency_forest(path, settings)
+        total.values.append(tree_value(forest))
+        total.texts.append(tree_text(forest, verbose=console.verbosity > 0))
+        return DONE
+
+    total = _each(options, console, work)
+    if options.format == "json":
+        _emit_json(options, console, {"schema": SCHEMA, "command": "tree", "paths": total.values})
+    else:
+        _emit(options, console, "".join(total.texts))
+    return total.code
+
+
 def _policies(options: argparse.Namespace, console: Console) -> int:
     import platform  # noqa: PLC0415  only for this command
 
@@ -282,5 +308,6 @@ def _emit_json(options: argparse.Namespace, console: Console, value: Json) -> No
 _COMMANDS: Mapping[str, Callable[[argparse.Namespace, Console], int]] = {
     "show": _show,
     "fixup": _fixup,
+    "tree": _tree,
     "policies": _policies,
 }
