@@ -44,6 +44,75 @@ TAG = st.sampled_from(["py2", "py3", "cp311", "none", "abi3", "any", "linux_x86_
 TAGS = st.lists(TAG, min_size=1, max_size=3).map(".".join)
 
 
+NAMES = st.tuples(
+    st.one_of(WORDS, st.sampled_from(["numpy", "Foo.Bar_baz"])),
+    st.one_of(WORDS, st.sampled_from(["1.0", "1!2.0rc1.post1.dev2+local.1"])),
+    st.one_of(st.just(()), st.tuples(st.text("019ab._", min_size=1, max_size=3))),
+    st.one_of(st.tuples(TAGS, TAGS, TAGS), st.tuples(WORDS, WORDS, WORDS)),
+).map(lambda parts: "-".join((*parts[:2], *parts[2], *parts[3])) + ".whl")
+
+
+@given(NAMES)
+@example("a-1-py3-none-any.whl")
+def test_names_that_packaging_reads_are_read_alike(filename: str) -> None:
+    try:
+        distribution, _, build, tags = parse_wheel_filename(filename)
+    except InvalidWheelFilename:
+        return
+    if not filename.isascii():
+        return  # packaging takes letters of any script in tags; the specification does not
+    name = parse_wheel_name(filename)
+    assert normalize_name(name.distribution) == canonicalize_name(name.distribution) == distribution
+    assert {str(tag) for tag in tags} == {tag.lower() for tag in name.tags}
+    assert (f"{build[0]}{build[1]}" if build else "").lstrip("0") == name.build.lstrip("0")
+    assert name.filename == filename
+
+
+@given(st.one_of(NAMES, st.text().map(lambda text: text + ".whl"), st.text()))
+def test_any_name_is_read_or_refused(filename: str) -> None:
+    try:
+        name = parse_wheel_name(filename)
+    except WheelError as error:
+        check_error(error, "bad-wheel-name")
+        return
+    assert name.filename == filename
+    assert parse_wheel_name(name.filename) == name
+    for tag in name.tags:
+        assert {str(one) for one in parse_tag(tag)} == {tag.lower()}
+
+
+@given(st.text("ab/.\\:C\n\0é", max_size=12))
+def test_harmless_paths_stay_below_their_folder(path: str) -> None:
+    if path_fault(path) is None:
+        base = Path("/base/folder")
+        assert (base / path).parts[: len(base.parts)] == base.parts
+        assert ".." not in Path(path).parts
+        assert str(Path(path)) == path
+        assert path.isprintable()
+
+
+@given(st.lists(st.text("aAb/", min_size=1, max_size=5).filter(lambda path: path_fault(path) is None), max_size=6))
+def test_paths_without_a_collision_can_all_be_created(paths: list[str]) -> None:
+    found = collision(paths, ())
+    with tempfile.TemporaryDirectory() as folder:
+        made = True
+        for path in paths:
+            target = Path(folder, path.lower())  # a file system that knows no case
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.touch(exist_ok=False)
+            except OSError:
+                made = False
+    assert made == (found is None)
+
+
+ROW_PATHS = st.text(max_size=20).filter(lambda path: path_fault(path) is None and path.isprintable())
+ROWS = st.lists(
+    st.builds(RecordRow, ROW_PATHS, st.one_of(st.just(""), st.just("sha256=abc")), st.none() | st.integers(0, 2**60)),
+    unique_by=lambda row: row.path,
+)
+
+
 @given(ROWS)
 def test_rows_survive_the_round_trip(rows: list[RecordRow]) -> None:
     text = render_record(rows)
