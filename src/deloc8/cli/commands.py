@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
 
-from deloc8.cli.console import Console, printable
+from deloc8.cli.console import Console, printable_lines, silence
 from deloc8.diagnostic import Severity
 from deloc8.errors import Deloc8Error, InputError, PureWheelError, UsageError, VerificationError
 from deloc8.target import Arch, Libc, parse_platform_tag
@@ -15,7 +16,6 @@ from deloc8.target import Arch, Libc, parse_platform_tag
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
     from deloc8.audit.verdict import Audit
     from deloc8.diagnostic import Diagnostic
@@ -31,20 +31,28 @@ INTERRUPTED = 130
 
 def run(arguments: Sequence[str]) -> int:
     """The exit code of one command."""
-    for stream in (sys.stdout, sys.stderr):
-        # A name that the locale cannot show must not end the command.
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    console = Console(out=sys.stdout, err=sys.stderr, environ=os.environ)
+    console = Console(out=_ready(sys.stdout), err=_ready(sys.stderr), environ=os.environ)
     try:
-        code = _run(arguments, console)
-        sys.stdout.flush()
+        return _run(arguments, console)
+    except Deloc8Error as error:
+        console.error(error)
+        return exit_code(error)
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has seen enough. Python would complain once more when it closes the stream.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read our output has seen enough.
+        silence(console.out)
+        silence(console.err)
         return DONE
-    return code
+
+
+def _ready(stream: TextIO | None) -> TextIO:
+    """A standard stream that takes every name; one that leads nowhere in place of one that was closed."""
+    if stream is None:
+        return Path(os.devnull).open("w", encoding="utf-8")
+    # A name that the locale cannot show must not end the command.
+    stream.reconfigure(errors="backslashreplace")  # type: ignore[attr-defined]
+    return stream
 
 
 def _run(arguments: Sequence[str], console: Console) -> int:
@@ -52,19 +60,20 @@ def _run(arguments: Sequence[str], console: Console) -> int:
 
     try:
         options = parse(arguments, os.environ)
-    except UsageError as error:
-        console.error(error)
-        return WRONG_COMMAND_LINE
-    verbosity = -1 if options.quiet else options.verbose
-    console = Console(out=sys.stdout, err=sys.stderr, environ=os.environ, color=options.color, verbosity=verbosity)
+    except SystemExit:
+        # argparse has answered --help; the answer may still wait in the buffer.
+        console.data("")
+        return DONE
+    console = replace(console, color=options.color, verbosity=-1 if options.quiet else options.verbose)
     try:
         return _COMMANDS[options.command](options, console)
     except Deloc8Error as error:
-        if options.format == "json":
+        console.error(error)
+        # Where the output itself cannot be written, JSON cannot be either.
+        if options.format == "json" and error.code != "unwritable-output":
             from deloc8.report.to_json import error_document  # noqa: PLC0415  only for this output
 
             _emit_json(options, console, error_document(options.command, error))
-        console.error(error)
         return exit_code(error)
 
 
@@ -291,7 +300,7 @@ def _emit(options: argparse.Namespace, console: Console, text: str) -> None:
         console.data(text)
         return
     try:
-        options.output.write_text(printable(text), encoding="utf-8")
+        options.output.write_text(printable_lines(text), encoding="utf-8")
     except OSError as error:
         raise InputError(
             f"`{options.output}` cannot be written", code="unwritable-output", context=(error.strerror or str(error),)

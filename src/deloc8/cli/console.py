@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
+
+from deloc8.errors import InputError
+from deloc8.wheel.names import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,11 +38,24 @@ class Console:
     verbosity: int = 0
 
     def data(self, text: str) -> None:
-        """Write data to stdout."""
-        self.out.write(printable(text))
+        """Write data to stdout, at once.
+
+        Raises:
+            InputError: It cannot be written. A pipe that nobody reads any more is a BrokenPipeError as ever.
+        """
+        try:
+            self.out.write(printable_lines(text))
+            self.out.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            silence(self.out)
+            raise InputError(
+                "the output cannot be written", code="unwritable-output", context=(error.strerror or str(error),)
+            ) from error
 
     def say(self, text: str) -> None:
-        """Write a line for the user to stderr."""
+        """Write one line for the user to stderr."""
         self.err.write(printable(text) + "\n")
 
     def error(self, error: Deloc8Error) -> None:
@@ -75,10 +92,11 @@ class Console:
         return bool(self.environ.get("FORCE_COLOR")) or stream.isatty()
 
 
-# Control characters in the names of a wheel must not reach the terminal.
-_ESCAPES = {code: f"\\x{code:02x}" for code in [*range(32), *range(0x7F, 0xA0)] if chr(code) not in "\n\t"}
+def silence(stream: TextIO) -> None:
+    """Let a stream lead nowhere: when Python closes it, what could not be written would be tried and told again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def printable(text: str) -> str:
-    """The text with control characters and undecodable bytes written as escapes."""
-    return text.translate(_ESCAPES).encode("utf-8", "backslashreplace").decode()
+def printable_lines(text: str) -> str:
+    """The text with everything but its line ends fit for a terminal: names in a wheel may hold control characters."""
+    return "\n".join(map(printable, text.split("\n")))
