@@ -6,7 +6,7 @@ import argparse
 import os
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from deloc8 import __version__
 from deloc8.errors import UsageError
@@ -27,8 +27,20 @@ exit codes: 0 done; 1 a wheel is not sound, not what it claims, or cannot be wha
 """
 
 
-# The highest compression level; its name is what it gives.
-_SMALLEST_OUTPUT = 9
+class _Number(NamedTuple):
+    """A number that can be given by an option or by an environment variable."""
+
+    name: str
+    option: str
+    variable: str
+    highest: int
+
+
+_LEVEL = _Number("zip_compression_level", "-z", "AUDITWHEEL_ZIP_COMPRESSION_LEVEL", 9)
+_EPOCH = _Number("source_date_epoch", "--source-date-epoch", "SOURCE_DATE_EPOCH", (1 << 63) - 1)  # time_t
+_DEFAULT_LEVEL = 6
+
+_MOST_THREADS = 9999
 
 
 class _Parser(argparse.ArgumentParser):
@@ -151,9 +163,19 @@ def _add_fixup(parser: argparse.ArgumentParser) -> None:
 
 
 def _positive(text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"`{text}` is not a number above 0")
-    return int(text)
+    number = _read_number(text, _MOST_THREADS)
+    if not number:
+        raise argparse.ArgumentTypeError(f"`{text}` is not a number from 1 to {_MOST_THREADS}")
+    return number
+
+
+def _read_number(text: str, highest: int) -> int | None:
+    """The number that a text of ASCII digits writes; None where it is none, or too high."""
+    # Python refuses to read thousands of digits.
+    if not text.isascii() or not text.isdecimal() or len(text) > len(str(highest)):
+        return None
+    number = int(text)
+    return number if number <= highest else None
 
 
 def _inside(root: str, path: str) -> str:
@@ -168,14 +190,17 @@ def _read_shared(options: argparse.Namespace, environ: Mapping[str, str]) -> Non
     def inside(folder: str) -> str:
         return _inside(root, folder)
 
+    if not os.path.isdir(root):  # noqa: PTH112  it is a text here
+        raise UsageError(f"--sysroot is `{options.sysroot}`, which is no folder", code="bad-option")
     options.sysroot = Path(root)
     options.add_path = tuple(inside(folder) for folder in options.add_path)
     only = options.ldpaths
     options.ldpaths = None if only is None else tuple(inside(folder) for folder in only.split(":") if folder)
     given = options.ld_library_path
-    if given is None and only is None and root == "/":
-        # The variable is about this machine: it says nothing of another root.
-        names = ("AUDITWHEEL_LD_LIBRARY_PATH", "LD_LIBRARY_PATH")
+    if given is None and root == "/":
+        # The variables are about this machine: they say nothing of another root. As for auditwheel, its own one adds
+        # to --ldpaths.
+        names = ("AUDITWHEEL_LD_LIBRARY_PATH", *(("LD_LIBRARY_PATH",) if only is None else ()))
         given = ":".join(environ[name] for name in names if environ.get(name))
     options.ld_library_path = tuple(inside(folder) for folder in (given or "").split(":") if folder)
 
@@ -190,26 +215,23 @@ def _read_fixup(options: argparse.Namespace, environ: Mapping[str, str]) -> None
             if options.plat is None and environ.get(name):
                 options.plat, options.plat_source = environ[name], name
     options.plat = options.plat or "auto"
-    level = _number(options, environ, "zip_compression_level", ("-z", "AUDITWHEEL_ZIP_COMPRESSION_LEVEL"))
-    options.zip_compression_level = 6 if level is None else level
-    if options.zip_compression_level > _SMALLEST_OUTPUT:
-        raise UsageError(f"the compression level {level} is not between 0 and 9", code="bad-option")
-    options.source_date_epoch = _number(
-        options, environ, "source_date_epoch", ("--source-date-epoch", "SOURCE_DATE_EPOCH")
-    )
+    level = _number(options, environ, _LEVEL)
+    options.zip_compression_level = _DEFAULT_LEVEL if level is None else level
+    options.source_date_epoch = _number(options, environ, _EPOCH)
 
 
-def _number(options: argparse.Namespace, environ: Mapping[str, str], name: str, sources: tuple[str, str]) -> int | None:
-    """The number of an option, else of its environment variable; `sources` names both."""
-    option, variable = sources
-    text = getattr(options, name)
-    source = option if text is not None else variable
-    text = environ.get(variable) if text is None else text
-    if not text:
+def _number(options: argparse.Namespace, environ: Mapping[str, str], wanted: _Number) -> int | None:
+    """The number of an option, else of its environment variable; None where neither is given."""
+    text, source = getattr(options, wanted.name), wanted.option
+    if text is None:
+        # An empty variable counts as none.
+        text, source = environ.get(wanted.variable) or None, wanted.variable
+    if text is None:
         return None
-    if not text.isascii() or not text.isdecimal():
-        raise UsageError(f"{source} is `{text}`, not a number", code="bad-option", hints=(f"set {source} to a number",))
-    return int(text)
+    number = _read_number(text, wanted.highest)
+    if number is None:
+        raise UsageError(f"{source} is `{text}`, not a number from 0 to {wanted.highest}", code="bad-option")
+    return number
 
 
 _READ_ENVIRON: Mapping[str, Callable[[argparse.Namespace, Mapping[str, str]], None]] = {

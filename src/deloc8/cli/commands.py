@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from deloc8.cli.console import Console, printable_lines, silence
 from deloc8.diagnostic import Severity
-from deloc8.errors import Deloc8Error, InputError, PureWheelError, UsageError, VerificationError
+from deloc8.errors import Deloc8Error, InputError, PureWheelError, UnrepairableError, UsageError, VerificationError
 from deloc8.target import Arch, Libc, parse_platform_tag
 
 if TYPE_CHECKING:
@@ -199,6 +199,10 @@ def _fix_one(path: Path, options: argparse.Namespace, console: Console) -> tuple
             _tell(plan.notes, console)
             return to_text.full_plan_text(plan, options.wheel_dir), to_json.plan_value(plan)
         outcome = repair_wheel(path, options.wheel_dir, goal, writing, settings)
+    except (UsageError, UnrepairableError) as error:
+        if options.plat_source is not None:
+            error.notes = (*error.notes, f"the tag to reach is that of the environment variable {options.plat_source}")
+        raise
     except PureWheelError:
         if not options.allow_pure_python_wheel:
             raise
