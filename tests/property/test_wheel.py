@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import tempfile
 import time
 import zipfile
 import zlib
@@ -16,11 +17,14 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from packaging.tags import parse_tag
+from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
 from deloc8.errors import WheelError
 from deloc8.wheel import codec
 from deloc8.wheel.archive import ArchiveLimits, open_wheel
 from deloc8.wheel.metadata import parse_core_metadata, parse_wheel_metadata, retag
+from deloc8.wheel.names import normalize_name, parse_wheel_name
 from deloc8.wheel.paths import collision, path_fault
 from deloc8.wheel.record import RecordRow, check_record, hash_members, parse_record, read_record, render_record
 from deloc8.wheel.writer import Changes, NewMember, WriteOptions, write_wheel
@@ -42,8 +46,6 @@ def check_error(error: WheelError, code: str) -> None:
 WORDS = st.text("aZ_.09+!é", max_size=6)
 TAG = st.sampled_from(["py2", "py3", "cp311", "none", "abi3", "any", "linux_x86_64"])
 TAGS = st.lists(TAG, min_size=1, max_size=3).map(".".join)
-
-
 NAMES = st.tuples(
     st.one_of(WORDS, st.sampled_from(["numpy", "Foo.Bar_baz"])),
     st.one_of(WORDS, st.sampled_from(["1.0", "1!2.0rc1.post1.dev2+local.1"])),

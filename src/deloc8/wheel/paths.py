@@ -16,6 +16,8 @@ _FAULTS = (
     (re.compile(r"(?:^|/)\.?(?:/|$)"), "has an empty part or a `.`"),
     (re.compile(r"[\0-\x1f\x7f-\x9f\u2028\u2029]"), "has control characters"),
 )
+
+
 def path_fault(path: str) -> str | None:
     """Why a path may not stand in a wheel, as the end of a sentence that begins with it; None where it may.
 

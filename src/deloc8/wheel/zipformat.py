@@ -38,6 +38,7 @@ FULL_32 = 0xFFFFFFFF
 ZIP64_EXTRA = 1  # 4.5.3
 _UNICODE_PATH_EXTRA = 0x7075  # 4.6.9
 
+_NEWEST = 63  # 4.4.3: the newest version of the format that installers know
 _ENCRYPTED = 1 << 0 | 1 << 6 | 1 << 13  # 4.4.4: encryption, strong encryption, masked headers
 _LEVEL = 1 << 1 | 1 << 2  # how hard the writer tried; of no consequence
 _HAS_DESCRIPTOR = 1 << 3
@@ -252,13 +253,17 @@ def _read_directory(source: Source, directory: bytes, count: int) -> Iterator[_E
 
 
 def _entry(source: Source, fields: tuple[int, ...], raw_name: bytes, extra: bytes) -> _Entry:
-    _, _, _, flags, method, time, date, crc, compressed, size, _, _, _, disk, _, attributes, offset = fields
+    _, _, version, flags, method, time, date, crc, compressed, size, _, _, _, disk, _, attributes, offset = fields
     name = _decode(source, raw_name, flags)
     if flags & _ENCRYPTED:
         raise unsound(source, "encrypted-member", f"has an encrypted member: `{name}`")
-    if method not in {STORED, DEFLATED} or flags & _PATCHED:
-        what = f"has a member that installers cannot unpack: `{name}`"
-        raise unsound(source, "unsupported-compression", what, f"compression method {method}; wheels use 0 or 8")
+    if method not in {STORED, DEFLATED} or flags & _PATCHED or version & 0xFF > _NEWEST:
+        context = (
+            f"compression method {method}, version {version & 0xFF}; wheels have methods 0 and 8, version 20 or 45"
+        )
+        raise unsound(
+            source, "unsupported-compression", f"has a member that installers cannot unpack: `{name}`", context
+        )
     if disk:
         raise unsound(source, "multi-disk-archive", "is a part of a divided archive")
     if extra or FULL_32 in (size, compressed, offset):
