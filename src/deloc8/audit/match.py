@@ -203,7 +203,7 @@ def match_policies(
     closures: dict[object, Closure] = {}
     matches = []
     for policy in policies:
-        key = (policy.is_unbounded, policy.libraries)
+        key = (policy.family, policy.libraries)
         if key not in closures:
             closures[key] = close(facts, policy, options, grafted=grafted)
         closure = closures[key]

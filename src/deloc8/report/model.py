@@ -8,7 +8,7 @@ from collections import deque
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
-from deloc8.audit.match import Provision, describe
+from deloc8.audit.match import Provision, ViolationCode, describe
 from deloc8.policy.model import sort_versions
 
 if TYPE_CHECKING:
@@ -119,9 +119,7 @@ def barriers(audit: Audit) -> tuple[Barrier, ...]:
     groups: dict[frozenset[Violation], list[str]] = {}
     for match in _by_distance(audit):
         # Two policies ask for the same when nothing but their own names and limits differs.
-        essence = frozenset(
-            replace(violation, policy="", limit="") for violation in match.violations if not violation.is_curable
-        )
+        essence = frozenset(_without_policy(violation) for violation in match.violations if not violation.is_curable)
         if essence:
             groups.setdefault(essence, []).append(match.policy.tags[0])
     found: list[Barrier] = []
@@ -132,6 +130,11 @@ def barriers(audit: Audit) -> tuple[Barrier, ...]:
         found.append(Barrier(tags=tuple(tags), after=after, uses=_by_file(essence - known)))
         shown.append((essence, tags[0]))
     return tuple(found)
+
+
+def _without_policy(violation: Violation) -> Violation:
+    ends = violation.code is ViolationCode.SYMBOL_TOO_NEW
+    return replace(violation, policy="the policy", limit="" if ends else violation.limit)
 
 
 def reachable_tag(audit: Audit) -> str | None:

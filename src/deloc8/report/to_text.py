@@ -17,9 +17,10 @@ from deloc8.report.model import (
     reachable_tag,
     versioned_symbols,
 )
+from deloc8.wheel.names import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from deloc8.audit.verdict import Audit
@@ -32,7 +33,13 @@ _FILES_SHOWN = 3
 
 
 def _sentence(text: str) -> str:
-    return textwrap.fill(text, break_long_words=False, break_on_hyphens=False)
+    """A sentence in lines; a line end in a name must not begin one."""
+    return textwrap.fill(printable(text), break_long_words=False, break_on_hyphens=False)
+
+
+def _lines(texts: Iterable[str]) -> str:
+    """A line for each text."""
+    return "".join(f"{printable(text)}\n" for text in texts)
 
 
 def show_text(audit: Audit, *, verbose: bool = False) -> str:
@@ -90,7 +97,7 @@ def _barrier(barrier: Barrier, *, verbose: bool) -> str:
     lines = [_sentence(f"The {_tags(barrier.tags)} {verb} barred by {also}what these files do:"), ""]
     shown = barrier.uses if verbose else barrier.uses[:_FILES_SHOWN]
     for use in shown:
-        lines.append(f"  {' -> '.join(use.chain)}")
+        lines.append(f"  {printable(' -> '.join(use.chain))}")
         lines += [textwrap.indent(_sentence(text), "    ") for text in use.texts]
     if len(barrier.uses) > len(shown):
         lines.append(f"  and {len(barrier.uses) - len(shown)} more files (-v shows all)")
@@ -107,7 +114,7 @@ def plan_text(plan: Plan) -> str:
             lines.append(f"Removing RPATH: {patch.target}")
         else:
             lines.append(f"Changing: {patch.target}")
-    return "".join(f"{line}\n" for line in lines)
+    return _lines(lines)
 
 
 def edit_text(edit: Edit) -> str:
@@ -134,7 +141,7 @@ def full_plan_text(plan: Plan, folder: Path) -> str:
         lines.append(f"Would strip all of these: {plan.strip.value}")
     if plan.tags is not None:
         lines.append(f"Would set the tags: {', '.join(plan.tags)}")
-    return "".join(f"{line}\n" for line in [*lines, "", f"Would write: {folder / plan.target.filename}"])
+    return _lines([*lines, "", f"Would write: {folder / plan.target.filename}"])
 
 
 def written_text(path: Path) -> str:
@@ -149,4 +156,4 @@ def copied_text(path: Path, *, would: bool) -> str:
 
 def policies_text(rows: Sequence[tuple[str, Sequence[str]]]) -> str:
     """The policies, the best first, each with its other names."""
-    return "".join(f"{name}{' (' + ', '.join(aliases) + ')' if aliases else ''}\n" for name, aliases in rows)
+    return _lines(f"{name} ({', '.join(aliases)})" if aliases else name for name, aliases in rows)
