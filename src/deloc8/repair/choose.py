@@ -39,12 +39,26 @@ def choose(audit: Audit, goal: Goal) -> PolicyMatch:
         reachable = [match for match in named if match.is_reachable]
         if reachable:
             return min(reachable, key=lambda match: len(match.closure.grafts))
+        if not named:
+            raise _no_policy(audit)
         match = named[-1]
     else:
         match = audit.match(find_tag(audit, goal.platform))
     if not match.is_reachable:
         raise unrepairable(audit, match)
     return match
+
+
+def _no_policy(audit: Audit) -> UnrepairableError:
+    facts = audit.facts
+    tag = audit.best.policy.tags[0]
+    machine = f"{facts.libc.value} on {facts.arch.value}" if facts.libc and facts.arch else "the wheel's machine"
+    return UnrepairableError(
+        f"{facts.name.filename}: there is no policy for {machine}",
+        code="no-policy",
+        context=(f"such wheels can only be {tag}",),
+        hints=(f"to repair it and keep that tag, pass --plat {tag}",),
+    )
 
 
 def unrepairable(audit: Audit, match: PolicyMatch) -> UnrepairableError:

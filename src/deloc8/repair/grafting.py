@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from deloc8.audit.facts import REQUEST, SITE_PACKAGES
+from deloc8.audit.facts import REQUEST, SITE_PACKAGES, VIRTUAL_ROOT
 from deloc8.audit.match import Provision
 from deloc8.errors import UsageError
 
@@ -57,10 +57,11 @@ def name_grafts(
     """
     names: dict[str, str] = {}
     taken: dict[str, tuple[str, str]] = {}
+    edges = {file.path: graft_edges(file.path, closure, facts) for file in closure.grafts}
     # What is opened by its name must keep it: the name stands in somebody's code.
     requested = {target: posixpath.basename(name) for name, target in graft_edges(REQUEST, closure, facts)}
     for file in closure.grafts:
-        digest = _tree_hash(file.path, closure, facts, fingerprints)
+        digest = _tree_hash(file.path, edges, fingerprints)
         asked = requested.get(file.path)
         own_names = [name for name in (asked, file.image.soname, posixpath.basename(file.path), file.path) if name]
         if asked or any(fnmatch.fnmatchcase(name, glob) for glob in no_mangle for name in own_names):
@@ -79,18 +80,37 @@ def name_grafts(
     return names
 
 
-def _tree_hash(path: str, closure: Closure, facts: WheelFacts, fingerprints: Mapping[str, Fingerprint]) -> str:
-    """A hash of a library's contents and of every edge between the grafts below it; circles do no harm."""
-    edges = set()
-    seen, pending = {path}, [path]
+_Edges = tuple[tuple[str, str], ...]
+
+
+def _tree_hash(path: str, edges: Mapping[str, _Edges], fingerprints: Mapping[str, Fingerprint]) -> str:
+    """A hash of a library's contents and of the grafts below it; circles of libraries do no harm.
+
+    Two libraries have one hash just if the same needed names lead from both to the same contents, however far.
+    """
+    below = {path: edges[path]}
+    pending = [path]
     while pending:
-        parent = pending.pop()
-        for name, target in graft_edges(parent, closure, facts):
-            edges.add(f"{fingerprints[parent].sha256} {name} {fingerprints[target].sha256}")
-            if target not in seen:
-                seen.add(target)
+        for _, target in edges[pending.pop()]:
+            if target not in below:
+                below[target] = edges[target]
                 pending.append(target)
-    return sha256("\n".join([fingerprints[path].sha256, *sorted(edges)]).encode("utf-8", "surrogateescape")).hexdigest()
+    # Of two copies of one file each may need another copy of a third: contents alone do not tell them apart. So the
+    # kinds of files are refined by what they need until no kind falls into two (Moore's minimisation of automata).
+    kinds = {node: fingerprints[node].sha256 for node in below}
+    while True:
+        refined = {
+            node: _digest([kinds[node], *(f"{name} {kinds[target]}" for name, target in below[node])]) for node in below
+        }
+        if len(set(refined.values())) == len(set(kinds.values())):
+            break
+        kinds = refined
+    lines = {f"{kinds[node]} {name} {kinds[target]}" for node in below for name, target in below[node]}
+    return _digest([kinds[path], *sorted(lines)])
+
+
+def _digest(lines: Iterable[str]) -> str:
+    return sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def graft_edges(path: str, closure: Closure, facts: WheelFacts) -> tuple[tuple[str, str], ...]:
@@ -135,7 +155,7 @@ def new_run_path(file: ElfFile, wanted_folders: Iterable[str], folders: frozense
     reached = set()
     for entry in old_entries(file):
         folder = _installed_folder(entry, origin)
-        if folder is None or not _may_exist(folder, folders):
+        if folder is None or not _may_exist(folder, origin, folders):
             dropped.append(entry)
         elif folder not in reached:
             entries.append(entry)
@@ -169,14 +189,28 @@ def _installed_folder(entry: str, origin: str) -> str | None:
     return None
 
 
-def _may_exist(folder: str, folders: frozenset[str]) -> bool:
-    """Whether a folder is one of the wheel, or of another distribution beside it in site-packages."""
+def _may_exist(folder: str, origin: str, folders: frozenset[str]) -> bool:
+    """Whether a folder is one of the wheel, or may be one of another distribution in site-packages.
+
+    Several distributions can share a top folder: `nvidia/cusolver/lib` searches `nvidia/cublas/lib`. Only below its own
+    folder a file knows all that there will be.
+    """
+    if installed_tree(folder) != installed_tree(origin):
+        return False
     if folder in folders:
         return True
     if not folder.startswith(SITE_PACKAGES + "/"):
         return False
     top = folder[len(SITE_PACKAGES) + 1 :].split("/", 1)[0]
-    return f"{SITE_PACKAGES}/{top}" not in folders
+    return f"{SITE_PACKAGES}/{top}" not in folders or not folder.startswith(origin + "/")
+
+
+def installed_tree(path: str) -> str:
+    """The folder that an installer fills as a whole: site-packages, or the environment around it.
+
+    Inside one of them a path from file to file is certain; where the one stands in the other, nobody knows.
+    """
+    return SITE_PACKAGES if f"{path}/".startswith(SITE_PACKAGES + "/") else VIRTUAL_ROOT
 
 
 def folders_of(paths: Iterable[str]) -> frozenset[str]:
@@ -193,14 +227,18 @@ def folders_of(paths: Iterable[str]) -> frozenset[str]:
 def launcher(member: str) -> bytes:
     """The script that starts a program which moved into site-packages (`member` is relative to that folder).
 
-    An installer replaces the first line by the path of its interpreter (PEP 427, "The .data directory").
+    An installer replaces the first line by the path of its interpreter (PEP 427, "The .data directory"). The folder
+    is looked for where modules are: it may be that of the user, or one on PYTHONPATH.
     """
     return (
         "#!python\n"
         "import os\n"
         "import sys\n"
-        "import sysconfig\n"
         "\n"
-        f"program = os.path.join(sysconfig.get_path('platlib'), {member!r})\n"
-        "os.execv(program, [program, *sys.argv[1:]])\n"
+        f"member = {member!r}\n"
+        "for folder in sys.path:\n"
+        "    program = os.path.join(folder, member)\n"
+        "    if os.path.exists(program):\n"
+        "        os.execv(program, [program, *sys.argv[1:]])\n"
+        "sys.exit(member + ' is in no folder of sys.path')\n"
     ).encode()

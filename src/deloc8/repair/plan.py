@@ -12,10 +12,12 @@ from deloc8.audit.notices import notices
 from deloc8.audit.verdict import Truth, find_tag
 from deloc8.diagnostic import Diagnostic, Severity
 from deloc8.elf.edits import RemoveNeeded, RemoveRpath, ReplaceNeeded, RpathKind, SetRpath, SetSoname
-from deloc8.errors import UnrepairableError
+from deloc8.errors import UnrepairableError, UsageError
 from deloc8.repair import grafting
 from deloc8.repair.model import Graft, Patch, Plan
 from deloc8.target import Libc
+from deloc8.wheel.paths import path_fault
+from deloc8.wheel.record import SIGNATURES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,16 +43,17 @@ def make_plan(audit: Audit, goal: Goal, match: PolicyMatch, fingerprints: Mappin
         fingerprints: Of every library that will be grafted, by path.
 
     Raises:
-        UsageError: Two libraries would have one name.
+        UsageError: Two libraries would have one name, or a graft would have a name that cannot be.
         UnrepairableError: A file that needs a graft stands where it could not find it.
     """
     facts, closure = audit.facts, match.closure
     names = grafting.name_grafts(closure, facts, fingerprints, goal.no_mangle)
+    _refuse_system_names(facts, match, names)
     builder = _Builder(
         facts=facts,
         closure=closure,
         names=names,
-        library_folder=f"{facts.name.distribution}{goal.library_suffix}",
+        library_folder=_library_folder(facts, goal),
         folders=grafting.folders_of(facts.members),
     )
     grafts = {names[file.path]: builder.graft(file, fingerprints[file.path]) for file in closure.grafts}
@@ -70,6 +73,34 @@ def make_plan(audit: Audit, goal: Goal, match: PolicyMatch, fingerprints: Mappin
     )
 
 
+def _library_folder(facts: WheelFacts, goal: Goal) -> str:
+    folder = f"{facts.name.distribution}{goal.library_suffix}"
+    fault = path_fault(folder)
+    if fault:
+        raise UsageError(
+            f"`{folder}` cannot be the folder of the grafts: it {fault}",
+            code="bad-library-folder",
+            hints=("give -L a suffix such as .libs",),
+        )
+    return folder
+
+
+def _refuse_system_names(facts: WheelFacts, match: PolicyMatch, names: Mapping[str, str]) -> None:
+    """Raise UsageError where a graft would keep a name that the policy takes from the system.
+
+    A process that has the system's library of that name already would use that one in the wheel's place.
+    """
+    for file in match.closure.files:
+        for needed, target in grafting.graft_edges(file.path, match.closure, facts):
+            if names[target] == needed and match.policy.allows_library(needed) and not match.policy.is_unbounded:
+                raise UsageError(
+                    f"`{needed}` cannot be grafted under its own name",
+                    code="system-name",
+                    context=(f"{match.policy.name} takes it from the system, and a process may have that one already",),
+                    hints=("graft it without --no-mangle, or leave it to the system",),
+                )
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Builder:
     """What the edits of every file depend on."""
@@ -86,6 +117,14 @@ class _Builder:
 
     def graft(self, file: ElfFile, source: Fingerprint) -> Graft:
         name = self.names[file.path]
+        member = f"{self.library_folder}/{name}"
+        if f"{SITE_PACKAGES}/{member}" in self.facts.members:
+            raise UsageError(
+                f"the wheel has a file `{member}` already, where a graft would go",
+                code="same-name",
+                context=(f"the graft is {file.path}",),
+                hints=("choose another folder for the grafts with -L",),
+            )
         edits: list[Edit] = [] if file.image.soname == name else [SetSoname(soname=name)]
         edits += self._needed(file)
         installed = replace(file, path=f"{self.graft_path}/{name}")
@@ -97,7 +136,7 @@ class _Builder:
             size=source.size,
             soname=file.image.soname,
             new_name=name,
-            member=f"{self.library_folder}/{name}",
+            member=member,
             chain=self.closure.chain(file, self.facts),
             edits=tuple(edits),
         )
@@ -106,7 +145,7 @@ class _Builder:
         needed = self._needed(file)
         wanted = self._wanted_folders(file)
         moved_to = None
-        if wanted and not file.path.startswith(SITE_PACKAGES + "/"):
+        if any(grafting.installed_tree(folder) != grafting.installed_tree(file.path) for folder in wanted):
             moved_to = self._new_home(file)
             file = replace(file, path=f"{SITE_PACKAGES}/{moved_to}")
         run_path = grafting.new_run_path(file, wanted, self.folders)
@@ -139,22 +178,27 @@ class _Builder:
             provision = self.closure.provisions[file.path, dependency.name]
             if provision is Provision.GRAFT:
                 folders[self.graft_path] = None
-            elif dependency.target is None or provision is not Provision.INSIDE:
-                continue
-            elif file.member is None or found_beforehand(dependency):
+            elif provision is Provision.INSIDE and dependency.target is not None:
+                folder = posixpath.dirname(dependency.target)
                 # From a graft, or without code of the wheel that loads it first, no search folder would lead there.
-                folders[posixpath.dirname(dependency.target)] = None
+                if (file.member is None or found_beforehand(dependency)) and _can_reach(file, folder):
+                    folders[folder] = None
         if REQUEST in self.facts.files and file.member is not None and _opens(file):
-            folders[self.graft_path] = None
+            folders.update(dict.fromkeys([self.graft_path] if _can_reach(file, self.graft_path) else ()))
         return tuple(folders)
 
     def _new_home(self, file: ElfFile) -> str:
-        if file.path.startswith(_SCRIPTS) and file.image.is_executable:
+        left_behind = any(
+            self.closure.provisions[file.path, dependency.name] is Provision.INSIDE
+            and grafting.installed_tree(dependency.target or "") != SITE_PACKAGES
+            for dependency in self.facts.dependencies[file.path]
+        )
+        if _is_program(file) and not left_behind:
             return f"{self.facts.name.distribution}.scripts/{file.path[len(_SCRIPTS) :]}"
         raise UnrepairableError(
             f"`{file.label}` needs libraries of the wheel, but an installer puts it where it cannot find them",
             code="no-way-to-grafts",
-            context=("only files in platlib and programs in scripts can be led to grafted libraries",),
+            context=("search folders lead from platlib to platlib, and from scripts and data to scripts and data",),
             hints=("install the file into the package's own folder",),
         )
 
@@ -187,6 +231,17 @@ class _Builder:
         return tuple(found)
 
 
+def _is_program(file: ElfFile) -> bool:
+    """Whether it can move, and a launcher take its place."""
+    return file.path.startswith(_SCRIPTS) and file.image.is_executable
+
+
+def _can_reach(file: ElfFile, folder: str) -> bool:
+    """Whether search folders, or a move, can lead a file to a folder of the wheel."""
+    origin = SITE_PACKAGES if file.member is None else file.path
+    return grafting.installed_tree(origin) == grafting.installed_tree(folder) or _is_program(file)
+
+
 # glibc searches the DT_RPATH of the object that calls one of these.
 _OPENERS = frozenset({"dlopen", "dlmopen"})
 
@@ -215,7 +270,7 @@ def _rpath_edits(file: ElfFile, entries: tuple[str, ...], kind: RpathKind) -> li
 
 
 def _platforms(audit: Audit, goal: Goal, match: PolicyMatch) -> tuple[str, ...]:
-    """The platform tags of the new name: what the result fits, the best first."""
+    """The platform tags of the new name, sorted as the specification wants ("Compressed tag sets")."""
     if not goal.update_tags or not match.policy.installable:
         return audit.facts.name.platforms
     tags = list(match.policy.tags)
@@ -224,7 +279,7 @@ def _platforms(audit: Audit, goal: Goal, match: PolicyMatch) -> tuple[str, ...]:
         tags = [*better.tags, *tags] if better else tags
     if not match.policy.is_unbounded:
         tags += _old_tags(audit, match)
-    return tuple(dict.fromkeys(tags))
+    return tuple(sorted(set(tags)))
 
 
 def _best_after(audit: Audit, match: PolicyMatch) -> Policy | None:
@@ -232,13 +287,18 @@ def _best_after(audit: Audit, match: PolicyMatch) -> Policy | None:
     for other in audit.matches:
         if other.policy.name == match.policy.name:
             return None
-        if (
-            other.policy.installable
-            and other.policy.family is match.policy.family
-            and fits_after(audit, match, other.policy)
-        ):
+        if other.policy.family is not match.policy.family or not other.policy.installable:
+            continue
+        if _numbers(other.policy) > _numbers(match.policy):  # the one asked for is computed, and stands here
+            return None
+        if fits_after(audit, match, other.policy):
             return other.policy
     return None
+
+
+def _numbers(policy: Policy) -> tuple[int, ...]:
+    """The numbers in a policy's name: (2, 17) for manylinux_2_17."""
+    return tuple(int(part) for part in policy.name.split("_") if part.isdecimal())
 
 
 def fits_after(audit: Audit, match: PolicyMatch, policy: Policy) -> bool:
@@ -287,17 +347,28 @@ def _notes(audit: Audit, match: PolicyMatch, platforms: Sequence[str]) -> list[D
         )
         for name in dropped
     ]
+    notes += [
+        Diagnostic(
+            code="signature-dropped",
+            severity=Severity.NOTE,
+            subject=posixpath.basename(path),
+            message="signatures of RECORD are obsolete, and untrue after any change",
+        )
+        for path in sorted(audit.facts.members)
+        if path.endswith(tuple(f".dist-info/{name}" for name in SIGNATURES))
+    ]
     return notes + _exclusions(audit, match)
 
 
 def _exclusions(audit: Audit, match: PolicyMatch) -> list[Diagnostic]:
     """A warning for each glob that left nothing out, and the libraries that only an excluded one needs."""
-    facts, closure = audit.facts, match.closure
+    facts, exclude = audit.facts, audit.options.exclude
+    without = close(facts, match.policy, replace(audit.options, exclude=()))
     rows = [
         dependency
-        for file in closure.files
+        for file in without.files
         for dependency in facts.dependencies.get(file.path, ())
-        if closure.provisions[file.path, dependency.name] is Provision.EXCLUDED
+        if without.provisions[file.path, dependency.name] is not Provision.INSIDE
     ]
     notes = [
         Diagnostic(
@@ -307,21 +378,18 @@ def _exclusions(audit: Audit, match: PolicyMatch) -> list[Diagnostic]:
             message="--exclude matched no library that the wheel needs",
             hints=("check the spelling: the glob is compared with needed names and with paths",),
         )
-        for glob in audit.options.exclude
+        for glob in exclude
         if not any(is_named(row, (glob,)) for row in rows)
     ]
-    if rows:
-        without = close(facts, match.policy, replace(audit.options, exclude=()))
-        kept = {file.path for file in closure.grafts}
-        excluded = {row.target for row in rows}
-        only = [file.path for file in without.grafts if file.path not in kept and file.path not in excluded]
-        notes += [
-            Diagnostic(
-                code="left-out-with-excluded",
-                severity=Severity.WARNING,
-                subject=path,
-                message="is not grafted, because only an excluded library needs it",
-            )
-            for path in only
-        ]
+    kept = {file.path for file in match.closure.grafts} | {row.target for row in rows if is_named(row, exclude)}
+    notes += [
+        Diagnostic(
+            code="left-out-with-excluded",
+            severity=Severity.WARNING,
+            subject=file.path,
+            message="is not grafted, because only an excluded library needs it",
+        )
+        for file in without.grafts
+        if file.path not in kept
+    ]
     return notes

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass
-from hashlib import sha256
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from deloc8.audit.facts import found_beforehand, gather
@@ -12,10 +11,12 @@ from deloc8.audit.match import MatchOptions, describe, match_policies
 from deloc8.audit.verdict import Truth, judge
 from deloc8.elf.edits import RemoveNeeded, RemoveRpath, ReplaceNeeded, RpathKind, SetRpath, SetSoname
 from deloc8.elf.invariants import broken_invariants
-from deloc8.errors import Deloc8Error, VerificationError
+from deloc8.errors import ElfError, VerificationError, WheelError
 from deloc8.loader.search import SearchOptions
+from deloc8.repair.grafting import installed_tree, launcher
 from deloc8.repair.model import Check, Proof
-from deloc8.wheel.record import check_record, hash_text, parse_record
+from deloc8.wheel.metadata import parse_wheel_metadata
+from deloc8.wheel.record import SIGNATURES, check_record, hash_members, read_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,8 +27,10 @@ if TYPE_CHECKING:
     from deloc8.elf.image import ElfImage
     from deloc8.loader.sysroot import Sysroot
     from deloc8.policy.model import Policy
-    from deloc8.repair.model import Plan
+    from deloc8.repair.model import Patch, Plan
     from deloc8.wheel.archive import WheelArchive
+    from deloc8.wheel.metadata import WheelMetadata
+    from deloc8.wheel.names import WheelName
 
 # A system that offers no library: what is found there is found inside the wheel.
 _NOTHING = SearchOptions(only_paths=())
@@ -67,11 +70,10 @@ def verify(claim: Claim, written: WheelArchive, *, threads: int = 1) -> Proof:
             Check(name="every edit is there", problems=tuple(_edits(claim, facts))),
             Check(name="every edited file is fit to be loaded", problems=tuple(_layout(claim, written))),
             Check(name="every needed library is found", problems=tuple(_needed(claim, facts))),
-            Check(name="the tags are true and agree", problems=tuple(_tags(claim, facts))),
+            Check(name="the tags are true and agree", problems=tuple(_tags(claim, facts, _wheel_file(written)))),
+            Check(name="installers read the same tags from its name", problems=tuple(_name(claim.plan))),
         ]
-    except VerificationError:
-        raise
-    except Deloc8Error as error:
+    except (WheelError, ElfError) as error:
         checks.append(Check(name="the wheel can be read", problems=(error.message, *error.context)))
     proof = Proof(checks=tuple(checks))
     if proof.problems:
@@ -85,26 +87,21 @@ def verify(claim: Claim, written: WheelArchive, *, threads: int = 1) -> Proof:
 
 
 def _record(written: WheelArchive) -> Iterator[str]:
-    rows = parse_record(written.read(written.member(f"{written.dist_info}/RECORD")), written.name.filename)
-    hashes = {}
-    for member in written.members:
-        digest = sha256()
-        for piece in written.pieces(member):
-            digest.update(piece)
-        hashes[member.name] = hash_text(digest.digest())
-    for problem in check_record(rows, written.members, hashes):
-        yield f"{problem.subject}: {problem.message}"
+    rows = read_record(written)
+    for problem in check_record(rows, written.members, hash_members(written, rows)):
+        yield problem.message
 
 
 def _unchanged(claim: Claim, written: WheelArchive) -> Iterator[str]:
     """Members that the plan does not name must be there with the same contents and mode; no others may come."""
     plan = claim.plan
     info = claim.source.dist_info
-    may_change = {patch.member for patch in plan.patches} | {f"{info}/{name}" for name in _REWRITTEN}
+    rewritten = ("RECORD",) if plan.tags is None else ("RECORD", "WHEEL")
+    may_change = {patch.member for patch in plan.patches} | {f"{info}/{name}" for name in rewritten}
     may_come = {graft.member for graft in plan.grafts} | {patch.target for patch in plan.patches}
     before = {member.name: member for member in claim.source.members}
     after = {member.name: member for member in written.members}
-    for name in sorted(before.keys() - after.keys() - {f"{info}/{name}" for name in _DROPPED}):
+    for name in sorted(before.keys() - after.keys() - {f"{info}/{name}" for name in SIGNATURES}):
         yield f"{name} is lost"
     for name in sorted(after.keys() - before.keys() - may_come):
         yield f"{name} has come from nowhere"
@@ -112,10 +109,18 @@ def _unchanged(claim: Claim, written: WheelArchive) -> Iterator[str]:
         copy = after.get(name)
         if copy and name not in may_change and (copy.crc, copy.size) != (member.crc, member.size):
             yield f"{name} has changed"
+        if copy and (copy.mode ^ (member.mode or copy.mode)) & 0o777:
+            yield f"{name} has other permissions"
+    for patch in plan.patches:
+        if patch.moved_to and not _is_launcher(written, patch):
+            yield f"{patch.member} does not start {patch.moved_to}"
 
 
-_DROPPED = ("RECORD.jws", "RECORD.p7s")
-_REWRITTEN = ("RECORD", "WHEEL")
+def _is_launcher(written: WheelArchive, patch: Patch) -> bool:
+    if patch.target not in written or patch.member not in written:
+        return False
+    script = written.read(written.member(patch.member))
+    return script == launcher(patch.target) and bool(written.member(patch.target).mode & 0o100)
 
 
 def _edits(claim: Claim, facts: WheelFacts) -> Iterator[str]:
@@ -199,21 +204,50 @@ def _needed(claim: Claim, facts: WheelFacts) -> Iterator[str]:
     grafted = {graft.new_name for graft in claim.plan.grafts}
     for file in facts.own:
         for dependency in facts.dependencies.get(file.path, ()):
-            if found_beforehand(dependency):
-                yield f"{file.label} does not find {dependency.name}, though the wheel has it"
+            if dependency.target is not None and found_beforehand(dependency):
+                # Where the policy takes a library from the system, or no folder leads to it, that is right.
+                near = installed_tree(dependency.target) == installed_tree(file.path)
+                if near and not claim.plan.policy.allows_library(dependency.name):
+                    yield f"{file.label} does not find {dependency.name}, though the wheel has it"
             elif dependency.target is None and posixpath.basename(dependency.name) in grafted:
                 yield f"{file.label} does not find the graft {dependency.name}"
 
 
-def _tags(claim: Claim, facts: WheelFacts) -> Iterator[str]:
+def _tags(claim: Claim, facts: WheelFacts, wheel: WheelMetadata) -> Iterator[str]:
     plan = claim.plan
     if facts.name != plan.target:
         yield f"the file name is {facts.name.filename}, planned was {plan.target.filename}"
     if plan.tags is None:
         return
+    pure = [value for name, value in wheel.fields if name.lower() == "root-is-purelib"]
+    if pure != ["false"]:
+        yield f"the WHEEL file says {len(pure)} times whether the root is purelib: {', '.join(pure)}"
     if sorted(facts.metadata_tags) != sorted(facts.name.tags):
         yield f"the WHEEL file has the tags {', '.join(facts.metadata_tags)}, the name {', '.join(facts.name.tags)}"
     options = MatchOptions(exclude=claim.audit.options.exclude, check_isa=claim.audit.options.check_isa)
     for judged in judge(facts, claim.extra, options).claims:
         if judged.truth is Truth.FALSE:
             yield f"the tag {judged.tag} is not true: {judged.reason}"
+
+
+def _wheel_file(written: WheelArchive) -> WheelMetadata:
+    return parse_wheel_metadata(bytes(written.read(written.member(f"{written.dist_info}/WHEEL"))))
+
+
+def _name(plan: Plan) -> Iterator[str]:
+    """Whether `packaging`, which installers and the index read names with, finds the tags of the plan."""
+    read = _read_tags(plan.target)
+    # A name that was none before the repair, say by its version, is not ours to mend.
+    if read != sorted(tag.lower() for tag in plan.target.tags) and _read_tags(plan.source):
+        yield f"{plan.target.filename} is read as {', '.join(read) or 'no name of a wheel'}"
+
+
+def _read_tags(name: WheelName) -> list[str]:
+    from packaging.utils import InvalidWheelFilename, parse_wheel_filename  # noqa: PLC0415  costs 30 ms
+
+    try:
+        # The variant label of the draft PEP 825 is unknown to it.
+        _, _, _, tags = parse_wheel_filename(replace(name, variant="").filename)
+    except InvalidWheelFilename:
+        return []
+    return sorted(str(tag) for tag in tags)
