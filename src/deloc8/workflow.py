@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from deloc8.audit.facts import gather
 from deloc8.audit.match import MatchOptions
 from deloc8.audit.verdict import Audit, judge
-from deloc8.errors import PolicyError, PureWheelError
+from deloc8.errors import PolicyError, PureWheelError, UsageError
 from deloc8.loader.search import SearchOptions
 from deloc8.loader.sysroot import Sysroot
 from deloc8.policy.load import read_policies
@@ -120,7 +120,7 @@ def repair_wheel(
     Raises:
         InputError: The wheel, a policy file or a library is not sound, or the folder cannot be written to.
         UnrepairableError: The goal cannot be reached.
-        UsageError: The goal names no policy, or two libraries would have one name.
+        UsageError: The goal names no policy, two libraries would have one name, or the result would replace the wheel.
         VerificationError: The result failed its proof and was not kept.
     """
     with open_wheel(path) as archive:
@@ -182,7 +182,14 @@ def _write(source: Source, claim: Claim, folder: Path, writing: WriteOptions) ->
     from deloc8.wheel.staging import stage  # noqa: PLC0415
 
     plan = claim.plan
-    with stage(folder / plan.target.filename) as staged:
+    place = folder / plan.target.filename
+    if _is_same(place, claim.source.path):
+        raise UsageError(
+            f"`{place}` is the wheel itself: the result would replace it",
+            code="target-is-source",
+            hints=("give another folder with -w",),
+        )
+    with stage(place) as staged:
         written = execute(plan, source, staged.path, writing)
         with open_wheel(staged.path, name=plan.target) as result:
             proof = verify(claim, result, threads=writing.threads)
@@ -198,8 +205,17 @@ def _write(source: Source, claim: Claim, folder: Path, writing: WriteOptions) ->
     )
 
 
+def _is_same(place: Path, source: Path) -> bool:
+    try:
+        return place.samefile(source)
+    except OSError:  # most often it is not there yet
+        return False
+
+
 def copy_wheel(path: Path, folder: Path) -> Path:
     """A copy of a wheel that needs no repair, in a folder that is made where it is missing.
+
+    In its own folder the wheel stays as it is.
 
     Raises:
         WheelError: It is no sound wheel.
@@ -209,7 +225,10 @@ def copy_wheel(path: Path, folder: Path) -> Path:
 
     from deloc8.wheel.staging import stage  # noqa: PLC0415
 
-    with open_wheel(path), stage(folder / path.name) as staged:
-        shutil.copyfile(path, staged.path)
-        staged.commit()
-    return staged.place
+    place = folder / path.name
+    with open_wheel(path):
+        if not _is_same(place, path):
+            with stage(place) as staged:
+                shutil.copyfile(path, staged.path)
+                staged.commit()
+    return place

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from deloc8.elf.writer import edit
-from deloc8.errors import InputError
+from deloc8.errors import InputError, WheelError
 from deloc8.repair.grafting import launcher
 from deloc8.wheel.metadata import parse_wheel_metadata, retag
+from deloc8.wheel.record import check_record, hash_members, hash_of, read_record
 from deloc8.wheel.writer import Changes, NewMember, WriteOptions, write_wheel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from deloc8.elf.view import Buffer
     from deloc8.loader.sysroot import Sysroot
     from deloc8.repair.model import Graft, Patch, Plan
     from deloc8.wheel.archive import WheelArchive
+    from deloc8.wheel.record import RecordRow
     from deloc8.wheel.writer import WrittenWheel
 
 # Permissions of a shared library; installers keep the executable bits of an archive.
@@ -38,15 +40,18 @@ def execute(plan: Plan, source: Source, target: Path, options: WriteOptions) -> 
     """The wheel of a plan, written to a temporary path; the proof and the last rename are the caller's.
 
     Raises:
-        InputError: A library or a member is not what it was when the plan was made.
+        InputError: A library is not what it was when the plan was made.
+        WheelError: The wheel's RECORD does not tell what is in it.
         ElfError: A file cannot be edited as planned.
     """
     archive = source.archive
+    rows = read_record(archive)
+    reader = _Reader(archive=archive)
     change = _changer(plan)
     replaced: dict[str, Callable[[], Buffer]] = {}
     added = []
     for patch in plan.patches:
-        contents = _patched(archive, patch, change)
+        contents = _patched(reader, patch, change)
         mode = archive.member(patch.member).mode & 0o777
         if patch.moved_to is None:
             replaced[patch.member] = contents
@@ -59,10 +64,48 @@ def execute(plan: Plan, source: Source, target: Path, options: WriteOptions) -> 
     ]
     if plan.tags is not None:
         name = f"{archive.dist_info}/WHEEL"
-        metadata = parse_wheel_metadata(bytes(archive.read(archive.member(name))))
+        metadata = parse_wheel_metadata(bytes(reader.read(name)))
         replaced[name] = _constant(retag(metadata, plan.tags, platform_specific=True))
-    changes = Changes(replaced=replaced, added=tuple(added), removed=frozenset())
-    return write_wheel(target, archive, changes, options)
+    written = write_wheel(target, archive, Changes(replaced=replaced, added=tuple(added)), options)
+    _refuse_false_record(archive, rows, {**{row.path: row.hash for row in written.rows}, **reader.hashes})
+    return written
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Reader:
+    """Reads the members that will be changed, and keeps the hash of what it has read."""
+
+    archive: WheelArchive
+    hashes: dict[str, str] = field(default_factory=dict)
+
+    def read(self, name: str) -> Buffer:
+        contents = self.archive.read(self.archive.member(name))
+        self.hashes[name] = hash_of(contents)
+        return contents
+
+
+# The new RECORD is true in any case. What the old one merely leaves out harms nobody; what it says wrong tells that the
+# contents are not those that were built.
+_FALSE = frozenset({"unlisted-member", "absent-member", "wrong-size", "wrong-hash"})
+_MOST_SHOWN = 20
+
+
+def _refuse_false_record(archive: WheelArchive, rows: Sequence[RecordRow], hashes: Mapping[str, str]) -> None:
+    """Raise WheelError where RECORD and the contents of the source disagree; `hashes` are sha256."""
+    if any(row.hash and not row.hash.startswith("sha256=") for row in rows):
+        hashes = hash_members(archive, rows)
+    # Rows of folders should not be there, but say nothing wrong.
+    listed = [row for row in rows if not row.path.endswith("/")]
+    problems = [problem for problem in check_record(listed, archive.members, hashes) if problem.code in _FALSE]
+    if problems:
+        lines = [line for problem in problems for line in (problem.message, *(f"  {text}" for text in problem.context))]
+        more = [f"and {len(lines) - _MOST_SHOWN} lines more"] if len(lines) > _MOST_SHOWN else []
+        raise WheelError(
+            f"the RECORD of {archive.name.filename} does not tell what is in it",
+            code="record-mismatch",
+            context=(*lines[:_MOST_SHOWN], *more),
+            hints=problems[0].hints,
+        )
 
 
 def _constant(contents: bytes) -> Callable[[], Buffer]:
@@ -82,9 +125,9 @@ def _changer(plan: Plan) -> Callable[[Buffer, Patch | Graft, str], Buffer]:
 
 
 def _patched(
-    archive: WheelArchive, patch: Patch, change: Callable[[Buffer, Patch | Graft, str], Buffer]
+    reader: _Reader, patch: Patch, change: Callable[[Buffer, Patch | Graft, str], Buffer]
 ) -> Callable[[], Buffer]:
-    return lambda: change(archive.read(archive.member(patch.member)), patch, patch.member)
+    return lambda: change(reader.read(patch.member), patch, patch.member)
 
 
 def _grafted(
