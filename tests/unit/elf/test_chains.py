@@ -1,0 +1,99 @@
+"""Version records as they stand in the file."""
+
+from __future__ import annotations
+
+import pytest
+
+from deloc8.elf.chains import read_definition_names, read_need_records
+from deloc8.elf.dynamic import DynamicTable, read_table
+from deloc8.elf.view import View
+from deloc8.errors import ElfError
+from kit.elf import ElfSpec, NeedSpec, build_elf
+from kit.patch import patch_entry, patch_number
+
+SPEC = ElfSpec(
+    needed=("liba.so", "libb.so"),
+    needs=(NeedSpec("liba.so", "A_1"), NeedSpec("liba.so", "A_2"), NeedSpec("libb.so", "B_1")),
+    parents=(("OWN_1", ()), ("OWN_2", ("OWN_1",))),
+)
+DT_VERNEEDNUM, DT_VERDEFNUM = 0x6FFFFFFF, 0x6FFFFFFD
+
+
+def table_of(data: bytes) -> DynamicTable:
+    table = read_table(View.open(data, "lib.so"))
+    assert table is not None
+    return table
+
+
+def name(table: DynamicTable, position: int | bytes) -> str:
+    assert isinstance(position, int)
+    return table.string("name", position)
+
+
+def test_need_records() -> None:
+    table = table_of(build_elf(SPEC))
+    records = read_need_records(table)
+    assert [(name(table, r.file), r.version_count, [name(table, n) for n in r.names]) for r in records] == [
+        ("liba.so", 2, ["A_1", "A_2"]),
+        ("libb.so", 1, ["B_1"]),
+    ]
+    assert [record.indices for record in records] == [(4, 5), (6,)]
+    assert all(record.revision == 1 for record in records)
+
+
+def test_definition_names() -> None:
+    table = table_of(build_elf(SPEC))
+    names = [name(table, position) for position in read_definition_names(table)]
+    assert names[-3:] == ["OWN_1", "OWN_2", "OWN_1"]
+
+
+def test_no_versions() -> None:
+    table = table_of(build_elf())
+    assert read_need_records(table) == ()
+    assert list(read_definition_names(table)) == []
+
+
+def test_the_chains_may_end_before_their_counts() -> None:
+    data = patch_entry(patch_entry(build_elf(SPEC), DT_VERNEEDNUM, 9), DT_VERDEFNUM, 9)
+    records = read_need_records(table_of(data))
+    assert len(records) == 2
+    data = patch_number(data, records[1].offset + 2, 2, 9)  # vn_cnt
+    assert read_need_records(table_of(data))[1].names == records[1].names
+    before = list(read_definition_names(table_of(build_elf(SPEC))))
+    assert list(read_definition_names(table_of(data))) == before
+
+
+def test_the_counts_may_end_before_the_chains() -> None:
+    data = patch_entry(patch_entry(build_elf(SPEC), DT_VERNEEDNUM, 1), DT_VERDEFNUM, 1)
+    table = table_of(data)
+    assert len(read_need_records(table)) == 1
+    assert len(list(read_definition_names(table))) == 1
+    data = patch_number(data, read_need_records(table)[0].offset + 2, 2, 0)  # vn_cnt
+    assert read_need_records(table_of(data))[0].names == ()
+    data = patch_number(data, table.locate("DT_VERDEF", 0x6FFFFFFC) + 6, 2, 0)  # vd_cnt
+    assert list(read_definition_names(table_of(data))) == []
+
+
+def test_records_that_overlap_each_other_are_too_many() -> None:
+    # Read from any word of this tail on, a record says that the next one stands four bytes further.
+    tail = (4).to_bytes(4, "little") * (1 << 16)
+    data = build_elf(SPEC)
+    (need, _), end = read_need_records(table_of(data)), len(data)
+    data = patch_number(data, need.offset + 2, 2, 0xFFFF)  # vn_cnt
+    with pytest.raises(ElfError) as caught:
+        read_need_records(table_of(patch_number(data, need.offset + 8, 4, end - need.offset) + tail))  # vn_aux
+    assert caught.value.context == ("DT_VERNEED or DT_VERDEF has more records than the file can hold",)
+
+    definition = table_of(data).locate("DT_VERDEF", 0x6FFFFFFC)
+    data = patch_number(data, definition + 6, 2, 0xFFFF)  # vd_cnt
+    data = patch_number(data, definition + 12, 4, end - definition) + tail  # vd_aux
+    with pytest.raises(ElfError, match="not a sound"):
+        list(read_definition_names(table_of(data)))
+
+
+def test_records_beyond_the_end() -> None:
+    data = build_elf(SPEC)
+    first, _ = read_need_records(table_of(data))
+    for field in (8, 12):  # vn_aux, vn_next
+        with pytest.raises(ElfError, match="not a sound"):
+            read_need_records(table_of(patch_number(data, first.offset + field, 4, 0x7FFFFFFF)))

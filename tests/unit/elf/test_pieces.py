@@ -1,0 +1,67 @@
+"""The parts of a file that may move."""
+
+from __future__ import annotations
+
+import pytest
+
+from deloc8.elf.dynamic import DynamicTable, read_table
+from deloc8.elf.pieces import Role, dynamic_piece, dynamic_symbols, pieces_within, strings_piece
+from deloc8.elf.view import View
+from deloc8.errors import ElfError
+from kit.elf import ElfSpec, build_elf
+from kit.patch import add_symtab, patch_entry, patch_section, section_index
+
+
+def table_of(data: bytes) -> DynamicTable:
+    table = read_table(View.open(data, "lib.so"))
+    assert table is not None
+    return table
+
+
+def test_strings_and_dynamic() -> None:
+    data = build_elf(ElfSpec(soname="libdemo.so"))
+    table = table_of(data)
+    strings, dynamic = strings_piece(table), dynamic_piece(table)
+    assert (strings.role, strings.section) == (Role.STRINGS, section_index(data, ".dynstr"))
+    assert (dynamic.role, dynamic.section) == (Role.DYNAMIC, section_index(data, ".dynamic"))
+    assert data[strings.offset : strings.end] == table.strings
+    assert dynamic.size % 16 == 0
+    assert dynamic.address == dynamic.offset + 0x1000
+
+
+def test_without_section_headers() -> None:
+    table = table_of(build_elf(ElfSpec(sections=False)))
+    assert strings_piece(table).section is None
+    assert dynamic_piece(table).section is None
+
+
+def test_a_section_elsewhere_is_not_the_table() -> None:
+    data = build_elf()
+    for lie in (patch_section(data, ".dynstr", "sh_addr", 1), patch_section(data, ".dynstr", "sh_flags", 0)):
+        assert strings_piece(table_of(lie)).section is None
+
+
+def test_no_string_table() -> None:
+    table = table_of(patch_entry(build_elf(), 5, 0, new_tag=0x70000000))
+    with pytest.raises(ElfError) as caught:
+        strings_piece(table)
+    assert caught.value.context[0].endswith("has no DT_STRTAB")
+
+
+def test_a_long_stretch_of_zeros_is_no_padding() -> None:
+    data = build_elf(ElfSpec(sections=False, payload=bytes(4096)))
+    table = table_of(data)
+    start = table.view.header.e_phoff + 56 * len(table.view.segments)
+    assert pieces_within(table, start, start + 64) == ()
+    assert pieces_within(table, start, start + 65) is None
+
+
+def test_the_symbol_of_the_dynamic_section() -> None:
+    data = add_symtab(build_elf(), b"_DYNAMIC\0", 0x1234)
+    view = View.open(data, "lib.so")
+    assert list(dynamic_symbols(view, 0x1234)) == [len(data) - len(b"_DYNAMIC\0") - 24]
+    assert list(dynamic_symbols(view, 0x1235)) == []
+    other = View.open(add_symtab(build_elf(), b"_DYNAMITE\0", 0x1234), "lib.so")
+    assert list(dynamic_symbols(other, 0x1234)) == []
+    lost = View.open(patch_section(data, ".got", "sh_link", 999), "lib.so")
+    assert list(dynamic_symbols(lost, 0x1234)) == []

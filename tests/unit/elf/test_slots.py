@@ -1,0 +1,267 @@
+"""Which program header the new segment gets."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from deloc8.elf.edits import AddNeeded, ClearExecutableStack, SetSoname
+from deloc8.elf.image import parse
+from deloc8.elf.invariants import broken_invariants
+from deloc8.elf.slots import Slot
+from deloc8.elf.writer import Edited, edit
+from deloc8.errors import ElfError
+from kit.elf import ET_EXEC, MACHINES, Defined, ElfSpec, NoteSpec, build_elf
+from kit.patch import patch_header, patch_section, patch_segment
+
+PT_LOAD, PT_NOTE, PT_PHDR, PT_GNU_STACK, PT_GNU_PROPERTY = 1, 4, 6, 0x6474E551, 0x6474E553
+PROPERTY = NoteSpec("GNU", 5, bytes.fromhex("028000c0 04000000 01000000 00000000"))
+BUILD_ID = NoteSpec("GNU", 3, b"\x0a" * 20)
+ABI_TAG = NoteSpec("GNU", 1, bytes(16))
+PACKAGE = NoteSpec("FDO", 0xCAFE1A7E, b"{}\0\0")
+LONGER = SetSoname(soname="libdemo-with-a-name-that-stands-nowhere.so.1")
+
+
+def do(spec: ElfSpec | bytes, *edits: SetSoname | AddNeeded | ClearExecutableStack) -> Edited:
+    data = spec if isinstance(spec, bytes) else build_elf(spec)
+    edited = edit(data, edits or (LONGER,), "lib.so")
+    assert set(broken_invariants(edited.data, "lib.so")) <= set(broken_invariants(data, "lib.so"))
+    return edited
+
+
+def kinds(data: bytes) -> list[int]:
+    return [segment.type for segment in parse(data, "lib.so").segments]
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_an_unused_header_comes_first(machine: str) -> None:
+    data = build_elf(replace(MACHINES[machine], notes=(PACKAGE,), spare_headers=2))
+    edited = do(data)
+    assert edited.placement.slot is Slot.NULL
+    assert edited.notes == ()
+    # The new PT_LOAD stands behind the others; one unused header is left.
+    assert kinds(edited.data) == [1, 1, 1, 2, PT_NOTE, PT_GNU_STACK, 0]
+    image = parse(edited.data, "lib.so")
+    loads = [segment for segment in image.segments if segment.type == PT_LOAD]
+    assert [load.vaddr for load in loads] == sorted(load.vaddr for load in loads)
+    largest = max(0x10000 if machine in {"aarch64", "ppc64le", "ppc64", "loongarch64"} else 0x1000, loads[0].align)
+    if machine == "s390":  # unknown to the policies: pages may be as large as any
+        largest = 0x10000
+    assert loads[-1].align == largest
+    assert (loads[-1].offset - loads[-1].vaddr) % largest == 0
+    assert loads[-1].flags == 4
+    assert edited.placement.grows_by <= 7 + loads[-1].filesz
+
+
+def test_properties_are_found_twice() -> None:
+    data = build_elf(ElfSpec(notes=(PROPERTY, BUILD_ID)))
+    edited = do(data)
+    assert (edited.placement.slot, edited.notes) == (Slot.NOTE, ())
+    assert kinds(data).count(PT_NOTE) == 2
+    assert kinds(edited.data).count(PT_NOTE) == 1
+    assert PT_GNU_PROPERTY in kinds(edited.data)
+    assert parse(edited.data, "lib.so").notes == parse(data, "lib.so").notes
+
+
+@pytest.mark.parametrize(
+    ("notes", "cost"),
+    [
+        ((PACKAGE,), "the notes of FDO"),
+        ((BUILD_ID,), "the build id"),
+        ((ABI_TAG, BUILD_ID), "the build id, the notes of GNU"),
+    ],
+)
+def test_what_a_note_costs(notes: tuple[NoteSpec, ...], cost: str) -> None:
+    edited = do(ElfSpec(notes=notes))
+    assert edited.notes == (f"of its notes these are now found by section only: {cost}",)
+    assert len(parse(edited.data, "lib.so").notes) == len(notes)
+    edited = do(ElfSpec(notes=notes, sections=False))
+    assert edited.notes == (f"of its notes these are now no longer found: {cost}",)
+    assert parse(edited.data, "lib.so").notes == ()
+
+
+def test_properties_without_their_own_header_go_last() -> None:
+    data = patch_segment(build_elf(ElfSpec(notes=(PROPERTY, BUILD_ID))), PT_GNU_PROPERTY, "p_filesz", 8)
+    assert do(data).notes == ("of its notes these are now found by section only: the build id",)
+    data = patch_segment(build_elf(ElfSpec(notes=(PROPERTY,))), PT_GNU_PROPERTY, "p_type", PT_GNU_STACK)
+    assert do(data).notes == ("of its notes these are now found by section only: the processor properties",)
+
+
+def test_an_empty_note_costs_nothing() -> None:
+    data = patch_segment(build_elf(ElfSpec(notes=(BUILD_ID,), sections=False)), PT_NOTE, "p_filesz", 0)
+    assert do(data).notes == ("of its notes these are now no longer found: none",)
+
+
+def in_the_way(*, movable: bool, **options: object) -> bytes:
+    """A library without a spare header, where a hash table (or, unmovable, data) follows the headers."""
+    data = build_elf(ElfSpec(**options), payload=b"" if movable else b"deloc8!\0")  # type: ignore[arg-type]
+    assert PT_NOTE not in kinds(data)
+    return data
+
+
+@pytest.mark.parametrize("hash_table", ["gnu", "sysv"])
+@pytest.mark.parametrize("machine", ["x86_64", "i686", "aarch64", "s390x"])
+def test_room_is_made(machine: str, hash_table: str) -> None:
+    spec = replace(MACHINES[machine], payload=b"", hash=hash_table, defined=(Defined("demo"),) * 3)  # type: ignore[arg-type]
+    data = build_elf(spec)
+    edited = do(data)
+    assert edited.placement.slot is Slot.ROOM
+    assert edited.notes == ("no program header was spare: the tables behind them were moved to the end of the file",)
+    before, after = parse(data, "lib.so"), parse(edited.data, "lib.so")
+    assert len(after.segments) == len(before.segments) + 1
+    assert after.soname == LONGER.soname
+    again = edit(edited.data, [LONGER], "lib.so").data
+    assert again is edited.data
+
+
+def test_a_program_gets_room_too() -> None:
+    spec = ElfSpec(type=ET_EXEC, interpreter="/lib64/ld-linux-x86-64.so.2", payload=b"")
+    data = build_elf(spec)
+    edited = do(data)
+    assert edited.placement.slot is Slot.ROOM
+    image = parse(edited.data, "program")
+    assert image.interpreter == "/lib64/ld-linux-x86-64.so.2"
+    (phdr,) = [segment for segment in image.segments if segment.type == PT_PHDR]
+    assert phdr.filesz == phdr.memsz == 56 * len(image.segments)
+    assert phdr.offset == 64  # older kernels look nowhere else
+
+
+def test_the_table_of_a_library_moves_as_a_last_resort() -> None:
+    for spec in (ElfSpec(), ElfSpec(sections=False, payload=b"")):
+        data = build_elf(spec)
+        edited = do(data)
+        assert edited.placement.slot is Slot.MOVED
+        assert edited.notes[0].endswith("do not strip it any more")
+        image = parse(edited.data, "lib.so")
+        assert len(image.segments) == len(kinds(data)) + 1
+        assert image.soname == LONGER.soname
+        # The next edit takes the table along, since it lies in the segment that is written anew.
+        longer = do(edited.data + b"an appended signature", AddNeeded(name="libnew-and-long.so"))
+        assert longer.placement.slot is Slot.REUSED
+        assert kinds(longer.data) == kinds(edited.data)
+
+
+def test_a_moved_table_is_announced() -> None:
+    data = build_elf(ElfSpec(interpreter="/lib/ld.so", soname="libc.so.6", dt_flags_1=0))
+    # A library with PT_PHDR but without PT_INTERP.
+    data = patch_segment(data, 3, "p_type", PT_GNU_STACK)
+    image = parse(do(data).data, "lib.so")
+    (phdr,) = [segment for segment in image.segments if segment.type == PT_PHDR]
+    load = [segment for segment in image.segments if segment.type == PT_LOAD][-1]
+    assert (phdr.offset, phdr.vaddr) == (load.offset, load.vaddr)
+    assert phdr.filesz == 56 * len(image.segments)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        ElfSpec(type=ET_EXEC),
+        ElfSpec(dt_flags_1=0x08000000),
+        ElfSpec(interpreter="/lib64/ld-linux-x86-64.so.2"),
+    ],
+)
+def test_the_table_of_a_program_stays(spec: ElfSpec) -> None:
+    with pytest.raises(ElfError) as caught:
+        do(replace(spec, align=0x1000))
+    assert caught.value.code == "edit-impossible"
+    assert caught.value.context == ("all program headers are in use, and those of a program must stay where they are",)
+
+
+def test_what_cannot_make_room() -> None:
+    data = build_elf(ElfSpec(payload=b"", hash="gnu"))
+    assert do(data).placement.slot is Slot.ROOM
+    # A table that is not loaded, too strongly aligned, or that nobody points to, stays where it is.
+    for field, value in (("sh_flags", 0), ("sh_addralign", 64), ("sh_addr", 0x999)):
+        assert do(patch_section(data, ".gnu.hash", field, value)).placement.slot is Slot.MOVED
+    # So do bytes that no section claims, and headers that are not loaded themselves.
+    assert do(patch_section(data, ".gnu.hash", "sh_type", 8)).placement.slot is Slot.MOVED
+    table = data[64 : 64 + 56 * len(kinds(data))]
+    apart = edit(patch_header(data, "e_phoff", len(data)) + table, [LONGER], "lib.so")
+    assert apart.placement.slot is Slot.MOVED
+    assert broken_invariants(apart.data, "lib.so") == ()
+
+
+def test_padding_is_room() -> None:
+    # No section claims these 56 bytes, and they are zero.
+    data = build_elf(ElfSpec(payload=bytes(64), gnu_stack=7))
+    data = patch_section(data, ".rodata", "sh_type", 8)
+    edited = do(data)
+    assert edited.placement.slot is Slot.ROOM
+    assert edited.placement.grows_by < 100
+
+
+def test_headers_cannot_be_more_than_can_be_said() -> None:
+    data = build_elf(ElfSpec(spare_headers=0))
+    count = 0xFFFE
+    table = data[64 : 64 + 56 * len(kinds(data))]
+    unused = bytes.fromhex("51e57464") + bytes(52)
+    data = patch_header(data + table + unused * (count - len(kinds(data))), "e_phoff", len(data))
+    data = patch_header(data, "e_phnum", count)
+    with pytest.raises(ElfError) as caught:
+        do(data)
+    assert caught.value.context == ("it has as many program headers as there can be",)
+
+
+def test_an_earlier_segment_is_extended() -> None:
+    once = do(ElfSpec(spare_headers=2))
+    twice = do(once.data, AddNeeded(name="libnew.so"))
+    assert twice.placement.slot is Slot.EXTENDED
+    assert twice.placement.appended == b"libnew.so\0"
+    assert kinds(twice.data) == kinds(once.data)
+
+
+def test_an_earlier_segment_is_written_anew_behind_other_bytes() -> None:
+    once = do(ElfSpec(spare_headers=1))
+    twice = do(once.data + b"an appended signature", AddNeeded(name="libnew.so"))
+    assert twice.placement.slot is Slot.REUSED
+    assert kinds(twice.data) == kinds(once.data)
+    assert parse(twice.data, "lib.so").needed == ("libnew.so",)
+
+
+def test_a_segment_with_other_contents_is_no_earlier_one() -> None:
+    once = do(ElfSpec(spare_headers=2)).data
+    # The segment begins 80 bytes earlier, with bytes that are not known.
+    image = parse(once, "lib.so")
+    load = [segment for segment in image.segments if segment.type == PT_LOAD][-1]
+    record = once.index(load.offset.to_bytes(8, "little") + load.vaddr.to_bytes(8, "little"))
+    changed = (
+        once[:record]
+        + (load.offset - 80).to_bytes(8, "little")
+        + (load.vaddr - 80).to_bytes(8, "little") * 2
+        + (load.filesz + 80).to_bytes(8, "little") * 2
+        + once[record + 40 :]
+    )
+    assert do(changed + b"more", AddNeeded(name="libnew.so")).placement.slot is Slot.NULL
+
+
+def test_a_segment_that_is_not_the_last_one_is_left_alone() -> None:
+    once = do(ElfSpec(spare_headers=3)).data
+    # A second PT_LOAD behind it.
+    twice = patch_segment(once, 0, "p_vaddr", 0x900000)
+    twice = patch_segment(patch_segment(twice, 0, "p_memsz", 16), 0, "p_type", PT_LOAD)
+    assert do(twice, AddNeeded(name="libnew.so")).placement.slot is Slot.NULL
+
+
+def test_a_stack_header_takes_a_spare_one() -> None:
+    edited = do(ElfSpec(gnu_stack=None, spare_headers=1), ClearExecutableStack())
+    assert edited.placement.slot is Slot.NULL
+    assert edited.placement.grows_by == 0
+    (stack,) = [segment for segment in parse(edited.data, "lib.so").segments if segment.type == PT_GNU_STACK]
+    assert stack.flags == 6
+
+
+def test_a_stack_header_and_a_segment() -> None:
+    for spare, slot in ((2, Slot.NULL), (1, Slot.ROOM), (0, Slot.ROOM)):
+        spec = ElfSpec(gnu_stack=None, spare_headers=spare, payload=b"", defined=(Defined("a"),) * 9)
+        edited = do(spec, ClearExecutableStack(), LONGER)
+        assert edited.placement.slot is slot
+        assert kinds(edited.data).count(PT_GNU_STACK) == 1
+        assert parse(edited.data, "lib.so").soname == LONGER.soname
+
+
+def test_a_stack_header_alone_makes_room() -> None:
+    edited = do(ElfSpec(gnu_stack=None, payload=b"", defined=(Defined("a"),) * 9), ClearExecutableStack())
+    assert edited.placement.slot is Slot.ROOM
+    assert kinds(edited.data).count(PT_GNU_STACK) == 1
+    assert kinds(edited.data).count(PT_LOAD) == 3
