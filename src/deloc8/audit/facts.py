@@ -139,11 +139,6 @@ class WheelFacts:
     dependencies: Mapping[str, tuple[Dependency, ...]]
     foreign: tuple[ForeignFile, ...]
 
-    @property
-    def is_pure(self) -> bool:
-        """Whether the wheel holds no ELF file at all."""
-        return not self.own and not self.foreign
-
 
 def install_path(member: str, data_folder: str) -> str:
     """Where an installer puts a member, below VIRTUAL_ROOT (PEP 427, "The .data directory")."""
