@@ -90,7 +90,7 @@ def test_what_has_no_token_stays(entry: str) -> None:
 
 
 NAMES = ["a", "b", "c"]
-PATHS = st.lists(st.sampled_from([*NAMES, "..", "."]), min_size=1, max_size=5).map("/".join)
+PATHS = st.lists(st.sampled_from([*NAMES, "..", ".", ""]), min_size=1, max_size=5).map("/".join)
 
 
 @given(st.lists(st.tuples(st.sampled_from(NAMES), st.sampled_from(NAMES), st.booleans(), PATHS), max_size=6), PATHS)

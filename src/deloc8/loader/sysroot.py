@@ -171,12 +171,11 @@ class Sysroot:
         links = 0
         while pending:
             part = pending.pop()
-            if part in {"", "."}:
-                continue
-            if part == "..":
-                if not os.path.isdir(f"{self._root}{real}/"):  # noqa: PTH112 - done often
+            if part in {"", ".", ".."}:
+                if real and not os.path.isdir(self._root + real):  # noqa: PTH112 - done often
                     return None
-                real = real.rpartition("/")[0]
+                if part == "..":
+                    real = real.rpartition("/")[0]
                 continue
             try:
                 target = os.readlink(f"{self._root}{real}/{part}")  # noqa: PTH115 - done for every part of every path

@@ -44,6 +44,8 @@ def test_what_does_not_exist(system: System) -> None:
         "/none/file",
         "/file/x",
         "/file/../file",
+        "/file/.",
+        "/file/",
         "/dangling",
         "/circle/one",
         "/circle/one/x",
