@@ -102,7 +102,8 @@ def decompress(raw: bytes, size: int, crc: int) -> Buffer:
     library = _libdeflate()
     footer = _GZIP_FOOTER.pack(crc, size % _GZIP_SIZE_LIMIT)
     # As the body of a gzip member, libdeflate proves size, checksum and end of the stream by itself: it finds the
-    # footer only right behind the end. A stream that holds those eight bytes elsewhere could deceive it.
+    # footer only right behind the end. A stream that holds those eight bytes elsewhere could deceive it. It is laxer
+    # than zlib in one thing: it takes the two reserved length codes (RFC 1951, section 3.2.6) for their neighbour.
     if library is not None and 0 < size < _GZIP_SIZE_LIMIT and raw.find(footer) < 0:
         try:
             return library.gzip_decompress(b"".join((_GZIP_HEADER, raw, footer)))  # type: ignore[no-any-return]

@@ -53,6 +53,7 @@ _DISTRIBUTION = re.compile(r"[\w.]+")
 # Only the alphabet and the beginning of a version (PEP 440): its order and its equals are nobody's business here.
 _VERSION = re.compile(r"[vV]?[0-9][0-9A-Za-z._+!]*")
 _BUILD = re.compile(r"[0-9][\w.]*")
+_PYTHON = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _TAG = re.compile(r"[A-Za-z0-9_]+")
 _VARIANT = re.compile(r"[0-9A-Za-z._]+")
 
@@ -83,9 +84,10 @@ def parse_wheel_name(filename: str) -> WheelName:
         raise _bad_name(filename, f"`{printable(version)}` is no version")
     if has_build and not _BUILD.fullmatch(build):
         raise _bad_name(filename, f"`{printable(build)}` is no build tag")
-    for tag in (*pythons, *abis, *platforms):
-        if not _TAG.fullmatch(tag):
-            raise _bad_name(filename, f"`{printable(tag)}` is no tag")
+    for pattern, tags in ((_PYTHON, pythons), (_TAG, (*abis, *platforms))):
+        for tag in tags:
+            if not pattern.fullmatch(tag):
+                raise _bad_name(filename, f"`{printable(tag)}` is no tag")
     if has_variant and not _VARIANT.fullmatch(variant):
         raise _bad_name(filename, f"`{printable(variant)}` is no variant label")
     return WheelName(

@@ -56,6 +56,7 @@ def test_build_and_variant_are_told_apart(filename: str, build: str, variant: st
         ("a-one-py3-none-any.whl", "`one`"),
         ("a-1-2/x-py3-none-any.whl", "`2/x`"),
         ("a-1-py3..py2-none-any.whl", "``"),
+        ("a-1-3py-none-any.whl", "`3py`"),
         ("a-1-py3-no ne-any.whl", "`no ne`"),
         ("a-1-py3-none-an~y.whl", "`an~y`"),
         ("a-1-py3-none-any-CUDA!.whl", "`CUDA!`"),
