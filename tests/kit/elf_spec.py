@@ -126,7 +126,7 @@ MACHINES: Mapping[str, ElfSpec] = {
 def sysv_hash(name: str) -> int:
     """The hash of DT_HASH and of version records (System V gABI, chapter 5)."""
     value = 0
-    for byte in name.encode():
+    for byte in name.encode("utf-8", "surrogateescape"):
         value = (value << 4) + byte
         high = value & 0xF0000000
         value = (value ^ (high >> 24)) & ~high

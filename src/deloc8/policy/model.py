@@ -48,14 +48,14 @@ def split_version(version: str) -> tuple[str, str]:
     ``GLIBC_2.17`` gives ``("GLIBC", "2.17")``, ``GLIBC_ABI_DT_RELR`` gives ``("GLIBC", "ABI_DT_RELR")`` and
     ``ZLIB_NG_2.1.0`` gives ``("ZLIB_NG", "2.1.0")``.
     """
+    namespace, _, marker = version.partition("_")
+    if namespace in TOOLCHAIN_NAMESPACES:
+        return namespace, marker
     return (version, "") if len(version) > _LONGEST_NAME else _split_short(version)
 
 
 @lru_cache(maxsize=4096)
 def _split_short(version: str) -> tuple[str, str]:
-    namespace, _, marker = version.partition("_")
-    if namespace in TOOLCHAIN_NAMESPACES:
-        return namespace, marker
     match = _split_by_number(version)
     return (match[1], match[2]) if match else (version, "")
 

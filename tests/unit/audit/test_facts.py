@@ -4,10 +4,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from kit.elf import ET_EXEC, ET_REL, GLIBC, MACHINES, ElfSpec, NeedSpec, NoteSpec, Undefined, build_elf
-from kit.scene import CORE, Scene, wants
-from kit.system import image_of
-from kit.wheels import build_wheel
 
 from deloc8.audit.facts import (
     REQUEST,
@@ -25,6 +21,10 @@ from deloc8.errors import ElfError, InputError, WheelError
 from deloc8.loader.search import SearchOptions, Stage
 from deloc8.target import Arch, Libc
 from deloc8.wheel.archive import open_wheel
+from kit.elf import ET_EXEC, ET_REL, GLIBC, MACHINES, ElfSpec, NeedSpec, NoteSpec, Undefined, build_elf
+from kit.scene import CORE, Scene, wants
+from kit.system import image_of
+from kit.wheels import build_wheel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
