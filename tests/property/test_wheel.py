@@ -285,7 +285,7 @@ def test_a_damaged_archive_is_refused_or_zipfile_reads_it_alike(folder: Path, da
     path = folder / "demo-1.0-py3-none-any.whl"
     path.write_bytes(data)
     fast = read_all(path)
-    with no_libdeflate():  # which reads two reserved codes as zlib reads their neighbour
+    with no_libdeflate():  # it takes two reserved codes that zlib and so installers refuse
         contents = read_all(path)
     if contents is None:
         return
