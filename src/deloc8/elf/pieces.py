@@ -18,7 +18,8 @@ _LONGEST_PADDING = 64
 # Found through the dynamic section alone; the code of a file never refers to them.
 _POINTER_TAGS = frozenset({c.DT_HASH, c.DT_GNU_HASH, c.DT_STRTAB, c.DT_SYMTAB, c.DT_VERSYM, c.DT_VERDEF, c.DT_VERNEED})
 # Found through a program header of their own.
-_POINTER_SEGMENTS = frozenset({c.PT_INTERP, c.PT_DYNAMIC})
+_POINTER_SEGMENTS = frozenset({c.PT_INTERP, c.PT_DYNAMIC, c.PT_GNU_PROPERTY})
+_NOTE_SEGMENTS = frozenset({c.PT_NOTE, c.PT_GNU_PROPERTY})
 
 
 class Role(enum.Enum):
@@ -119,8 +120,13 @@ def _stands_within(section: Section, start: int, end: int) -> bool:
 def _is_movable(table: DynamicTable, section: Section) -> bool:
     if not section.flags & c.SHF_ALLOC or section.addralign > _LARGEST_ALIGNMENT:
         return False
+    segments = table.view.segments
+    if section.type == c.SHT_NOTE:
+        # Once PT_NOTE is gone, its section header and PT_GNU_PROPERTY are all that leads there.
+        over = [s for s in segments if s.type in _NOTE_SEGMENTS and s.vaddr <= section.addr < s.vaddr + s.memsz]
+        return all(s.type == c.PT_GNU_PROPERTY and s.vaddr == section.addr for s in over)
     by_tag = any(value == section.addr and tag in _POINTER_TAGS for tag, value in table.entries)
-    return by_tag or any(s.type in _POINTER_SEGMENTS and s.vaddr == section.addr for s in table.view.segments)
+    return by_tag or any(s.type in _POINTER_SEGMENTS and s.vaddr == section.addr for s in segments)
 
 
 class Move(NamedTuple):

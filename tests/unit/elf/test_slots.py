@@ -182,6 +182,25 @@ def test_what_cannot_make_room() -> None:
     assert broken_invariants(apart.data, "lib.so") == ()
 
 
+def without_note_headers(data: bytes) -> bytes:
+    while PT_NOTE in kinds(data):
+        data = patch_segment(data, PT_NOTE, "p_type", 0x6FFFFFFF)
+    return data
+
+
+def test_notes_make_room_once_they_lost_their_header() -> None:
+    data = without_note_headers(build_elf(ElfSpec(notes=(PROPERTY, BUILD_ID))))
+    edited = do(data)
+    assert edited.placement.slot is Slot.ROOM
+    assert parse(edited.data, "lib.so").notes == parse(data, "lib.so").notes
+    (properties,) = [s for s in parse(edited.data, "lib.so").segments if s.type == PT_GNU_PROPERTY]
+    assert properties.offset >= len(data)
+    # A header that covers more than the one section does not follow it.
+    (properties,) = [s for s in parse(data, "lib.so").segments if s.type == PT_GNU_PROPERTY]
+    longer = patch_segment(data, PT_GNU_PROPERTY, "p_vaddr", properties.vaddr - 8)
+    assert do(longer).placement.slot is Slot.MOVED
+
+
 def test_padding_is_room() -> None:
     # No section claims these 56 bytes, and they are zero.
     data = build_elf(ElfSpec(payload=bytes(64), gnu_stack=7))
