@@ -6,14 +6,13 @@ import zipfile
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
-from kit.elf import ElfSpec, build_elf
-from kit.system import System
-from kit.wheels import build_wheel
-
 from deloc8.elf.image import parse
 from deloc8.repair.model import Goal
 from deloc8.wheel.writer import WriteOptions
 from deloc8.workflow import AuditOptions, audit_wheel, plan_repair, repair_wheel
+from kit.elf import ElfSpec, build_elf
+from kit.system import System
+from kit.wheels import build_wheel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

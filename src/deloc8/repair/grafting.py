@@ -141,21 +141,24 @@ class RunPath:
     dropped: tuple[str, ...]
 
 
-def new_run_path(file: ElfFile, wanted_folders: Iterable[str], folders: frozenset[str]) -> RunPath:
+def new_run_path(
+    file: ElfFile, wanted_folders: Iterable[str], folders: frozenset[str], *, new_path: str | None = None
+) -> RunPath:
     """The search folders of a file of the wheel: those that mean something after installation, and the wanted ones.
 
     Args:
-        file: The file, with the path it has after the repair.
+        file: The file.
         wanted_folders: Folders that must be found, as installed.
         folders: All folders of the wheel, as installed.
+        new_path: Where the file moves; what it searched from its old place it cannot find from there.
     """
-    origin = posixpath.dirname(file.path)
+    origin = posixpath.dirname(new_path or file.path)
     entries: list[str] = []
     dropped = []
     reached = set()
     for entry in old_entries(file):
         folder = _installed_folder(entry, origin)
-        if folder is None or not _may_exist(folder, origin, folders):
+        if folder is None or new_path is not None or not _may_exist(folder, origin, folders):
             dropped.append(entry)
         elif folder not in reached:
             entries.append(entry)

@@ -20,7 +20,7 @@ from deloc8.wheel.paths import path_fault
 from deloc8.wheel.record import SIGNATURES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from deloc8.audit.facts import ElfFile, WheelFacts
     from deloc8.audit.match import Closure, PolicyMatch
@@ -147,8 +147,8 @@ class _Builder:
         moved_to = None
         if any(grafting.installed_tree(folder) != grafting.installed_tree(file.path) for folder in wanted):
             moved_to = self._new_home(file)
-            file = replace(file, path=f"{SITE_PACKAGES}/{moved_to}")
-        run_path = grafting.new_run_path(file, wanted, self.folders)
+        new_path = f"{SITE_PACKAGES}/{moved_to}" if moved_to else None
+        run_path = grafting.new_run_path(file, wanted, self.folders, new_path=new_path)
         kind = self._kind if wanted else _kind_of(file, self._kind)
         edits = (*needed, *_rpath_edits(file, run_path.entries, kind))
         return Patch(member=file.label, edits=edits, moved_to=moved_to)
@@ -164,6 +164,12 @@ class _Builder:
             for name, target in grafting.graft_edges(file.path, self.closure, self.facts)
             if self.names[target] != name
         ]
+        # No symlink of a wheel leads from a soname to a file with another name.
+        edits += [
+            ReplaceNeeded(old=name, new=posixpath.basename(target))
+            for name, target in self._beforehand(file)
+            if posixpath.basename(target) != name
+        ]
         edits += [
             RemoveNeeded(name=dependency.name)
             for dependency in self.facts.dependencies.get(file.path, ())
@@ -171,18 +177,27 @@ class _Builder:
         ]
         return edits
 
+    def _beforehand(self, file: ElfFile) -> Iterator[tuple[str, str]]:
+        """The needed names that no search folder leads to, though one could, each with the path in the wheel.
+
+        Such a library is found only if code of the wheel loads it first, and from a graft not even that is sure.
+        """
+        for dependency in self.facts.dependencies.get(file.path, ()):
+            name, target = dependency.name, dependency.target
+            if self.closure.provisions[file.path, name] is not Provision.INSIDE or target is None:
+                continue
+            if (file.member is None or found_beforehand(dependency)) and _can_reach(file, posixpath.dirname(target)):
+                yield name, target
+
     def _wanted_folders(self, file: ElfFile) -> tuple[str, ...]:
         """The folders that a file must search, in the order of its needed names."""
         folders: dict[str, None] = {}
+        beforehand = dict(self._beforehand(file))
         for dependency in self.facts.dependencies.get(file.path, ()):
-            provision = self.closure.provisions[file.path, dependency.name]
-            if provision is Provision.GRAFT:
+            if self.closure.provisions[file.path, dependency.name] is Provision.GRAFT:
                 folders[self.graft_path] = None
-            elif provision is Provision.INSIDE and dependency.target is not None:
-                folder = posixpath.dirname(dependency.target)
-                # From a graft, or without code of the wheel that loads it first, no search folder would lead there.
-                if (file.member is None or found_beforehand(dependency)) and _can_reach(file, folder):
-                    folders[folder] = None
+            elif dependency.name in beforehand:
+                folders[posixpath.dirname(beforehand[dependency.name])] = None
         if REQUEST in self.facts.files and file.member is not None and _opens(file):
             folders.update(dict.fromkeys([self.graft_path] if _can_reach(file, self.graft_path) else ()))
         return tuple(folders)
@@ -207,8 +222,7 @@ class _Builder:
         by_member = {file.member: file for file in self.facts.own}
         for patch in patches:
             file = by_member[patch.member]
-            moved = replace(file, path=f"{SITE_PACKAGES}/{patch.moved_to}") if patch.moved_to else file
-            dropped = grafting.new_run_path(moved, (), self.folders).dropped
+            dropped = grafting.new_run_path(file, (), self.folders, new_path=patch.moved_to).dropped
             if dropped:
                 found.append(
                     Diagnostic(

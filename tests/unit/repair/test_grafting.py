@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kit.bench import Bench, graft, image, names
-from kit.elf import ElfSpec, build_elf
 
 from deloc8.audit.facts import SITE_PACKAGES, VIRTUAL_ROOT, ElfFile
 from deloc8.elf.image import parse
 from deloc8.errors import InputError, UsageError
 from deloc8.repair.grafting import Fingerprint, _tree_hash, fingerprint, launcher, new_run_path, old_entries
+from kit.bench import Bench, graft, image, names
+from kit.elf import ElfSpec, build_elf
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

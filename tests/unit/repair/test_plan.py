@@ -1,0 +1,542 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from deloc8.elf.edits import RemoveNeeded, RemoveRpath, ReplaceNeeded, RpathKind, SetRpath, SetSoname
+from deloc8.errors import UnrepairableError, UsageError
+from kit.bench import EXT, Bench, codes, contents, graft, image, names
+from kit.elf import MACHINES, ElfSpec, NeedSpec, Undefined
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LIB = "/usr/lib64"
+SCRIPT = "demo-1.0.data/scripts/program"
+DATA = "demo-1.0.data/data"
+MEMCPY = Undefined("memcpy", "GLIBC_2.14", "libc.so.6")
+STAT = Undefined("stat", "GLIBC_2.33", "libc.so.6")
+PROGRAM = ElfSpec(interpreter="/lib64/ld-linux-x86-64.so.2", spare_headers=1)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def test_the_closure_is_grafted_and_led_to_each_other(bench: Bench) -> None:
+    bench.library(f"{LIB}/liba.so.1", needed=("libb.so.1", "libc.so.6"))
+    bench.library(f"{LIB}/libb.so.1", needed=("libm.so.6",))
+    plan = bench.plan(bench.extension(needed=("liba.so.1", "libc.so.6"), undefined=(MEMCPY,)))
+    a, b = plan.grafts
+    assert (a.source, b.source) == (f"{LIB}/liba.so.1", f"{LIB}/libb.so.1")
+    assert a.chain == (EXT, "liba.so.1")
+    assert b.chain == (EXT, "liba.so.1", "libb.so.1")
+    assert a.member == f"demo.libs/{a.new_name}"
+    assert a.edits == (
+        SetSoname(soname=a.new_name),
+        ReplaceNeeded(old="libb.so.1", new=b.new_name),
+        SetRpath(path="$ORIGIN", kind=RpathKind.RPATH),
+    )
+    assert b.edits == (SetSoname(soname=b.new_name),)
+    (patch,) = plan.patches
+    assert (patch.member, patch.target, patch.moved_to) == (EXT, EXT, None)
+    assert patch.edits == (
+        ReplaceNeeded(old="liba.so.1", new=a.new_name),
+        SetRpath(path="$ORIGIN/../demo.libs", kind=RpathKind.RPATH),
+    )
+    assert plan.tags == ("cp311-cp311-manylinux2014_x86_64", "cp311-cp311-manylinux_2_17_x86_64")
+    assert plan.source.filename == "demo-1.0-cp311-cp311-linux_x86_64.whl"
+    assert plan.target.filename == "demo-1.0-cp311-cp311-manylinux2014_x86_64.manylinux_2_17_x86_64.whl"
+    assert not plan.is_empty
+    assert plan.notes == ()
+
+
+def test_a_plan_is_the_same_every_time(bench: Bench) -> None:
+    bench.library(f"{LIB}/liba.so.1", needed=("libb.so.1", "libc9.so.1"))
+    bench.library(f"{LIB}/libb.so.1")
+    bench.library(f"{LIB}/libc9.so.1", needed=("libb.so.1",))
+    wheel = bench.extension(needed=("libc9.so.1", "liba.so.1"), rpath="/build")
+    assert bench.plan(wheel) == bench.plan(wheel, threads=4)
+
+
+def test_a_wheel_that_needs_nothing_gets_its_tags_alone(bench: Bench) -> None:
+    outcome = bench.repair(bench.extension(needed=("libc.so.6",)))
+    assert outcome.plan.is_empty
+    assert contents(outcome.path)[EXT] == contents(bench.dist / outcome.plan.source.filename)[EXT]
+    assert outcome.path.name == "demo-1.0-cp311-cp311-manylinux1_x86_64.manylinux_2_5_x86_64.whl"
+
+
+# -- RPATHs --------------------------------------------------------------------------------------------------------
+
+
+def test_build_machine_rpaths_go_from_members_that_need_no_graft(bench: Bench) -> None:
+    outcome = bench.repair(bench.extension(needed=("libc.so.6",), rpath="/build/lib:/home/me/lib"))
+    assert outcome.plan.patches[0].edits == (RemoveRpath(),)
+    assert names(image(outcome.path, EXT)) == (("libc.so.6",), None, None, None)
+    (note,) = outcome.plan.notes
+    assert (note.code, note.subject) == ("rpath-dropped", EXT)
+    assert note.context == ("/build/lib", "/home/me/lib")
+
+
+@pytest.mark.parametrize("kind", ["rpath", "runpath"])
+def test_what_leads_inside_the_wheel_or_to_other_distributions_stays_as_it_is(bench: Bench, kind: str) -> None:
+    text = "$ORIGIN/lib:${ORIGIN}/../torch/lib"
+    lib = ElfSpec(soname="libown.so")
+    wheel = bench.wheel({EXT: ElfSpec(needed=("libown.so",), **{kind: text}), "demo/lib/libown.so": lib})  # type: ignore[arg-type]
+    assert bench.plan(wheel).is_empty
+
+
+def test_a_runpath_stays_a_runpath_where_nothing_is_grafted(bench: Bench) -> None:
+    wheel = bench.wheel({EXT: ElfSpec(runpath="/build:$ORIGIN/lib"), "demo/lib/x.txt": b""})
+    outcome = bench.repair(wheel)
+    assert names(image(outcome.path, EXT))[2:] == (None, "$ORIGIN/lib")
+
+
+def test_what_is_grafted_is_found_by_rpath_which_is_inherited(bench: Bench) -> None:
+    bench.library(f"{LIB}/liba.so.1")
+    wheel = bench.wheel(
+        {EXT: ElfSpec(needed=("liba.so.1",), rpath="/old", runpath="/build:$ORIGIN/lib"), "demo/lib/x.txt": b""}
+    )
+    outcome = bench.repair(wheel)
+    assert names(image(outcome.path, EXT))[2:] == ("$ORIGIN/lib:$ORIGIN/../demo.libs", None)
+
+
+def test_grafts_lose_the_search_folders_of_their_system(bench: Bench) -> None:
+    bench.library(f"{LIB}/liba.so.1", rpath="$ORIGIN:/usr/lib64/private")
+    outcome = bench.repair(bench.extension(needed=("liba.so.1",)))
+    (found,) = outcome.plan.grafts
+    assert found.edits == (SetSoname(soname=found.new_name), RemoveRpath())
+    assert names(image(outcome.path, found.member)) == ((), found.new_name, None, None)
+
+
+def test_libraries_of_meson_python_are_left_as_they_are(bench: Bench) -> None:
+    wheel = bench.wheel(
+        {
+            EXT: ElfSpec(needed=("libown.so",), rpath="$ORIGIN/../.demo.mesonpy.libs"),
+            ".demo.mesonpy.libs/libown.so": ElfSpec(soname="libown.so", needed=("libother.so",), rpath="$ORIGIN"),
+            ".demo.mesonpy.libs/libother.so": ElfSpec(soname="libother.so"),
+        }
+    )
+    assert bench.plan(wheel).is_empty
+
+
+def test_a_library_of_the_wheel_found_only_by_its_soname_gets_an_rpath(bench: Bench) -> None:
+    wheel = bench.wheel({EXT: ElfSpec(needed=("libown.so.1",)), "demo/lib/libown.so.1": ElfSpec(soname="libown.so.1")})
+    outcome = bench.repair(wheel)
+    assert outcome.plan.patches[0].edits == (SetRpath(path="$ORIGIN/lib", kind=RpathKind.RPATH),)
+    assert not outcome.plan.grafts
+
+
+def test_a_library_of_the_wheel_whose_file_has_another_name_is_asked_for_by_that(bench: Bench) -> None:
+    wheel = bench.wheel(
+        {
+            EXT: ElfSpec(needed=("libown.so.1",), undefined=(Undefined("f", "OWN_1", "libown.so.1"),)),
+            "demo/lib/libown.so": ElfSpec(soname="libown.so.1"),
+        }
+    )
+    found = image(bench.repair(wheel).path, EXT)
+    assert names(found) == (("libown.so",), None, "$ORIGIN/lib", None)
+    assert [need.file for need in found.version_needs] == ["libown.so"]
+
+
+def test_a_graft_that_needs_a_library_of_the_wheel_is_led_to_it(bench: Bench) -> None:
+    bench.library(f"{LIB}/liba.so.1", needed=("libown.so.1",))
+    wheel = bench.wheel(
+        {
+            EXT: ElfSpec(needed=("libown.so.1", "liba.so.1"), rpath="$ORIGIN/lib"),
+            "demo/lib/libown.so.1": ElfSpec(soname="libown.so.1"),
+        }
+    )
+    outcome = bench.repair(wheel)
+    (found,) = outcome.plan.grafts
+    assert names(image(outcome.path, found.member)) == (
+        ("libown.so.1",),
+        found.new_name,
+        "$ORIGIN/../demo/lib",
+        None,
+    )
+
+
+def test_two_search_paths_become_one(bench: Bench) -> None:
+    wheel = bench.wheel({EXT: ElfSpec(rpath="/a", runpath="$ORIGIN/lib"), "demo/lib/x.txt": b""})
+    assert names(image(bench.repair(wheel).path, EXT))[2:] == (None, "$ORIGIN/lib")
+
+
+def test_a_static_program_has_nothing_to_edit(bench: Bench) -> None:
+    wheel = bench.wheel({EXT: ElfSpec(), "demo/tool": ElfSpec(dynamic=False, type=2)})
+    assert bench.plan(wheel).is_empty
+
+
+def test_android_knows_runpath_only(bench: Bench) -> None:
+    bench.library("/opt/liba.so")
+    bionic = (Undefined("memcpy", "LIBC", "libc.so"),)
+    spec = replace(MACHINES["aarch64"], needed=("liba.so", "libc.so"), undefined=bionic)
+    bench.library("/opt/liba.so", machine=183, align=0x10000, soname="liba.so")
+    wheel = bench.wheel(
+        {"demo/_core.cpython-313-aarch64-linux-android.so": spec}, tags=("cp313-cp313-android_24_arm64_v8a",)
+    )
+    plan = bench.plan(wheel, add_paths=("/opt",))
+    (found,) = plan.grafts
+    assert plan.patches[0].edits[-1] == SetRpath(path="$ORIGIN/../demo.libs", kind=RpathKind.RUNPATH)
+    assert found.source == "/opt/liba.so"
+    assert plan.target.platforms == ("android_21_arm64_v8a", "android_24_arm64_v8a")
+
+
+# -- the folder of the grafts --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("suffix", "folder", "entry"),
+    [
+        (".libs", "demo.libs", "$ORIGIN/../demo.libs"),
+        ("_native", "demo_native", "$ORIGIN/../demo_native"),
+        ("/lib/grafts", "demo/lib/grafts", "$ORIGIN/lib/grafts"),
+        ("", "demo", "$ORIGIN"),
+    ],
+)
+def test_the_folder_of_the_grafts_has_the_wanted_suffix(bench: Bench, suffix: str, folder: str, entry: str) -> None:
+    bench.library(f"{LIB}/liba.so.1")
+    outcome = bench.repair(bench.extension(needed=("liba.so.1",)), library_suffix=suffix)
+    (found,) = outcome.plan.grafts
+    assert found.member.rpartition("/")[0] == folder
+    assert names(image(outcome.path, EXT))[2] == entry
+
+
+@pytest.mark.parametrize("suffix", ["/../../etc", "/", "\\libs", "\n"])
+def test_a_folder_that_no_wheel_may_have_is_refused(bench: Bench, suffix: str) -> None:
+    with pytest.raises(UsageError, match="cannot be the folder of the grafts") as caught:
+        bench.repair(bench.extension(), library_suffix=suffix)
+    assert caught.value.code == "bad-library-folder"
+    assert bench.left == ["no folder"]
+
+
+def test_a_graft_does_not_take_the_place_of_a_member(bench: Bench) -> None:
+    bench.library(f"{LIB}/liba.so.1")
+    wheel = bench.wheel({EXT: ElfSpec(needed=("liba.so.1",)), "demo.libs/liba.so.1": b"a text"})
+    with pytest.raises(UsageError, match=r"demo\.libs/liba\.so\.1") as caught:
+        bench.repair(wheel, no_mangle=("liba*",))
+    assert caught.value.code == "same-name"
+    assert bench.left == ["no folder"]
+    assert bench.repair(wheel, no_mangle=("liba*",), library_suffix=".grafts").plan.grafts
+
+
+# -- what is grafted, on request and against it --------------------------------------------------------------------
+
+
+def test_graft_takes_a_library_that_the_policy_has_from_the_system(bench: Bench) -> None:
+    bench.library(f"{LIB}/libz.so.1")
+    wheel = bench.extension(needed=("libz.so.1",))
+    assert bench.plan(wheel, platform="manylinux_2_17").is_empty
+    (found,) = bench.repair(wheel, platform="manylinux_2_17", graft=("libz*",)).plan.grafts
+    assert found.source == f"{LIB}/libz.so.1"
+
+
+def test_a_graft_cannot_keep_a_name_that_the_policy_has_from_the_system(bench: Bench) -> None:
+    bench.library(f"{LIB}/libz.so.1")
+    wheel = bench.extension(needed=("libz.so.1",), undefined=(Undefined("x", "ZLIB_1.2.12", "libz.so.1"),))
+    with pytest.raises(UsageError, match=r"`libz\.so\.1`") as caught:
+        bench.repair(wheel, platform="manylinux_2_17", graft=("libz*",), no_mangle=("libz*",))
+    assert caught.value.code == "system-name"
+    assert bench.repair(wheel, platform="manylinux_2_17", graft=("libz*",)).plan.grafts
+    assert bench.repair(wheel, platform="linux", graft=("libz*",), no_mangle=("libz*",)).plan.tags
+
+
+def test_excluded_libraries_stay_as_they_are(bench: Bench) -> None:
+    bench.library(f"{LIB}/liba.so.1")
+    bench.library(f"{LIB}/libb.so.1")
+    wheel = bench.extension(needed=("liba.so.1", "libb.so.1"))
+    outcome = bench.repair(wheel, exclude=("liba.so.*",))
+    (found,) = outcome.plan.grafts
+    assert found.soname == "libb.so.1"
+    assert names(image(outcome.path, EXT))[0] == ("liba.so.1", found.new_name)
+    assert outcome.plan.notes == ()
+
+
+def test_an_excluded_library_need_not_be_found(bench: Bench) -> None:
+    outcome = bench.repair(bench.extension(needed=("libcuda.so.1",)), exclude=("libcuda.so.*",))
+    assert outcome.plan.is_empty
+
+
+def test_exclude_that_matches_nothing_is_a_warning(bench: Bench) -> None:
+    bench.library(f"{LIB}/liba.so.1")
+    wheel = bench.wheel(
+        {EXT: ElfSpec(needed=("liba.so.1", "libown.so", "libc.so.6")), "demo/libown.so": ElfSpec(soname="libown.so")}
+    )
+    globs = ("libcuda*", "liba.so.1", f"{LIB}/liba*", "libown*", "libc.so.6", "Liba*")
+    plan = bench.plan(wheel, exclude=globs)
+    assert codes(plan) == {"exclude-without-match": ["libcuda*", "libown*", "Liba*"]}
+    assert "spelling" in plan.notes[0].hints[0]
+
+
+def test_libraries_that_only_an_excluded_one_needs_are_named(bench: Bench) -> None:
+    bench.library(f"{LIB}/liba.so.1", needed=("libb.so.1", "libshared.so.1"))
+    bench.library(f"{LIB}/libb.so.1", needed=("libc9.so.1",))
+    bench.library(f"{LIB}/libc9.so.1")
+    bench.library(f"{LIB}/libshared.so.1")
+    wheel = bench.extension(needed=("liba.so.1", "libshared.so.1"))
+    plan = bench.plan(wheel, exclude=("liba.so.1",))
+    assert [found.soname for found in plan.grafts] == ["libshared.so.1"]
+    assert codes(plan) == {"left-out-with-excluded": [f"{LIB}/libb.so.1", f"{LIB}/libc9.so.1"]}
+    # Those that are excluded themselves need no word.
+    assert codes(bench.plan(wheel, exclude=("liba.so.1", "libb.so.1", "libc9.so.1"))) == {}
+
+
+def test_libraries_on_request_keep_their_names_and_are_found_by_dlopen(bench: Bench) -> None:
+    bench.library(f"{LIB}/libplugin.so.1", needed=("liba.so.1",))
+    bench.library(f"{LIB}/liba.so.1")
+    wheel = bench.wheel(
+        {
+            EXT: ElfSpec(undefined=(Undefined("dlopen"),)),
+            "demo/plain.so": ElfSpec(),
+            f"{DATA}/lib/libown.so": ElfSpec(undefined=(Undefined("dlopen"),)),
+        }
+    )
+    outcome = bench.repair(wheel, include=("libplugin.so.1",))
+    plugin, a = outcome.plan.grafts
+    assert plugin.member == "demo.libs/libplugin.so.1"
+    assert plugin.chain == ("--include", "libplugin.so.1")
+    assert a.new_name != "liba.so.1"
+    assert [patch.member for patch in outcome.plan.patches] == [EXT]
+    assert names(image(outcome.path, EXT))[2] == "$ORIGIN/../demo.libs"
+
+
+def test_a_library_on_request_that_modules_take_from_the_system_too(bench: Bench) -> None:
+    bench.library(f"{LIB}/libz.so.1")
+    wheel = bench.extension(needed=("libz.so.1",))
+    outcome = bench.repair(wheel, platform="manylinux_2_17", include=("libz.so.1",))
+    assert [found.new_name for found in outcome.plan.grafts] == ["libz.so.1"]
+    assert not outcome.plan.patches
+
+
+# -- libpython -----------------------------------------------------------------------------------------------------
+
+
+def test_libpython_goes_from_extensions_and_grafts_but_stays_in_programs(bench: Bench) -> None:
+    bench.library(f"{LIB}/libboost_python.so.1", needed=("libpython3.11.so.1.0", "libc.so.6"))
+    spec = ElfSpec(needed=("libpython3.11.so.1.0", "libboost_python.so.1"))
+    wheel = bench.wheel({EXT: spec, "demo/embedding": replace(PROGRAM, needed=("libpython3.11.so.1.0",))})
+    outcome = bench.repair(wheel)
+    (found,) = outcome.plan.grafts
+    assert RemoveNeeded(name="libpython3.11.so.1.0") in found.edits
+    assert names(image(outcome.path, EXT))[0] == (found.new_name,)
+    assert names(image(outcome.path, found.member))[0] == ("libc.so.6",)
+    assert names(image(outcome.path, "demo/embedding"))[0] == ("libpython3.11.so.1.0",)
+    assert codes(outcome.plan)["libpython-dropped"] == ["libpython3.11.so.1.0"]
+
+
+# -- programs and data ---------------------------------------------------------------------------------------------
+
+
+def test_programs_that_need_grafts_move_and_get_a_launcher(bench: Bench) -> None:
+    bench.library(f"{LIB}/liba.so.1")
+    spec = replace(PROGRAM, needed=("liba.so.1",), runpath="/build:$ORIGIN/../lib")
+    wheel = bench.wheel({"demo/__init__.py": b"", SCRIPT: spec}, modes={SCRIPT: 0o755})
+    outcome = bench.repair(wheel)
+    (patch,) = outcome.plan.patches
+    assert (patch.member, patch.moved_to, patch.target) == (SCRIPT, "demo.scripts/program", "demo.scripts/program")
+    (found,) = outcome.plan.grafts
+    assert names(image(outcome.path, "demo.scripts/program")) == ((found.new_name,), None, "$ORIGIN/../demo.libs", None)
+    assert contents(outcome.path)[SCRIPT].startswith(b"#!python\n")
+    assert codes(outcome.plan) == {"rpath-dropped": [SCRIPT], "program-moved": [SCRIPT]}
+
+
+def test_programs_that_need_a_library_of_platlib_move_too(bench: Bench) -> None:
+    wheel = bench.wheel(
+        {SCRIPT: replace(PROGRAM, needed=("libown.so",)), "demo/lib/libown.so": ElfSpec(soname="libown.so")}
+    )
+    outcome = bench.repair(wheel)
+    assert names(image(outcome.path, "demo.scripts/program"))[2] == "$ORIGIN/../demo/lib"
+
+
+def test_programs_that_need_nothing_stay_but_lose_build_machine_rpaths(bench: Bench) -> None:
+    wheel = bench.wheel(
+        {SCRIPT: replace(PROGRAM, needed=("libc.so.6",), rpath="/build:$ORIGIN/../lib"), f"{DATA}/lib/x": b""}
+    )
+    outcome = bench.repair(wheel)
+    assert names(image(outcome.path, SCRIPT))[2] == "$ORIGIN/../lib"
+    assert codes(outcome.plan) == {"rpath-dropped": [SCRIPT]}
+
+
+def test_programs_find_the_libraries_among_the_data_of_their_wheel(bench: Bench) -> None:
+    lib = ElfSpec(soname="libown.so")
+    by_rpath = bench.wheel(
+        {SCRIPT: replace(PROGRAM, needed=("libown.so",), runpath="$ORIGIN/../lib"), f"{DATA}/lib/libown.so": lib}
+    )
+    assert bench.plan(by_rpath).is_empty
+    outcome = bench.repair(bench.wheel({SCRIPT: replace(PROGRAM, needed=("libown.so",)), f"{DATA}/lib/libown.so": lib}))
+    assert names(image(outcome.path, SCRIPT))[2] == "$ORIGIN/../lib"
+
+
+def test_libraries_among_the_data_find_each_other(bench: Bench) -> None:
+    wheel = bench.wheel(
+        {
+            f"{DATA}/lib/libone.so": ElfSpec(soname="libone.so", needed=("libtwo.so",)),
+            f"{DATA}/lib/sub/libtwo.so": ElfSpec(soname="libtwo.so"),
+        }
+    )
+    assert names(image(bench.repair(wheel).path, f"{DATA}/lib/libone.so"))[2] == "$ORIGIN/sub"
+
+
+def test_what_no_search_folder_can_reach_is_left_to_the_package(bench: Bench) -> None:
+    wheel = bench.wheel({EXT: ElfSpec(needed=("libown.so",)), f"{DATA}/lib/libown.so": ElfSpec(soname="libown.so")})
+    assert bench.repair(wheel).plan.is_empty
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {f"{DATA}/lib/libown.so": ElfSpec(needed=("liba.so.1",))},
+        {"demo-1.0.data/scripts/libown.so": ElfSpec(needed=("liba.so.1",))},
+        {
+            SCRIPT: replace(PROGRAM, needed=("liba.so.1", "libown.so")),
+            f"{DATA}/lib/libown.so": ElfSpec(soname="libown.so"),
+        },
+    ],
+    ids=["data", "library-in-scripts", "torn-apart"],
+)
+def test_a_file_that_cannot_be_led_to_grafts_is_an_error(bench: Bench, members: dict[str, ElfSpec]) -> None:
+    bench.library(f"{LIB}/liba.so.1")
+    with pytest.raises(UnrepairableError, match=next(iter(members))) as caught:
+        bench.repair(bench.wheel(members))
+    assert caught.value.code == "no-way-to-grafts"
+    assert bench.left == ["no folder"]
+
+
+# -- tags ----------------------------------------------------------------------------------------------------------
+
+
+def plats(bench: Bench, wheel: Path, **changes: object) -> str:
+    return ".".join(bench.repair(wheel, None, **changes).plan.target.platforms)
+
+
+def test_a_better_tag_is_added_unless_only_the_asked_one_is_wanted(bench: Bench) -> None:
+    wheel = bench.extension(needed=("libc.so.6",), undefined=(MEMCPY,))
+    both = "manylinux2014_x86_64.manylinux_2_17_x86_64.manylinux_2_28_x86_64"
+    assert plats(bench, wheel, platform="manylinux_2_28") == both
+    assert plats(bench, wheel, platform="manylinux_2_28", only_platform=True) == "manylinux_2_28_x86_64"
+
+
+def test_a_better_tag_counts_what_is_grafted_for_the_asked_one(bench: Bench) -> None:
+    # manylinux_2_12 has libexpat.so.1 from the system, the older ones have not: once it is grafted they are true too.
+    bench.library(f"{LIB}/libexpat.so.1")
+    wheel = bench.extension(needed=("libexpat.so.1",))
+    assert plats(bench, wheel, platform="manylinux_2_12") == "manylinux2010_x86_64.manylinux_2_12_x86_64"
+    grafted = "manylinux1_x86_64.manylinux2010_x86_64.manylinux_2_12_x86_64.manylinux_2_5_x86_64"
+    assert plats(bench, wheel, platform="manylinux_2_12", graft=("libexpat*",)) == grafted
+
+
+def test_beside_a_computed_tag_no_worse_one_is_claimed(bench: Bench) -> None:
+    wheel = bench.extension(needed=("libc.so.6",), undefined=(Undefined("f", "GLIBC_2.32", "libc.so.6"),))
+    assert plats(bench, wheel, platform="manylinux_2_33_x86_64") == "manylinux_2_33_x86_64"
+    wheel = bench.extension(needed=("libc.so.6",), undefined=(Undefined("f", "GLIBC_2.31", "libc.so.6"),))
+    assert plats(bench, wheel, platform="manylinux_2_33") == "manylinux_2_31_x86_64.manylinux_2_33_x86_64"
+
+
+def test_beside_the_generic_tag_no_other_is_claimed(bench: Bench) -> None:
+    wheel = bench.extension(needed=("libc.so.6",), undefined=(MEMCPY,))
+    assert plats(bench, wheel, platform="linux") == "linux_x86_64"
+
+
+def test_false_old_tags_are_dropped_with_a_note_and_true_ones_kept(bench: Bench) -> None:
+    platforms = [
+        "manylinux_2_5_x86_64",
+        "manylinux_2_28_x86_64",
+        "musllinux_1_2_x86_64",
+        "manylinux_2_17_aarch64",
+        "macosx_11_0_arm64",
+        "linux_x86_64",
+    ]
+    spec = ElfSpec(needed=("libc.so.6",), undefined=(MEMCPY,))
+    outcome = bench.repair(bench.wheel({EXT: spec}, tags=[f"cp311-cp311-{'.'.join(platforms)}"]))
+    assert outcome.plan.target.platforms == (
+        "macosx_11_0_arm64",
+        "manylinux2014_x86_64",
+        "manylinux_2_17_x86_64",
+        "manylinux_2_28_x86_64",
+    )
+    found = codes(outcome.plan)["false-tag-dropped"]
+    assert found == ["manylinux_2_5_x86_64", "musllinux_1_2_x86_64", "manylinux_2_17_aarch64"]
+    (first, *_) = (note for note in outcome.plan.notes if note.subject == "manylinux_2_5_x86_64")
+    assert any("memcpy@GLIBC_2.14" in line for line in first.context)
+
+
+def test_an_old_tag_that_the_grafts_make_true_is_kept(bench: Bench) -> None:
+    bench.library(f"{LIB}/liba.so.1")
+    wheel = bench.wheel({EXT: ElfSpec(needed=("liba.so.1",))}, tags=("cp311-cp311-manylinux_2_28_x86_64",))
+    assert "manylinux_2_28_x86_64" in bench.repair(wheel).plan.target.platforms
+
+
+def test_any_is_replaced_and_the_root_is_no_purelib(bench: Bench) -> None:
+    for text in ("Root-Is-Purelib: true\n", "", "Root-Is-Purelib: true\nROOT-IS-PURELIB: true\n"):
+        head = f"Wheel-Version: 1.0\nGenerator: kit 1.0\n{text}Tag: py3-none-any\n"
+        members: dict[str, ElfSpec | bytes] = {EXT: ElfSpec(), "demo-1.0.dist-info/WHEEL": head.encode()}
+        outcome = bench.repair(bench.wheel(members, tags=("py3-none-any",)))
+        assert outcome.path.name == "demo-1.0-py3-none-manylinux1_x86_64.manylinux_2_5_x86_64.whl"
+        lines = contents(outcome.path)["demo-1.0.dist-info/WHEEL"].decode().splitlines()
+        assert [line for line in lines if "purelib" in line.lower()] == ["Root-Is-Purelib: false"]
+        assert lines[:2] == ["Wheel-Version: 1.0", "Generator: kit 1.0"]
+        tags = [line for line in lines if line.startswith("Tag:")]
+        assert tags == ["Tag: py3-none-manylinux1_x86_64", "Tag: py3-none-manylinux_2_5_x86_64"]
+
+
+def test_no_update_tags_leaves_names_and_tags(bench: Bench) -> None:
+    bench.library(f"{LIB}/liba.so.1")
+    wheel = bench.extension(needed=("liba.so.1",))
+    outcome = bench.repair(wheel, update_tags=False)
+    assert outcome.path.name == wheel.name
+    assert outcome.plan.tags is None
+    name = "demo-1.0.dist-info/WHEEL"
+    assert contents(outcome.path)[name] == contents(wheel)[name]
+
+
+@pytest.mark.parametrize("update_tags", [True, False])
+def test_a_policy_that_is_no_tag_never_renames(bench: Bench, tmp_path: Path, update_tags: bool) -> None:  # noqa: FBT001
+    bench.library(f"{LIB}/liba.so.1")
+    file = tmp_path / "policy.json"
+    file.write_text('{"name": "corp", "symbol_versions": {"GLIBC": "2.17"}, "lib_whitelist": ["libc.so.6"]}')
+    wheel = bench.extension(needed=("liba.so.1", "libc.so.6"))
+    for platform in ("linux_pybe1_core", "corp", "corp_x86_64"):
+        outcome = bench.repair(wheel, platform=platform, policy_files=(file,), update_tags=update_tags)
+        assert outcome.path.name == wheel.name
+        assert outcome.plan.tags is None
+        assert len(outcome.plan.grafts) == 1
+
+
+def test_all_parts_of_the_name_stay(bench: Bench, tmp_path: Path) -> None:
+    built = bench.extension(needed=("libc.so.6",), undefined=(MEMCPY,))
+    wheel = built.rename(tmp_path / "Demo-1.0-3local-cp310.cp311-cp311-linux_x86_64-x86_64_v3.whl")
+    plan = bench.plan(wheel)
+    name = "Demo-1.0-3local-cp310.cp311-cp311-manylinux2014_x86_64.manylinux_2_17_x86_64-x86_64_v3.whl"
+    assert plan.target.filename == name
+    assert plan.tags is not None
+    assert len(plan.tags) == 4
+    assert bench.repair(wheel).path.name == name
+
+
+# -- notes ---------------------------------------------------------------------------------------------------------
+
+
+def test_signatures_of_record_are_dropped_with_a_note(bench: Bench) -> None:
+    wheel = bench.wheel({EXT: ElfSpec(), "demo-1.0.dist-info/RECORD.jws": b"{}"})
+    outcome = bench.repair(wheel)
+    assert codes(outcome.plan) == {"signature-dropped": ["RECORD.jws"]}
+    assert "demo-1.0.dist-info/RECORD.jws" not in contents(outcome.path)
+
+
+def test_files_for_other_machines_are_left_alone_with_a_warning(bench: Bench) -> None:
+    foreign = replace(MACHINES["aarch64"], needed=("libmissing.so.1",), rpath="/build")
+    outcome = bench.repair(bench.wheel({EXT: ElfSpec(), "demo/foreign.so": foreign}))
+    assert outcome.plan.is_empty
+    assert codes(outcome.plan) == {"foreign-file": ["demo/foreign.so"]}
+
+
+def test_versions_of_grafted_libraries_do_not_count(bench: Bench) -> None:
+    bench.library(f"{LIB}/liba.so.1", needs=(NeedSpec("libb.so.1", "GLIBC_2.99"),), needed=("libb.so.1",))
+    bench.library(f"{LIB}/libb.so.1")
+    outcome = bench.repair(bench.extension(needed=("liba.so.1",)), platform="manylinux_2_17")
+    found = graft(outcome.plan, f"{LIB}/liba.so.1")
+    needs = [need.file for need in image(outcome.path, found.member).version_needs]
+    assert needs == [graft(outcome.plan, f"{LIB}/libb.so.1").new_name]
