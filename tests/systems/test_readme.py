@@ -1,0 +1,42 @@
+"""The README's examples are what the commands print."""
+
+from __future__ import annotations
+
+import platform
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.systems
+
+README = Path(__file__).resolve().parent.parent.parent / "README.md"
+BLOCKS = re.findall(
+    r"^```console\n\$ deloc8 ([^\n]*)\n(.*?)^```$", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+)
+
+
+def test_the_readme_has_examples_of_both_commands() -> None:
+    assert {shlex.split(line)[0] for line, _ in BLOCKS} >= {"show", "fixup"}
+
+
+@pytest.mark.parametrize(("line", "printed"), BLOCKS, ids=[line for line, _ in BLOCKS])
+def test_example(line: str, printed: str, wheels_folder: Path, tmp_path: Path) -> None:
+    release = platform.freedesktop_os_release()
+    if (release["ID"], release.get("VERSION_ID")) != ("debian", "12"):
+        pytest.skip("the README's examples name the libraries of Debian 12")
+    for name in re.findall(r"[^ ]+\.whl", line):
+        (tmp_path / name).symlink_to(wheels_folder / name)
+    command = [str(Path(sys.executable).with_name("deloc8")), *shlex.split(line)]
+    ended = subprocess.run(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300, check=False
+    )
+    assert without_hashes(ended.stdout).strip() == without_hashes(printed).strip()
+
+
+def without_hashes(text: str) -> str:
+    """The text with the hashes in grafts' names made alike: a security update of the library changes them."""
+    return re.sub(r"-[0-9a-f]{8}\.so", "-HASH.so", text)
