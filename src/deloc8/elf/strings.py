@@ -129,11 +129,10 @@ def _all_users_known(table: DynamicTable) -> bool:
 def _knows_all_symbols(table: DynamicTable) -> bool:
     """Whether the number of symbols is certain; relocations give only a lower bound."""
     values = table.values
-    if c.DT_SYMTAB not in values or c.DT_HASH in values:
-        return True
-    if any(section.type == c.SHT_DYNSYM for section in table.view.sections):
-        return True
-    return c.DT_GNU_HASH in values and bool(count_hashed(table))
+    has_section = any(section.type == c.SHT_DYNSYM for section in table.view.sections)
+    if c.DT_SYMTAB not in values:
+        return not has_section
+    return has_section or c.DT_HASH in values or (c.DT_GNU_HASH in values and bool(count_hashed(table)))
 
 
 def _symbol_names(table: DynamicTable) -> Iterator[int]:

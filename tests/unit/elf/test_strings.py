@@ -150,6 +150,9 @@ def test_without_symbols_nobody_else_has_names() -> None:
     assert 6 in table.values
     assert 6 not in table_of(without).values
     assert do(without, SHORT).placement.grows_by == 0
+    # A section header that announces symbols all the same contradicts it.
+    data = patch_entry(build_elf(SPEC), 6, 0, new_tag=0x70000000)
+    assert do(data, SHORT).placement.grows_by > 0
 
 
 def test_a_table_that_others_use_keeps_its_strings() -> None:
