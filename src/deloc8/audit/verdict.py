@@ -121,18 +121,17 @@ def judge(facts: WheelFacts, extra: Sequence[Policy] = (), options: MatchOptions
 def policies_for(facts: WheelFacts, extra: Sequence[Policy] = ()) -> tuple[Policy, ...]:
     """The policies for a wheel's machine and C library, best first, the generic `linux` last.
 
-    The table of policies ends at some glibc; a wheel that needs a newer one is measured against the tag of just that
-    glibc as well (PEP 600 defines manylinux_2_N for every N).
+    The table of policies ends at some glibc; a wheel that needs newer ones is measured against the tags of just those
+    as well (PEP 600 defines manylinux_2_N for every N).
     """
     arch, libc = facts.arch, facts.libc
     if arch is None or libc is None:
         return ()
     *named, generic = (policy for policy in builtin_policies(arch, libc) if _can_be_told(policy, facts))
-    newest = max((policy_minor(policy) for policy in named), default=0)
-    wanted = _newest_glibc(facts) if libc is Libc.GLIBC else 0
-    if wanted > newest:
-        place = next((i for i, policy in enumerate(named) if not policy.installable), len(named))
-        named.insert(place, manylinux_policy(wanted, arch))
+    if libc is Libc.GLIBC:
+        newest = max(policy_minor(policy) for policy in named)
+        place = next(number for number, policy in enumerate(named, 1) if policy_minor(policy) == newest)
+        named[place:place] = [manylinux_policy(minor, arch) for minor in _newer_glibcs(facts, newest)]
     # A policy of the user comes last, unless it has the name of a built-in one: then it stands in for that one.
     own = {policy.name: policy for policy in extra}
     named = [own.pop(policy.name, policy) for policy in named]
@@ -162,9 +161,16 @@ _GLIBC_MAJOR = 2
 _OLDER_MARKERS = frozenset({"ABI_DT_RELR"})
 
 
-def _newest_glibc(facts: WheelFacts) -> int:
-    """The minor number of the newest glibc that any file asks for, as far as a tag can name it."""
-    newest = 0
+# More tags than these are of no use; a hostile wheel could ask for hundreds.
+_MOST_NEWER = 16
+
+
+def _newer_glibcs(facts: WheelFacts, newest: int) -> Sequence[int]:
+    """The minor numbers, ascending, of the glibcs beyond the table that files ask for, as far as a tag can name them.
+
+    Which of the files will be grafted is not known here: each of the numbers can become the wheel's own.
+    """
+    minors = set()
     for file in facts.files.values():
         for wanted in file.wanted:
             namespace, number = split_version(wanted.version)
@@ -172,10 +178,10 @@ def _newest_glibc(facts: WheelFacts) -> int:
                 continue
             parts, _ = number_key(number) or ((), "")
             if len(parts) > 1 and parts[0] == _GLIBC_MAJOR and parts[1] <= LAST_MINOR:
-                newest = max(newest, parts[1])
+                minors.add(parts[1])
             elif number.startswith("ABI_") and number not in _OLDER_MARKERS:
-                newest = max(newest, _GLIBC_OF_NEWEST_MARKERS)
-    return newest
+                minors.add(_GLIBC_OF_NEWEST_MARKERS)
+    return sorted(minor for minor in minors if minor > newest)[-_MOST_NEWER:]
 
 
 def _judge_claim(audit: Audit, tag: str) -> Claim:
