@@ -50,11 +50,9 @@ def choose(audit: Audit, goal: Goal) -> PolicyMatch:
 
 
 def _no_policy(audit: Audit) -> UnrepairableError:
-    facts = audit.facts
     tag = audit.best.policy.tags[0]
-    machine = f"{facts.libc.value} on {facts.arch.value}" if facts.libc and facts.arch else "the wheel's machine"
     return UnrepairableError(
-        f"{facts.name.filename}: there is no policy for {machine}",
+        f"{audit.facts.name.filename}: there is no policy for its machine and C library",
         code="no-policy",
         context=(f"such wheels can only be {tag}",),
         hints=(f"to repair it and keep that tag, pass --plat {tag}",),

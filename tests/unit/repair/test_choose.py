@@ -1,0 +1,230 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from deloc8.errors import UnrepairableError, UsageError
+from kit.bench import EXT, Bench
+from kit.elf import MACHINES, ElfSpec, NoteSpec, Undefined
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LIB = "/usr/lib64"
+MEMCPY = Undefined("memcpy", "GLIBC_2.14", "libc.so.6")
+STAT = Undefined("stat", "GLIBC_2.33", "libc.so.6")
+V3 = NoteSpec("GNU", 5, bytes.fromhex("028000c0" "04000000" "04000000" "00000000"))  # x86 ISA needed: v3
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def policy(bench: Bench, wheel: Path, **changes: object) -> str:
+    return bench.plan(wheel, **changes).policy.name
+
+
+def refused(bench: Bench, wheel: Path, **changes: object) -> UnrepairableError:
+    with pytest.raises(UnrepairableError) as caught:
+        bench.repair(wheel, None, **changes)
+    assert bench.left == ["no folder"]
+    return caught.value
+
+
+# -- what auto takes -----------------------------------------------------------------------------------------------
+
+
+def test_auto_takes_the_best_tag(bench: Bench) -> None:
+    assert policy(bench, bench.extension(needed=("libc.so.6",))) == "manylinux_2_5"
+    assert policy(bench, bench.extension(needed=("libc.so.6",), undefined=(MEMCPY,))) == "manylinux_2_17"
+    assert policy(bench, bench.extension(needed=("libc.so.6",), undefined=(STAT,))) == "manylinux_2_34"
+
+
+def test_auto_takes_few_grafts_rather_than_a_better_tag(bench: Bench) -> None:
+    bench.library(f"{LIB}/libexpat.so.1")
+    bench.library(f"{LIB}/liba.so.1")
+    wheel = bench.extension(needed=("libexpat.so.1", "liba.so.1"))
+    assert policy(bench, wheel) == "manylinux_2_12"  # the first one that has libexpat.so.1 from the system
+    assert [graft.soname for graft in bench.plan(wheel).grafts] == ["liba.so.1"]
+    assert len(bench.plan(wheel, platform="manylinux1").grafts) == 2
+
+
+def test_auto_takes_no_policy_that_is_no_tag(bench: Bench, tmp_path: Path) -> None:
+    file = tmp_path / "policy.json"
+    file.write_text('{"name": "corp", "symbol_versions": {}, "lib_whitelist": ["liba.so.1"]}')
+    bench.library(f"{LIB}/liba.so.1")
+    wheel = bench.extension(needed=("liba.so.1",))
+    plan = bench.plan(wheel, policy_files=(file,))
+    assert (plan.policy.name, len(plan.grafts)) == ("manylinux_2_5", 1)
+    assert bench.plan(wheel, policy_files=(file,), platform="corp").grafts == ()
+
+
+# -- the tag that is asked for -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("asked", "name"),
+    [
+        ("manylinux2014", "manylinux_2_17"),
+        ("manylinux2014_x86_64", "manylinux_2_17"),
+        ("manylinux_2_17", "manylinux_2_17"),
+        ("manylinux_2_17_x86_64", "manylinux_2_17"),
+        ("manylinux_2_17_x86_64.manylinux2014_x86_64", "manylinux_2_17"),
+        ("manylinux_2_33", "manylinux_2_33"),
+        ("manylinux_2_33_x86_64", "manylinux_2_33"),
+        ("linux", "linux"),
+        ("linux_x86_64", "linux"),
+        ("linux_pybe1_core", "linux_pybe1_core"),
+    ],
+)
+def test_a_tag_is_known_by_all_its_names(bench: Bench, asked: str, name: str) -> None:
+    assert policy(bench, bench.extension(needed=("libc.so.6",)), platform=asked) == name
+
+
+@pytest.mark.parametrize(
+    ("asked", "code"),
+    [
+        ("manylinux_2_17_aarch64", "other-machine"),
+        ("manylinux_2_4", "unknown-platform"),
+        ("musllinux_1_2", "unknown-platform"),
+        ("many", "unknown-platform"),
+        ("", "unknown-platform"),
+    ],
+)
+def test_a_tag_that_no_such_wheel_can_have_is_a_usage_error(bench: Bench, asked: str, code: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        bench.repair(bench.extension(), platform=asked)
+    assert caught.value.code == code
+    assert bench.left == ["no folder"]
+
+
+# -- what no plan can cure -----------------------------------------------------------------------------------------
+
+
+def test_the_tag_asked_for_is_the_tag_named(bench: Bench) -> None:
+    wheel = bench.extension(needed=("libc.so.6",), undefined=(STAT, Undefined("f", "GLIBC_2.30", "libc.so.6"), MEMCPY))
+    error = refused(bench, wheel, platform="manylinux2014")
+    assert error.message == f"`{EXT}` does not fit manylinux_2_17_x86_64"
+    assert error.code == "symbol-too-new"
+    assert error.context == (
+        "needs f@GLIBC_2.30, stat@GLIBC_2.33 from libc.so.6; manylinux_2_17 ends at GLIBC_2.17",
+        "the wheel as it stands fits manylinux_2_34_x86_64",
+        "the best tag that fixup can reach is manylinux_2_34_x86_64",
+    )
+    assert error.hints == ("build on an older distribution, for example in a manylinux_2_17 image",)
+
+
+def test_every_violation_is_told_with_its_file_and_the_way_to_it(bench: Bench) -> None:
+    bench.library(f"{LIB}/liba.so.1", needed=("libb.so.1",))
+    bench.library(f"{LIB}/libb.so.1", needed=("libc.so.6",), undefined=(STAT,))
+    spec = ElfSpec(needed=("liba.so.1", "libc.so.6"), undefined=(Undefined("f", "GLIBC_2.34", "libc.so.6"),))
+    wheel = bench.wheel({EXT: spec, "demo/other.so": ElfSpec(undefined=(Undefined("PyFPE_jbuf"),))})
+    error = refused(bench, wheel, platform="manylinux_2_28")
+    assert error.message == "3 files of the wheel do not fit manylinux_2_28_x86_64"
+    assert error.context[:6] == (
+        f"{EXT}:",
+        "  needs f@GLIBC_2.34 from libc.so.6; manylinux_2_28 ends at GLIBC_2.28",
+        "demo/other.so:",
+        "  uses `PyFPE_jbuf`, which only a Python built with fpectl has",
+        f"{EXT} -> liba.so.1 -> libb.so.1:",
+        "  needs stat@GLIBC_2.33 from libc.so.6; manylinux_2_28 ends at GLIBC_2.28",
+    )
+    # With PyFPE no tag can be reached at all.
+    assert error.context[6:] == ("the wheel as it stands fits linux_x86_64",)
+    assert len(error.hints) == 2
+
+
+def test_a_single_library_is_told_with_the_way_to_it(bench: Bench) -> None:
+    bench.library(f"{LIB}/liba.so.1", needed=("libc.so.6",), undefined=(STAT,))
+    error = refused(bench, bench.extension(needed=("liba.so.1",)), platform="manylinux_2_28")
+    assert error.message == f"`{LIB}/liba.so.1` does not fit manylinux_2_28_x86_64"
+    assert error.context[0] == f"{EXT} -> liba.so.1:"
+    assert "the wheel as it stands fits linux_x86_64" in error.context
+
+
+def test_auto_tells_the_tag_that_asks_for_least(bench: Bench) -> None:
+    error = refused(bench, bench.extension(undefined=(Undefined("PyFPE_jbuf"),)))
+    assert error.message == f"`{EXT}` does not fit manylinux_2_41_x86_64"
+
+
+@pytest.mark.parametrize(
+    ("spec", "code", "hint"),
+    [
+        (ElfSpec(undefined=(Undefined("PyFPE_jbuf"),)), "pyfpe", "fpectl"),
+        (ElfSpec(undefined=(Undefined("PyUnicodeUCS2_AsUTF8String"),)), "ucs2", "UCS4"),
+        (ElfSpec(notes=(V3,)), "isa-level", "--disable-isa-ext-check"),
+        (ElfSpec(needed=("libz.so.1",), undefined=(Undefined("deflate_copyright"),)), "forbidden-symbol", "--graft"),
+    ],
+)
+def test_fixup_refuses_what_show_refuses(bench: Bench, spec: ElfSpec, code: str, hint: str) -> None:
+    wheel = bench.wheel({EXT: spec})
+    for platform in ("auto", "manylinux_2_17"):
+        error = refused(bench, wheel, platform=platform)
+        assert error.code == code
+        assert any(hint in line for line in error.hints)
+    assert bench.plan(wheel, platform="linux").target.platforms == ("linux_x86_64",)
+
+
+def test_a_processor_level_is_accepted_on_request(bench: Bench) -> None:
+    assert bench.repair(bench.extension(notes=(V3,)), check_isa=False).plan.target.platforms[0] == "manylinux1_x86_64"
+
+
+def test_a_forbidden_symbol_of_a_grafted_library_is_found_too(bench: Bench) -> None:
+    bench.library(f"{LIB}/liba.so.1", needed=("libz.so.1",), undefined=(Undefined("deflate_copyright"),))
+    error = refused(bench, bench.extension(needed=("liba.so.1",)), platform="manylinux_2_17")
+    assert error.code == "forbidden-symbol"
+    assert error.context[0] == f"{EXT} -> liba.so.1:"
+    bench.library(f"{LIB}/libz.so.1")
+    plan = bench.plan(bench.extension(needed=("liba.so.1",)), platform="manylinux_2_17", graft=("libz.so.1",))
+    assert len(plan.grafts) == 2
+
+
+# -- libraries that are not there ----------------------------------------------------------------------------------
+
+
+def test_a_missing_library_comes_with_all_that_was_tried(bench: Bench) -> None:
+    wheel = bench.extension(needed=("libgone.so.1",), rpath="/opt/lib:$ORIGIN/lib")
+    error = refused(bench, wheel, library_path=("/home/me/lib",))
+    assert error.code == "library-not-found"
+    assert error.context[0] == "needs libgone.so.1, which is neither in the wheel nor found on this system"
+    assert error.context[1].startswith("  tried: /opt/lib, ")
+    assert "/home/me/lib" in error.context[1]
+    assert any("--add-path" in hint and "--exclude" in hint for hint in error.hints)
+
+
+def test_a_missing_library_without_anything_tried(bench: Bench) -> None:
+    error = refused(bench, bench.extension(needed=("libgone.so.1",)), only_paths=())
+    assert [line for line in error.context if "tried" in line] == []
+
+
+def test_of_many_folders_the_first_are_named(bench: Bench) -> None:
+    folders = tuple(f"/opt/{number}" for number in range(12))
+    error = refused(bench, bench.extension(needed=("libgone.so.1",)), only_paths=folders)
+    assert error.context[1] == f"  tried: {', '.join(folders[:8])}, and 4 more folders"
+
+
+def test_one_missing_library_of_several_users_is_told_for_each(bench: Bench) -> None:
+    spec = ElfSpec(needed=("libgone.so.1", "libc.so.6"), undefined=(STAT,))
+    wheel = bench.wheel({EXT: spec, "demo/other.so": replace(spec, undefined=())})
+    error = refused(bench, wheel, only_paths=("/opt",), platform="manylinux_2_17")
+    assert error.message == "2 files of the wheel do not fit manylinux_2_17_x86_64"
+    missing = "  needs libgone.so.1, which is neither in the wheel nor found on this system"
+    too_new = "  needs stat@GLIBC_2.33 from libc.so.6; manylinux_2_17 ends at GLIBC_2.17"
+    tried = "    tried: /opt"
+    assert error.context[:6] == (f"{EXT}:", too_new, missing, tried, "demo/other.so:", missing)
+
+
+# -- machines without policies -------------------------------------------------------------------------------------
+
+
+def test_where_no_tag_is_better_than_the_generic_one_auto_says_so(bench: Bench) -> None:
+    spec = replace(MACHINES["ppc64"], needed=("libc.so",))
+    wheel = bench.wheel({"demo/_core.so": spec}, tags=("cp311-cp311-linux_ppc64",))
+    error = refused(bench, wheel)
+    assert error.code == "no-policy"
+    assert error.context == ("such wheels can only be linux_ppc64",)
+    assert error.hints == ("to repair it and keep that tag, pass --plat linux_ppc64",)
+    assert bench.repair(wheel, platform="linux_ppc64").path.name == wheel.name
