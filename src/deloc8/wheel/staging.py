@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from contextlib import contextmanager
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from deloc8.errors import InputError
@@ -40,10 +41,7 @@ def stage(place: Path) -> Iterator[Stage]:
     """
     made: list[Path] = []
     try:
-        for folder in (place.parent, *place.parent.parents):
-            if folder.exists():
-                break
-            made.append(folder)
+        made += takewhile(lambda folder: not folder.exists(), (place.parent, *place.parent.parents))
         place.parent.mkdir(parents=True, exist_ok=True)
         staged = Stage(place)
         try:
