@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from deloc8.audit.match import Provision
+from deloc8.audit.match import Provision, close, is_named
 from deloc8.diagnostic import Diagnostic, Severity
 from deloc8.policy.load import MINIMAL_SYSTEM_LACKS
 from deloc8.policy.model import Family, split_version
@@ -42,6 +43,7 @@ def notices(audit: Audit, match: PolicyMatch) -> tuple[Diagnostic, ...]:
         *_lacking(audit, match),
         *_without_ceiling(audit, match),
         *(_newer_musl(match) if match.policy.family is Family.MUSLLINUX else ()),
+        *_exclusions(audit, match),
     )
 
 
@@ -124,3 +126,37 @@ def musl_needs(file: ElfFile) -> dict[str, tuple[int, ...]]:
     if file.image.dynamic and file.image.dynamic.has_relr:
         reasons["DT_RELR"] = _MUSL_WITH_RELR
     return reasons
+
+
+def _exclusions(audit: Audit, match: PolicyMatch) -> Iterator[Diagnostic]:
+    """A warning for each glob that left nothing out, and the libraries that only an excluded one needs."""
+    facts, exclude = audit.facts, audit.options.exclude
+    if not exclude:
+        return
+    without = close(facts, match.policy, replace(audit.options, exclude=()))
+    # The generic policy takes every library from the system and asks for nothing behind it.
+    files = facts.files.values() if match.policy.is_unbounded else without.files
+    rows = [
+        dependency
+        for file in files
+        for dependency in facts.dependencies.get(file.path, ())
+        if without.provisions.get((file.path, dependency.name)) is not Provision.INSIDE
+    ]
+    for glob in exclude:
+        if not any(is_named(row, (glob,)) for row in rows):
+            yield Diagnostic(
+                code="exclude-without-match",
+                severity=Severity.WARNING,
+                subject=glob,
+                message="--exclude matched no library that the wheel needs",
+                hints=("check the spelling: the glob is compared with needed names and with paths",),
+            )
+    kept = {file.path for file in match.closure.grafts} | {row.target for row in rows if is_named(row, exclude)}
+    for file in without.grafts:
+        if file.path not in kept:
+            yield Diagnostic(
+                code="left-out-with-excluded",
+                severity=Severity.WARNING,
+                subject=file.path,
+                message="is not grafted, because only an excluded library needs it",
+            )

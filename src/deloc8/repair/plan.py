@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from deloc8.audit.facts import REQUEST, SITE_PACKAGES, VIRTUAL_ROOT, found_beforehand
-from deloc8.audit.match import Provision, close, describe, is_named, match_policies
+from deloc8.audit.match import Provision, describe, match_policies
 from deloc8.audit.notices import notices
 from deloc8.audit.verdict import Truth, find_tag
 from deloc8.diagnostic import Diagnostic, Severity
@@ -370,40 +370,5 @@ def _notes(audit: Audit, match: PolicyMatch, platforms: Sequence[str]) -> list[D
         )
         for path in sorted(audit.facts.members)
         if path.endswith(tuple(f".dist-info/{name}" for name in SIGNATURES))
-    ]
-    return notes + _exclusions(audit, match)
-
-
-def _exclusions(audit: Audit, match: PolicyMatch) -> list[Diagnostic]:
-    """A warning for each glob that left nothing out, and the libraries that only an excluded one needs."""
-    facts, exclude = audit.facts, audit.options.exclude
-    without = close(facts, match.policy, replace(audit.options, exclude=()))
-    rows = [
-        dependency
-        for file in without.files
-        for dependency in facts.dependencies.get(file.path, ())
-        if without.provisions[file.path, dependency.name] is not Provision.INSIDE
-    ]
-    notes = [
-        Diagnostic(
-            code="exclude-without-match",
-            severity=Severity.WARNING,
-            subject=glob,
-            message="--exclude matched no library that the wheel needs",
-            hints=("check the spelling: the glob is compared with needed names and with paths",),
-        )
-        for glob in exclude
-        if not any(is_named(row, (glob,)) for row in rows)
-    ]
-    kept = {file.path for file in match.closure.grafts} | {row.target for row in rows if is_named(row, exclude)}
-    notes += [
-        Diagnostic(
-            code="left-out-with-excluded",
-            severity=Severity.WARNING,
-            subject=file.path,
-            message="is not grafted, because only an excluded library needs it",
-        )
-        for file in without.grafts
-        if file.path not in kept
     ]
     return notes
