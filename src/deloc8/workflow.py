@@ -107,7 +107,7 @@ def plan_repair(path: Path, goal: Goal, options: AuditOptions = _DEFAULTS) -> Pl
     with open_wheel(path) as archive:
         sysroot = Sysroot(options.sysroot)
         audit, _ = _audit(archive, sysroot, options)
-        return _plan(audit, sysroot, goal)
+        return _plan(archive, audit, sysroot, goal)
 
 
 def repair_wheel(
@@ -126,7 +126,7 @@ def repair_wheel(
     with open_wheel(path) as archive:
         sysroot = Sysroot(options.sysroot)
         audit, extra = _audit(archive, sysroot, options)
-        plan = _plan(audit, sysroot, goal)
+        plan = _plan(archive, audit, sysroot, goal)
         from deloc8.repair.execute import Source  # noqa: PLC0415  `show` and `--dry-run` do without these
         from deloc8.repair.verify import Claim  # noqa: PLC0415
 
@@ -154,10 +154,11 @@ def _read_policy_files(paths: Sequence[Path], arch: Arch) -> tuple[Policy, ...]:
     return tuple(policies)
 
 
-def _plan(audit: Audit, sysroot: Sysroot, goal: Goal) -> Plan:
+def _plan(archive: WheelArchive, audit: Audit, sysroot: Sysroot, goal: Goal) -> Plan:
     from deloc8.repair.choose import choose  # noqa: PLC0415  `show` does without these
     from deloc8.repair.grafting import fingerprint  # noqa: PLC0415
     from deloc8.repair.plan import make_plan  # noqa: PLC0415
+    from deloc8.repair.provenance import add_provenance  # noqa: PLC0415
 
     if audit.is_pure:
         raise PureWheelError(
@@ -170,7 +171,8 @@ def _plan(audit: Audit, sysroot: Sysroot, goal: Goal) -> Plan:
 
         find_strip(audit.facts.arch)
     match: PolicyMatch = choose(audit, goal)
-    return make_plan(audit, goal, match, fingerprint(match.closure.grafts, sysroot))
+    plan = make_plan(audit, goal, match, fingerprint(match.closure.grafts, sysroot))
+    return add_provenance(plan, goal, audit.facts, archive, sysroot)
 
 
 def _write(source: Source, claim: Claim, folder: Path, writing: WriteOptions) -> Outcome:
@@ -191,8 +193,7 @@ def _write(source: Source, claim: Claim, folder: Path, writing: WriteOptions) ->
         )
     with stage(place) as staged:
         written = execute(plan, source, staged.path, writing)
-        with open_wheel(staged.path, name=plan.target) as result:
-            proof = verify(claim, result, threads=writing.threads)
+        proof = verify(claim, staged.path, threads=writing.threads)
         size = staged.path.stat().st_size
         staged.commit()
     return Outcome(

@@ -160,6 +160,8 @@ def _add_fixup(parser: argparse.ArgumentParser) -> None:
         "--include", action="append", default=[], metavar="LIB", help="graft this library too, though nothing needs it"
     )
     group.add_argument("--no-mangle", action="append", default=[], metavar="GLOB", help="keep the names of these")
+    group.add_argument("--no-sbom", action="store_true", help="no bill of materials (SBOM) of the grafts")
+    group.add_argument("--no-licenses", action="store_true", help="no licence files of the grafts' packages")
 
 
 def _positive(text: str) -> int:

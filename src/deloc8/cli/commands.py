@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -16,6 +17,7 @@ from deloc8.target import Arch, Libc, parse_platform_tag
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from deloc8.audit.verdict import Audit
     from deloc8.diagnostic import Diagnostic
@@ -115,6 +117,15 @@ def _each(options: argparse.Namespace, console: Console, work: Callable[[Path, _
     return total
 
 
+def _bar(path: Path, options: argparse.Namespace, console: Console) -> AbstractContextManager[None]:
+    """A progress bar for the work on one wheel, where somebody may look at it."""
+    if console.verbosity < 0 or not console.err.isatty():
+        return nullcontext()
+    from deloc8.cli.progress import progress  # noqa: PLC0415  only on a terminal
+
+    return progress(console.err, path.name, done=options.wheels.index(path), total=len(options.wheels))
+
+
 def _show(options: argparse.Namespace, console: Console) -> int:
     from deloc8.report.to_json import audit_value, document  # noqa: PLC0415  only for this command
     from deloc8.report.to_text import show_text  # noqa: PLC0415
@@ -123,7 +134,8 @@ def _show(options: argparse.Namespace, console: Console) -> int:
     settings = _audit_options(options)
 
     def work(path: Path, total: _Sum) -> int:
-        audit = audit_wheel(path, settings)
+        with _bar(path, options, console):
+            audit = audit_wheel(path, settings)
         if audit.is_pure and not options.allow_pure_python_wheel:
             raise PureWheelError(
                 f"{path.name} has no compiled files: there is nothing to show",
@@ -190,6 +202,8 @@ def _fix_one(path: Path, options: argparse.Namespace, console: Console) -> tuple
         library_suffix=options.lib_sdir,
         no_mangle=tuple(options.no_mangle),
         strip=StripLevel(options.strip) if options.strip else None,
+        sbom=not options.no_sbom,
+        licences=not options.no_licenses,
     )
     settings = _audit_options(options)
     writing = WriteOptions(level=options.zip_compression_level, source_date_epoch=options.source_date_epoch)
@@ -198,7 +212,8 @@ def _fix_one(path: Path, options: argparse.Namespace, console: Console) -> tuple
             plan = plan_repair(path, goal, settings)
             _tell(plan.notes, console)
             return to_text.full_plan_text(plan, options.wheel_dir), to_json.plan_value(plan)
-        outcome = repair_wheel(path, options.wheel_dir, goal, writing, settings)
+        with _bar(path, options, console):
+            outcome = repair_wheel(path, options.wheel_dir, goal, writing, settings)
     except (UsageError, UnrepairableError) as error:
         if options.plat_source is not None:
             error.notes = (*error.notes, f"the tag to reach is that of the environment variable {options.plat_source}")

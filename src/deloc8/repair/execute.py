@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from deloc8.elf.writer import edit
 from deloc8.errors import InputError, WheelError
 from deloc8.repair.grafting import launcher
+from deloc8.repair.licenses import add_licence_fields
 from deloc8.wheel.metadata import parse_wheel_metadata, retag
 from deloc8.wheel.record import check_record, hash_members, hash_of, read_record
 from deloc8.wheel.writer import Changes, NewMember, WriteOptions, write_wheel
@@ -62,6 +63,16 @@ def execute(plan: Plan, source: Source, target: Path, options: WriteOptions) -> 
         NewMember(name=graft.member, content=_grafted(source.sysroot, graft, change), mode=_LIBRARY_MODE)
         for graft in plan.grafts
     ]
+    told = plan.provenance
+    added += [
+        NewMember(name=file.member, content=_unchanged(source.sysroot, file.source, file.sha256))
+        for file in told.licences
+    ]
+    if told.sbom is not None:
+        added.append(NewMember(name=told.sbom, content=_sbom(plan, options.source_date_epoch)))
+    if told.licence_fields:
+        name = f"{archive.dist_info}/METADATA"
+        replaced[name] = _constant(add_licence_fields(bytes(reader.read(name)), told.licence_fields))
     if plan.tags is not None:
         name = f"{archive.dist_info}/WHEEL"
         metadata = parse_wheel_metadata(bytes(reader.read(name)))
@@ -133,15 +144,31 @@ def _patched(
 def _grafted(
     sysroot: Sysroot, graft: Graft, change: Callable[[Buffer, Patch | Graft, str], Buffer]
 ) -> Callable[[], Buffer]:
+    found = _unchanged(sysroot, graft.source, graft.sha256)
+    return lambda: change(found(), graft, graft.source)
+
+
+def _unchanged(sysroot: Sysroot, path: str, digest: str) -> Callable[[], Buffer]:
+    """What gives the contents of a file, if they are those that the plan was made for."""
+
     def contents() -> Buffer:
-        found = sysroot.read(graft.source)
-        if sha256(found).hexdigest() != graft.sha256:
+        found = sysroot.read(path)
+        if sha256(found).hexdigest() != digest:
             raise InputError(
-                f"`{graft.source}` has changed while the wheel was being repaired",
+                f"`{path}` has changed while the wheel was being repaired",
                 code="library-changed",
                 context=("its contents are not those that the plan was made for",),
                 hints=("run the repair again when nothing installs or builds libraries at the same time",),
             )
-        return change(found, graft, graft.source)
+        return found
+
+    return contents
+
+
+def _sbom(plan: Plan, moment: int | None) -> Callable[[], Buffer]:
+    def contents() -> Buffer:
+        from deloc8.repair.sbom import render_sbom  # noqa: PLC0415  beside the work of other threads
+
+        return render_sbom(plan, moment)
 
     return contents

@@ -35,6 +35,8 @@ class Goal:
         library_suffix: The folder of the grafts is the distribution's name and this suffix.
         no_mangle: Globs of libraries that keep their own names.
         strip: What is stripped from every ELF file before it is edited; None for nothing.
+        sbom: Whether a bill of materials tells where the grafts come from.
+        licences: Whether the licence files of the grafts' packages come along.
     """
 
     platform: str = AUTO
@@ -43,6 +45,44 @@ class Goal:
     library_suffix: str = ".libs"
     no_mangle: tuple[str, ...] = ()
     strip: StripLevel | None = None
+    sbom: bool = True
+    licences: bool = True
+
+
+class PackageSource(enum.Enum):
+    """Who says which package a library belongs to; the values are for human readers and for JSON."""
+
+    NOTE = ".note.package"
+    DPKG = "dpkg"
+    RPM = "rpm"
+    APK = "apk"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Package:
+    """The package that a library belongs to; without a source it is unknown.
+
+    Attributes:
+        name: Its name; empty where it is unknown.
+        version: Its version; empty where nobody tells.
+        purl: Its package URL (purl-spec); empty where it is unknown.
+        source: Who says so.
+        licences: Its licence files, as paths of the system it is installed on.
+        reason: Why it is unknown; empty where it is not.
+    """
+
+    name: str = ""
+    version: str = ""
+    purl: str = ""
+    source: PackageSource = PackageSource.UNKNOWN
+    licences: tuple[str, ...] = ()
+    reason: str = ""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether anybody told."""
+        return self.source is not PackageSource.UNKNOWN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +98,7 @@ class Graft:
         member: Its name in the archive.
         chain: How it comes into the wheel: a member, then needed names.
         edits: What is changed in the copy.
+        owner: The package it belongs to.
     """
 
     source: str
@@ -68,6 +109,7 @@ class Graft:
     member: str
     chain: tuple[str, ...]
     edits: tuple[Edit, ...]
+    owner: Package = Package()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +133,36 @@ class Patch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LicenceFile:
+    """A licence file that is copied into the wheel.
+
+    Attributes:
+        source: Its path on the system it is taken from.
+        sha256: Of its contents, in hexadecimal digits.
+        member: Its name in the archive.
+    """
+
+    source: str
+    sha256: str
+    member: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """What tells where the grafts come from.
+
+    Attributes:
+        sbom: The name of the bill of materials in the archive (PEP 770); None for none.
+        licences: Licence files copied in.
+        licence_fields: New values of License-File in METADATA (PEP 639); none where its version does not know them.
+    """
+
+    sbom: str | None = None
+    licences: tuple[LicenceFile, ...] = ()
+    licence_fields: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """All that a repair will do; `--dry-run` prints exactly this.
 
@@ -104,6 +176,7 @@ class Plan:
         exclude: The globs of libraries that were left out on request.
         strip: What is stripped from the grafts and the patched members before they are edited; None for nothing.
         notes: What the user should know.
+        provenance: What tells where the grafts come from.
     """
 
     source: WheelName
@@ -115,6 +188,7 @@ class Plan:
     exclude: tuple[str, ...]
     strip: StripLevel | None
     notes: tuple[Diagnostic, ...]
+    provenance: Provenance = Provenance()
 
     @property
     def is_empty(self) -> bool:

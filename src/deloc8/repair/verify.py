@@ -15,11 +15,14 @@ from deloc8.errors import ElfError, VerificationError, WheelError
 from deloc8.loader.search import SearchOptions
 from deloc8.repair.grafting import installed_tree, launcher
 from deloc8.repair.model import Check, Proof
+from deloc8.repair.provenance import provenance_problems
+from deloc8.wheel.archive import open_wheel
 from deloc8.wheel.metadata import parse_wheel_metadata
 from deloc8.wheel.record import SIGNATURES, check_record, hash_members, read_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from deloc8.audit.facts import WheelFacts
     from deloc8.audit.verdict import Audit
@@ -55,27 +58,18 @@ class Claim:
     extra: tuple[Policy, ...] = ()
 
 
-def verify(claim: Claim, written: WheelArchive, *, threads: int = 1) -> Proof:
-    """The proof that a written wheel is what its plan says.
+def verify(claim: Claim, path: Path, *, threads: int = 1) -> Proof:
+    """The proof that the wheel written to a path is what its plan says.
 
     Raises:
         VerificationError: It is not; every contradiction is named.
     """
-    checks = []
     try:
-        facts = gather(written, claim.sysroot, _NOTHING, threads=threads)
-        checks = [
-            Check(name="RECORD and contents agree", problems=tuple(_record(written))),
-            Check(name="nothing else has changed", problems=tuple(_unchanged(claim, written))),
-            Check(name="every edit is there", problems=tuple(_edits(claim, facts))),
-            Check(name="every edited file is fit to be loaded", problems=tuple(_layout(claim, written))),
-            Check(name="every needed library is found", problems=tuple(_needed(claim, facts))),
-            Check(name="the tags are true and agree", problems=tuple(_tags(claim, facts, _wheel_file(written)))),
-            Check(name="installers read the same tags from its name", problems=tuple(_name(claim.plan))),
-        ]
+        with open_wheel(path, name=claim.plan.target) as written:
+            checks = tuple(_checks(claim, written, threads))
     except (WheelError, ElfError) as error:
-        checks.append(Check(name="the wheel can be read", problems=(error.message, *error.context)))
-    proof = Proof(checks=tuple(checks))
+        checks = (Check(name="the wheel can be read", problems=(error.message, *error.context)),)
+    proof = Proof(checks=checks)
     if proof.problems:
         raise VerificationError(
             f"the repaired wheel {claim.plan.target.filename} failed its proof and was not kept",
@@ -84,6 +78,20 @@ def verify(claim: Claim, written: WheelArchive, *, threads: int = 1) -> Proof:
             hints=("this is a defect of deloc8: please report it, with the wheel if you can",),
         )
     return proof
+
+
+def _checks(claim: Claim, written: WheelArchive, threads: int) -> Iterator[Check]:
+    plan = claim.plan
+    facts = gather(written, claim.sysroot, _NOTHING, threads=threads)
+    yield Check(name="RECORD and contents agree", problems=tuple(_record(written)))
+    yield Check(name="nothing else has changed", problems=tuple(_unchanged(claim, written)))
+    yield Check(name="every edit is there", problems=tuple(_edits(claim, facts)))
+    yield Check(name="every edited file is fit to be loaded", problems=tuple(_layout(claim, written)))
+    yield Check(name="every needed library is found", problems=tuple(_needed(claim, facts)))
+    yield Check(name="the tags are true and agree", problems=tuple(_tags(claim, facts, _wheel_file(written))))
+    told = tuple(provenance_problems(plan, claim.source, written))
+    yield Check(name="it is told where every graft comes from", problems=told)
+    yield Check(name="installers read the same tags from its name", problems=tuple(_name(plan)))
 
 
 def _record(written: WheelArchive) -> Iterator[str]:
@@ -96,9 +104,11 @@ def _unchanged(claim: Claim, written: WheelArchive) -> Iterator[str]:
     """Members that the plan does not name must be there with the same contents and mode; no others may come."""
     plan = claim.plan
     info = claim.source.dist_info
-    rewritten = ("RECORD",) if plan.tags is None else ("RECORD", "WHEEL")
+    rewritten = ["RECORD"] if plan.tags is None else ["RECORD", "WHEEL"]
+    rewritten += ["METADATA"] if plan.provenance.licence_fields else []
     may_change = {patch.member for patch in plan.patches} | {f"{info}/{name}" for name in rewritten}
     may_come = {graft.member for graft in plan.grafts} | {patch.target for patch in plan.patches}
+    may_come |= {file.member for file in plan.provenance.licences} | {plan.provenance.sbom or ""}
     before = {member.name: member for member in claim.source.members}
     after = {member.name: member for member in written.members}
     for name in sorted(before.keys() - after.keys() - {f"{info}/{name}" for name in SIGNATURES}):

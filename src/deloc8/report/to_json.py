@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from deloc8.diagnostic import Diagnostic
     from deloc8.elf.edits import Edit
     from deloc8.errors import Deloc8Error
-    from deloc8.repair.model import Graft, Outcome, Patch, Plan
+    from deloc8.repair.model import Graft, Outcome, Package, Patch, Plan
 
 SCHEMA = 1
 """The version of every document; it grows when a key changes its meaning or goes, not when one comes."""
@@ -107,6 +107,9 @@ def plan_value(plan: Plan) -> Json:
         "strip": plan.strip.value if plan.strip else None,
         "grafts": [_graft(graft) for graft in plan.grafts],
         "patches": [_patch(patch) for patch in plan.patches],
+        "sbom": plan.provenance.sbom,
+        "licences": [{"source": file.source, "member": file.member} for file in plan.provenance.licences],
+        "licence_fields": list(plan.provenance.licence_fields),
         "notes": [diagnostic_value(note) for note in plan.notes],
     }
 
@@ -133,6 +136,17 @@ def _graft(graft: Graft) -> Json:
         "new_name": graft.new_name,
         "chain": list(graft.chain),
         "edits": _edits(graft.edits),
+        "package": _package(graft.owner),
+    }
+
+
+def _package(package: Package) -> Json:
+    return {
+        "source": package.source.value,
+        "name": package.name or None,
+        "version": package.version or None,
+        "purl": package.purl or None,
+        "reason": package.reason or None,
     }
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from deloc8.audit.verdict import Audit
     from deloc8.elf.edits import Edit
-    from deloc8.repair.model import Plan
+    from deloc8.repair.model import Package, Plan
     from deloc8.report.model import Barrier
 
 # So many files are shown for each barred tag; -v shows all.
@@ -131,17 +131,27 @@ def full_plan_text(plan: Plan, folder: Path) -> str:
             f"Would graft: {graft.source}",
             f"  as {graft.member}",
             f"  needed by {' -> '.join(graft.chain)}",
+            f"  {_owner(graft.owner)}",
             *(f"  {edit_text(edit)}" for edit in graft.edits),
         ]
     for patch in plan.patches:
         lines.append(f"Would change: {patch.member}")
         lines += [f"  move to {patch.moved_to}"] if patch.moved_to else []
         lines += [f"  {edit_text(edit)}" for edit in patch.edits]
+    told = plan.provenance
+    lines += [f"Would copy the licence: {file.source}\n  as {file.member}" for file in told.licences]
+    lines += [f"Would write a bill of materials: {told.sbom}"] if told.sbom else []
     if plan.strip:
         lines.append(f"Would strip all of these: {plan.strip.value}")
     if plan.tags is not None:
         lines.append(f"Would set the tags: {', '.join(plan.tags)}")
     return _lines([*lines, "", f"Would write: {folder / plan.target.filename}"])
+
+
+def _owner(owner: Package) -> str:
+    if not owner.is_known:
+        return f"of an unknown package: {owner.reason}" if owner.reason else "of an unknown package"
+    return f"of the package {' '.join(filter(None, (owner.name, owner.version)))} ({owner.source.value})"
 
 
 def written_text(path: Path) -> str:

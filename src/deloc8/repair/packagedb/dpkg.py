@@ -1,0 +1,109 @@
+"""The database of dpkg (Debian and its kin): lists of files, and one status file or one for each package."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from typing import TYPE_CHECKING
+
+from deloc8.errors import InputError
+from deloc8.repair.packagedb.answer import Answer, Installed, fault, text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from deloc8.loader.sysroot import Sysroot
+
+_LISTS = "/var/lib/dpkg/info"
+_STATUS = "/var/lib/dpkg/status"
+# Images without dpkg itself (distroless) have a folder of stanzas and checksums instead.
+_STANZAS = "/var/lib/dpkg/status.d"
+
+
+def search(spellings: Mapping[str, str], sysroot: Sysroot) -> Answer:
+    """The packages of files.
+
+    Args:
+        spellings: Paths that a file may be known by, each with the path that stands for the file in the answer.
+        sysroot: The system.
+    """
+    lists = [f"{_LISTS}/{name}" for name in sysroot.list(_LISTS) if name.endswith(".list")]
+    lists += [f"{_STANZAS}/{name}" for name in sysroot.list(_STANZAS) if name.endswith(".md5sums")]
+    if not lists:
+        return Answer()
+    pending = dict(spellings)
+    found: dict[str, str] = {}
+    faults = []
+    for place in _likely_first(lists, pending):
+        if not pending:
+            break
+        try:
+            listing = bytes(sysroot.read(place))
+        except InputError as error:
+            faults.append(fault(error))
+            continue
+        # Lines are `/usr/lib/...` in a list, `CHECKSUM  usr/lib/...` in a file of checksums.
+        head, skipped = ("\n", 0) if place.endswith(".list") else ("  ", 1)
+        owned = {
+            file: place
+            for path, file in pending.items()
+            if f"{head}{path[skipped:]}\n".encode("utf-8", "surrogateescape") in listing
+        }
+        if owned:
+            found |= owned
+            pending = {path: file for path, file in pending.items() if file not in owned}
+    texts: dict[str, bytes] = {}
+    packages = {}
+    for place in sorted(set(found.values())):
+        status = _status_file(place)
+        if status not in texts:
+            try:
+                texts[status] = bytes(sysroot.read(status))
+            except InputError as error:
+                texts[status] = b""
+                faults.append(fault(error))
+        packages[place] = _package(place, texts[status])
+    return Answer(present=True, owners={file: packages[place] for file, place in found.items()}, faults=tuple(faults))
+
+
+def _likely_first(lists: Sequence[str], paths: Iterable[str]) -> list[str]:
+    """The lists, those first whose package is named after one of the libraries (Debian Policy, section 8.1)."""
+    stems = set()
+    for path in paths:
+        stem = posixpath.basename(path).partition(".so")[0].lower().replace("_", "-")
+        stems.add(re.escape(stem))
+    # `libpq5` is a name after libpq, `libpqxx-7` is not.
+    likely = re.compile(f"(?:{'|'.join(sorted(stems))})(?![a-z])")
+    return sorted(lists, key=lambda place: not likely.match(posixpath.basename(place)))
+
+
+def _status_file(place: str) -> str:
+    return _STATUS if place.startswith(_LISTS) else place.removesuffix(".md5sums")
+
+
+def _package(place: str, status: bytes) -> Installed:
+    """The package of a list of files; its own name tells it where the status does not."""
+    name, _, arch = posixpath.basename(place).rpartition(".")[0].partition(":")
+    fields = _stanza(status, name if place.startswith(_LISTS) else "", arch)
+    name = fields.get("Package", name)
+    return Installed(
+        name=name,
+        version=fields.get("Version", ""),
+        arch=fields.get("Architecture", arch),
+        licences=(f"/usr/share/doc/{name}/copyright",),
+    )
+
+
+def _stanza(status: bytes, name: str, arch: str) -> Mapping[str, str]:
+    """The fields of a package in a status file; of the first one where `name` is empty."""
+    head = b"Package: " + (name.encode("utf-8", "surrogateescape") + b"\n" if name else b"")
+    place = status.find(head)
+    while place >= 0:
+        end = status.find(b"\n\n", place)
+        lines = text(status[place : end if end >= 0 else len(status)]).split("\n")
+        fields = dict(line.split(": ", 1) for line in lines if ": " in line and not line.startswith(" "))
+        starts_line = place == 0 or status[place - 1 : place] == b"\n"
+        if starts_line and arch in {"", fields.get("Architecture", "")}:
+            return fields
+        place = status.find(head, place + 1)
+    return {}

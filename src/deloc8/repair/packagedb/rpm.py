@@ -1,0 +1,60 @@
+"""The database of rpm (Fedora, Red Hat, SUSE and their kin), of any of its three kinds."""
+
+from __future__ import annotations
+
+import posixpath
+from typing import TYPE_CHECKING
+
+from deloc8.errors import InputError
+from deloc8.repair.packagedb.answer import Answer, Installed
+from deloc8.repair.packagedb.rpmfiles import BadDatabase, bdb_headers, having, ndb_headers, sqlite_headers
+from deloc8.repair.packagedb.rpmheader import BadHeader, read_header
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from deloc8.loader.sysroot import Sysroot
+
+_FOLDERS = ("/usr/lib/sysimage/rpm", "/var/lib/rpm")
+_SQLITE, _NDB, _BDB = "rpmdb.sqlite", "Packages.db", "Packages"
+
+
+def search(spellings: Mapping[str, str], sysroot: Sysroot) -> Answer:
+    """The packages of files.
+
+    Args:
+        spellings: Paths that a file may be known by, each with the path that stands for the file in the answer.
+        sysroot: The system.
+    """
+    place = next(
+        (f"{folder}/{kind}" for folder in _FOLDERS for kind in (_SQLITE, _NDB, _BDB) if kind in sysroot.list(folder)),
+        None,
+    )
+    if place is None:
+        return Answer()
+    names = sorted({posixpath.basename(path).encode("utf-8", "surrogateescape") for path in spellings})
+    owners: dict[str, Installed] = {}
+    faults = []
+    try:
+        for header in _headers(place, names, sysroot):
+            try:
+                package = read_header(header, names)
+            except BadHeader as error:
+                faults.append(f"the rpm database {place} has a damaged package: {error}")
+                continue
+            if package:
+                known = spellings.keys() & package.files
+                owners |= {spellings[path]: package.installed for path in known}
+    except (BadDatabase, InputError) as error:
+        faults.append(f"the rpm database {place} cannot be read: {error}")
+    return Answer(present=True, owners=owners, faults=tuple(faults))
+
+
+def _headers(place: str, names: Sequence[bytes], sysroot: Sysroot) -> Iterator[bytes]:
+    if place.endswith(_SQLITE):
+        journal = place + "-wal"
+        is_settled = not sysroot.real_path(journal) or not sysroot.read(journal)
+        yield from sqlite_headers(sysroot.host_path(place), names, is_settled=is_settled)
+        return
+    data = sysroot.read(place)
+    yield from having(ndb_headers(data) if place.endswith(_NDB) else bdb_headers(data), names, len(data))
