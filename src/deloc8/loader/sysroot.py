@@ -217,14 +217,20 @@ class Overlay:
     wheel will be installed.
     """
 
-    def __init__(self, files: Files, images: Mapping[str, ElfImage]) -> None:
-        """`images` has normal absolute paths, below a top folder that the file system does not have."""
+    def __init__(self, files: Files, images: Mapping[str, ElfImage], *, hides: bool = True) -> None:
+        """Lay `images` over `files`.
+
+        Args:
+            files: The file system.
+            images: The members by normal absolute paths.
+            hides: Whether their top folders hide those of the file system; else each member stands alone in it.
+        """
         self._files = files
         self._images = images
-        self._tops = tuple({f"/{path.split('/')[1]}/" for path in images})
+        self._tops = tuple({f"/{path.split('/')[1]}/" for path in images} if hides else ())
 
     def _covers(self, path: str) -> bool:
-        return path.startswith(self._tops)
+        return path.startswith(self._tops) or os.path.normpath(path) in self._images
 
     def _virtual(self, path: str) -> str | None:
         normal = os.path.normpath(path)
