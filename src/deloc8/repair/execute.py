@@ -78,7 +78,9 @@ def execute(plan: Plan, source: Source, target: Path, options: WriteOptions) -> 
         metadata = parse_wheel_metadata(bytes(reader.read(name)))
         replaced[name] = _constant(retag(metadata, plan.tags, platform_specific=True))
     written = write_wheel(target, archive, Changes(replaced=replaced, added=tuple(added)), options)
-    _refuse_false_record(archive, rows, {**{row.path: row.hash for row in written.rows}, **reader.hashes})
+    changed = frozenset(written.changed)
+    unchanged = {row.path: row.hash for row in written.rows if row.path not in changed}
+    _refuse_false_record(archive, rows, {**unchanged, **reader.hashes})
     return written
 
 

@@ -66,7 +66,7 @@ def verify(claim: Claim, path: Path, *, threads: int = 1) -> Proof:
     """
     try:
         with open_wheel(path, name=claim.plan.target) as written:
-            checks = tuple(_checks(claim, written, threads))
+            checks = _checks(claim, written, threads)
     except (WheelError, ElfError) as error:
         checks = (Check(name="the wheel can be read", problems=(error.message, *error.context)),)
     proof = Proof(checks=checks)
@@ -80,18 +80,28 @@ def verify(claim: Claim, path: Path, *, threads: int = 1) -> Proof:
     return proof
 
 
-def _checks(claim: Claim, written: WheelArchive, threads: int) -> Iterator[Check]:
+def _checks(claim: Claim, written: WheelArchive, threads: int) -> tuple[Check, ...]:
     plan = claim.plan
     facts = gather(written, claim.sysroot, _NOTHING, threads=threads)
-    yield Check(name="RECORD and contents agree", problems=tuple(_record(written)))
-    yield Check(name="nothing else has changed", problems=tuple(_unchanged(claim, written)))
-    yield Check(name="every edit is there", problems=tuple(_edits(claim, facts)))
-    yield Check(name="every edited file is fit to be loaded", problems=tuple(_layout(claim, written)))
-    yield Check(name="every needed library is found", problems=tuple(_needed(claim, facts)))
-    yield Check(name="the tags are true and agree", problems=tuple(_tags(claim, facts, _wheel_file(written))))
-    told = tuple(provenance_problems(plan, claim.source, written))
-    yield Check(name="it is told where every graft comes from", problems=told)
-    yield Check(name="installers read the same tags from its name", problems=tuple(_name(plan)))
+    steps = (
+        ("RECORD and contents agree", _record(written)),
+        ("nothing else has changed", _unchanged(claim, written)),
+        ("every edit is there", _edits(claim, facts)),
+        ("every edited file is fit to be loaded", _layout(claim, written)),
+        ("every needed library is found", _needed(claim, facts)),
+        ("the tags are true and agree", _tags(claim, facts, _wheel_file(written))),
+        ("it is told where every graft comes from", provenance_problems(plan, claim.source, written)),
+        ("installers read the same tags from its name", _name(plan)),
+    )
+    return tuple(Check(name=name, problems=tuple(_with_fault(problems))) for name, problems in steps)
+
+
+def _with_fault(problems: Iterator[str]) -> Iterator[str]:
+    """The problems; one that keeps the search from going on is the last of them."""
+    try:
+        yield from problems
+    except (WheelError, ElfError) as error:
+        yield from (error.message, *error.context)
 
 
 def _record(written: WheelArchive) -> Iterator[str]:

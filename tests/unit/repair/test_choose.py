@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 LIB = "/usr/lib64"
 MEMCPY = Undefined("memcpy", "GLIBC_2.14", "libc.so.6")
 STAT = Undefined("stat", "GLIBC_2.33", "libc.so.6")
-V3 = NoteSpec("GNU", 5, bytes.fromhex("028000c0" "04000000" "04000000" "00000000"))  # x86 ISA needed: v3
+V3 = NoteSpec("GNU", 5, bytes.fromhex("028000c0040000000400000000000000"))  # x86 ISA needed: v3
 
 
 @pytest.fixture
