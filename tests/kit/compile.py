@@ -83,7 +83,9 @@ def _command(toolchain: Toolchain) -> list[str]:
     if toolchain.compiler == "zig":
         if find_spec("ziglang") is None:
             pytest.skip("needs the compiler of ziglang (PyPI: ziglang)")
-        return [sys.executable, "-m", "ziglang", "cc", "-target", toolchain.target or "native"]
+        target = toolchain.target or "native"
+        # Programs for musl are static unless one asks for another kind.
+        return [sys.executable, "-m", "ziglang", "cc", "-target", target, *(["-dynamic"] if "musl" in target else [])]
     package = toolchain.compiler if toolchain.compiler == "gcc" else f"gcc-{toolchain.compiler.removesuffix('-gcc')}"
     command = [require(toolchain.compiler, package)]
     if toolchain.linker:

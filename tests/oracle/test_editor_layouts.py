@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -31,8 +32,6 @@ from kit.editor_check import Names, check_bytes, check_peace, check_tables, name
 from kit.require import require
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from deloc8.elf.edits import Edit
 
 OLD, NEW = "libdependency.so.1", "libdependency-0a1b2c3d.so.1"
@@ -61,17 +60,16 @@ KINDS: tuple[Kind, ...] = ("library", "pie", "static-address")
 
 @dataclass(frozen=True)
 class Machine:
-    """Where files run: here, or in an emulator with the libraries of a folder."""
+    """Where files run; in `wrapper`, the command that runs them, `{paths}` stands for the folders of the dependency."""
 
     compiler: Toolchain
-    emulator: tuple[str, ...] = ()
+    wrapper: tuple[str, ...] = ("env", "LD_LIBRARY_PATH={paths}")
 
     def run(self, path: Path, kind: Kind) -> str:
         """What the program prints, or what it says for not running."""
-        folders = [build_dependency(self.compiler, name).parent for name in (OLD, NEW)]
-        paths = f"LD_LIBRARY_PATH={folders[0]}:{folders[1]}"
+        folders = [str(build_dependency(self.compiler, name).parent) for name in (OLD, NEW)]
         loader = [str(build(LOADER, self.compiler, kind="pie"))] if kind == "library" else []
-        wrapper = [*self.emulator, "-E", paths] if self.emulator else ["env", paths]
+        wrapper = [part.replace("{paths}", ":".join(folders)) for part in self.wrapper]
         path.chmod(0o755)
         result = subprocess.run([*wrapper, *loader, str(path)], capture_output=True, text=True, check=False)
         return (result.stdout + result.stderr).strip()
@@ -251,7 +249,8 @@ MACHINES = {
 def foreign(name: str) -> Machine:
     triple, _ = MACHINES[name]
     emulator = require(f"qemu-{name}-static", "qemu-user-static")
-    return Machine(Toolchain(f"{triple}-gcc"), (emulator, "-L", f"/usr/{triple}"))
+    wrapper = (emulator, "-L", f"/usr/{triple}", "-E", "LD_LIBRARY_PATH={paths}")
+    return Machine(Toolchain(f"{triple}-gcc"), wrapper)
 
 
 @pytest.mark.parametrize("options", ["default", "no-notes", "both-hashes"])
@@ -286,3 +285,24 @@ def test_machines_without_an_emulator(target: str, tmp_path: Path) -> None:
     check_bytes(original.read_bytes(), edited.data, edited.placement)
     check_peace(original, after)
     check_tables(original, after, {OLD: NEW})
+
+
+@pytest.mark.parametrize("strip", ["strip -g", "strip -s", "llvm-strip -s"])
+@pytest.mark.parametrize("kind", ["library", "pie"])
+def test_musl(kind: Kind, strip: str, tmp_path: Path) -> None:
+    """Programs without any note: the interpreter's name, the tables behind it and .dynamic move."""
+    if not Path("/lib/ld-musl-x86_64.so.1").exists():
+        pytest.skip("needs the loader /lib/ld-musl-x86_64.so.1 (musl)")
+    require(strip.partition(" ")[0], "binutils, llvm")
+    machine = Machine(zig("x86_64-linux-musl"))
+    assert check(compiled(machine.compiler, kind, (), machine), tmp_path, kind, machine, strips=(strip,)) is Slot.ROOM
+
+
+@pytest.mark.parametrize("kind", ["library", "pie"])
+def test_an_old_glibc(kind: Kind, tmp_path: Path, runtimes_folder: Path) -> None:
+    """glibc 2.17 wants addresses and offsets to agree modulo p_align."""
+    archive = runtimes_folder / "glibc217-runtime-x86_64.tar.xz"
+    subprocess.run(["tar", "-xf", str(archive), "-C", str(tmp_path)], check=True)
+    (loader,) = tmp_path.rglob("ld-2.17.so")
+    machine = Machine(zig("x86_64-linux-gnu.2.17"), (str(loader), "--library-path", f"{loader.parent}:{{paths}}"))
+    check(compiled(machine.compiler, kind, (), machine), tmp_path, kind, machine, strips=("strip -g", "strip -s"))

@@ -20,6 +20,7 @@ from deloc8.elf.pieces import (
     Move,
     Piece,
     Role,
+    announces,
     dynamic_piece,
     dynamic_symbols,
     move_entries,
@@ -210,7 +211,8 @@ class _Placer:
         start = _round_up(self.view.size, 8)
         distance = _round_up(top_of(kept), alignment) + start % alignment - start
         moves: list[Move] = []
-        end = start
+        # llvm-strip takes the first of two program headers with one offset for the outer one: it shall be the PT_LOAD.
+        end = start + 8 * any(announces(segment, pieces[0]) for segment in kept)
         for piece in pieces:
             offset = _round_up(end, piece.align)
             moves.append(Move(piece, offset, offset + distance, sizes.get(piece.role, piece.size)))

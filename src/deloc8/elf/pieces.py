@@ -146,15 +146,18 @@ def move_entries(entries: Iterable[tuple[int, int]], move: Move) -> tuple[tuple[
 
 def move_segment(segment: Segment, move: Move) -> Segment:
     """A program header once it follows a move."""
-    if move.piece.role is Role.HEADERS:
-        follows = segment.type == c.PT_PHDR
-    else:
-        follows = segment.type in _POINTER_SEGMENTS and segment.vaddr == move.piece.address
-    if not follows:
+    if not announces(segment, move.piece):
         return segment
     return segment._replace(
         offset=move.offset, vaddr=move.address, paddr=move.address, filesz=move.size, memsz=move.size
     )
+
+
+def announces(segment: Segment, piece: Piece) -> bool:
+    """Whether a program header is what leads to a piece."""
+    if piece.role is Role.HEADERS:
+        return segment.type == c.PT_PHDR
+    return segment.type in _POINTER_SEGMENTS and segment.vaddr == piece.address
 
 
 def dynamic_symbols(view: View, address: int) -> Iterator[int]:
