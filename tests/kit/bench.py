@@ -30,7 +30,7 @@ class Bench:
 
     def __init__(self, top: Path) -> None:
         self.system = System(top / "root")
-        self.system.top.mkdir()
+        self.system.top.mkdir(parents=True)
         self.dist = top / "dist"
         self.dist.mkdir()
         self.out = top / "out"
