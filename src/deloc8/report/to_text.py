@@ -139,7 +139,8 @@ def full_plan_text(plan: Plan, folder: Path) -> str:
         lines += [f"  move to {patch.moved_to}"] if patch.moved_to else []
         lines += [f"  {edit_text(edit)}" for edit in patch.edits]
     told = plan.provenance
-    lines += [f"Would copy the licence: {file.source}\n  as {file.member}" for file in told.licences]
+    for file in told.licences:
+        lines += [f"Would copy the licence: {file.source}", f"  as {file.member}"]
     lines += [f"Would write a bill of materials: {told.sbom}"] if told.sbom else []
     if plan.strip:
         lines.append(f"Would strip all of these: {plan.strip.value}")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from deloc8.wheel.names import printable
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -27,7 +29,7 @@ def tree_text(forest: Forest, *, verbose: bool = False) -> str:
     for root in forest.roots:
         lines.append(forest.files[root].label)
         lines += _branches(forest, root, shown, verbose=verbose)
-    return "".join(f"{line}\n" for line in lines)
+    return "".join(f"{printable(line)}\n" for line in lines)
 
 
 def _branches(forest: Forest, root: str, shown: set[str], *, verbose: bool) -> Iterator[str]:
