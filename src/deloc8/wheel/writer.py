@@ -273,8 +273,6 @@ class _Work:
         return _smaller(member, digest, data, codec.compress(data, self.options.level))
 
     def _proven_hash(self, member: Member) -> str:
-        if member.size <= LARGE_MEMBER:
-            return hash_of(self.source.read(member))
         hasher = hashlib.sha256()
         for piece in self.source.pieces(member):
             hasher.update(piece)

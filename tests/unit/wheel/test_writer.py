@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from deloc8.errors import UsageError, WheelError
+from deloc8.wheel import archive as archive_module
 from deloc8.wheel import codec, writer
 from deloc8.wheel.archive import WheelArchive, open_wheel
 from deloc8.wheel.record import check_record, hash_members, read_record
@@ -254,7 +255,7 @@ def test_large_unchanged_members_are_proven_piece_by_piece(
         assert member.size <= 1000
         return read(self, member)
 
-    monkeypatch.setattr(writer, "LARGE_MEMBER", 1000)
+    monkeypatch.setattr(archive_module, "LARGE_MEMBER", 1000)
     monkeypatch.setattr(WheelArchive, "read", small_only)
     with open_wheel(source) as archive:
         written = write_wheel(tmp_path / NAME, archive, NOTHING, WriteOptions())
