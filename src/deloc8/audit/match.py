@@ -79,21 +79,21 @@ class Violation:
 def describe(violations: Iterable[Violation]) -> tuple[str, ...]:
     """What one file does, in lines without the file's name: one for all symbols of a library, one for all else each."""
     symbols: dict[tuple[str | None, str], dict[tuple[object, ...], Violation]] = {}
-    others: dict[str, None] = {}
+    others: set[str] = set()
     for violation in violations:
         if violation.code is ViolationCode.SYMBOL_TOO_NEW:
             rows = symbols.setdefault((violation.library, violation.policy), {})
             rows[version_key(violation.version or ""), violation.symbol or ""] = violation
         else:
             text = _DESCRIPTIONS[violation.code]
-            others[text.format(**{name: getattr(violation, name) for name in _DESCRIBED})] = None
+            others.add(text.format(**{name: getattr(violation, name) for name in _DESCRIBED}))
     lines = []
     for (library, policy), rows in sorted(symbols.items(), key=str):
         sorted_rows = [rows[key] for key in sorted(rows)]
         names = ", ".join(f"{row.symbol}@{row.version}" if row.symbol else f"{row.version}" for row in sorted_rows)
         limits = ", ".join(dict.fromkeys(row.limit for row in sorted_rows))
         lines.append(f"needs {names} from {library}" + (f"; {policy} ends at {limits}" if limits else ""))
-    return (*lines, *others)
+    return (*lines, *sorted(others))
 
 
 _DESCRIBED = ("symbol", "library", "version", "limit", "policy")
