@@ -81,6 +81,10 @@ def _paragraphs(audit: Audit, *, verbose: bool) -> Iterator[str]:
         yield f"{_sentence(head)}\n\n{_sentence(', '.join(group.libraries))}"
     for barrier in barriers(audit):
         yield _barrier(barrier, verbose=verbose)
+    kept = [match.policy.name for match in audit.matches if match.is_satisfied and not match.policy.installable]
+    if kept:
+        noun = "policy" if len(kept) == 1 else "policies"
+        yield _sentence(f"""The wheel keeps to the {noun} {", ".join(f'"{name}"' for name in kept)} as well.""")
     reachable = reachable_tag(audit)
     if reachable and reachable != tag:
         yield _sentence(f'`deloc8 fixup` can reach the platform tag "{reachable}".')

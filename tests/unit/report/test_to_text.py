@@ -145,8 +145,22 @@ def test_a_wheel_that_needs_nothing(scene: Scene) -> None:
         'platform tag: "manylinux_2_5_x86_64".\n\n'
         "The wheel references no external versioned symbols in system-provided\n"
         "shared libraries.\n\n"
-        "The wheel requires no external shared libraries.\n"
+        "The wheel requires no external shared libraries.\n\n"
+        'The wheel keeps to the policy "linux_pybe1_core" as well.\n'
     )
+
+
+def test_policies_that_name_no_wheel_are_told_when_the_wheel_keeps_to_them(scene: Scene, tmp_path: Path) -> None:
+    policy = tmp_path / "policy.json"
+    policy.write_text(
+        '{"name": "our_cluster", "symbol_versions": {"GLIBC": "2.28"}, "lib_whitelist": ["libc.so.6"]}', "utf-8"
+    )
+    kept = shown(scene.judge(wants("GLIBC_2.28"), policy_files=(policy,)))
+    assert 'The wheel keeps to the policy "our_cluster" as well.' in kept
+    both = shown(scene.judge(wants("GLIBC_2.2.5"), policy_files=(policy,)))
+    assert 'The wheel keeps to the policies "linux_pybe1_core", "our_cluster" as well.' in both
+    neither = shown(scene.judge(wants("GLIBC_2.29"), policy_files=(policy,)))
+    assert "keeps to" not in neither
 
 
 def test_a_pure_wheel(scene: Scene) -> None:
