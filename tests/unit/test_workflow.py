@@ -20,7 +20,7 @@ from deloc8.errors import (
 )
 from deloc8.repair.model import Goal
 from deloc8.wheel.writer import WriteOptions
-from deloc8.workflow import AuditOptions, audit_wheel, copy_wheel, plan_repair, repair_wheel
+from deloc8.workflow import AuditOptions, audit_wheel, copy_wheel, dependency_forest, plan_repair, repair_wheel
 from kit.bench import EXT, Bench, contents
 from kit.elf import ElfSpec, Undefined, build_elf
 from kit.zips import Entry, raw_zip, wheel_entries
@@ -97,6 +97,16 @@ def test_the_machine_itself_is_the_default(bench: Bench) -> None:
     assert audit_wheel(wheel).facts.own
     assert plan_repair(wheel, Goal()).is_empty
     assert repair_wheel(wheel, bench.out, Goal(), WriteOptions()).path.exists()
+
+
+def test_trees_are_drawn_of_wheels_files_and_folders(bench: Bench) -> None:
+    path = bench.library(f"{LIB}/liba.so.1", needed=("libb.so.1",))
+    bench.library(f"{LIB}/libb.so.1")
+    options = AuditOptions(sysroot=bench.system.top)
+    wheel = dependency_forest(bench.extension(needed=("liba.so.1",)), options)
+    file = dependency_forest(bench.system.top / path[1:], options)
+    folder = dependency_forest(bench.system.top / LIB[1:], options)
+    assert [len(forest.roots) for forest in (wheel, file, folder)] == [1, 1, 2]
 
 
 # -- what cannot be repaired leaves nothing ------------------------------------------------------------------------

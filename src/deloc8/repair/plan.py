@@ -298,16 +298,13 @@ def _platforms(audit: Audit, goal: Goal, match: PolicyMatch) -> tuple[str, ...]:
 
 def _best_after(audit: Audit, match: PolicyMatch) -> Policy | None:
     """The best policy, better than the one asked for, that the repaired wheel fits as well."""
-    for other in audit.matches:
-        if other.policy.name == match.policy.name:
-            return None
-        if other.policy.family is not match.policy.family or not other.policy.installable:
-            continue
-        if _numbers(other.policy) > _numbers(match.policy):  # the one asked for is computed, and stands here
-            return None
-        if fits_after(audit, match, other.policy):
-            return other.policy
-    return None
+    policies = (other.policy for other in audit.matches)
+    better = (
+        policy
+        for policy in policies
+        if policy.installable and policy.family is match.policy.family and _numbers(policy) < _numbers(match.policy)
+    )
+    return next((policy for policy in better if fits_after(audit, match, policy)), None)
 
 
 def _numbers(policy: Policy) -> tuple[int, ...]:

@@ -11,7 +11,8 @@ import pytest
 from packaging.tags import parse_tag
 
 from deloc8.elf import writer as elf_writer
-from deloc8.elf.edits import RemoveNeeded, ReplaceNeeded, SetRpath, SetSoname
+from deloc8.elf.edits import ClearExecutableStack, RemoveNeeded, ReplaceNeeded, SetRpath, SetSoname
+from deloc8.elf.image import parse
 from deloc8.errors import InputError, VerificationError
 from deloc8.loader.sysroot import Sysroot
 from deloc8.repair import execute as executing
@@ -21,7 +22,7 @@ from deloc8.wheel.archive import open_wheel
 from deloc8.wheel.metadata import retag
 from deloc8.wheel.record import RecordRow, render_record
 from kit.bench import EXT, Bench
-from kit.elf import ElfSpec, Undefined
+from kit.elf import ElfSpec, Undefined, build_elf
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -332,6 +333,12 @@ def test_a_graft_that_is_unfit_for_the_loader(bench: Bench, wheel: Path, monkeyp
 
     sabotage_bytes(monkeypatch, f"{LIB}/libb.so.1", change)
     assert "the header of .dynamic says 0x0" in failed(bench, wheel)
+
+
+def test_edits_that_concern_no_name_are_expected_to_change_none() -> None:
+    image = parse(build_elf(ElfSpec(needed=("liba.so.1",), soname="x", rpath="/a")), "x")
+    edits = (ClearExecutableStack(), SetSoname(soname="y"))
+    assert verifying._edited(image, edits) == (("liba.so.1",), "y", "/a", None)
 
 
 # -- programs that move --------------------------------------------------------------------------------------------

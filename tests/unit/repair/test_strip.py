@@ -1,0 +1,103 @@
+"""What `--strip` runs: a small program that stands in for binutils' here, and the real one in the oracle tests."""
+
+from __future__ import annotations
+
+import platform
+from typing import TYPE_CHECKING
+
+import pytest
+
+from deloc8.errors import InputError, UsageError
+from deloc8.repair.model import StripLevel
+from deloc8.repair.strip import find_strip, strip
+from deloc8.target import Arch, parse_platform_tag
+from kit.bench import EXT, Bench, contents, image, names
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HOST = parse_platform_tag(f"linux_{platform.machine()}").arch
+FOREIGN = next(arch for arch in Arch if arch is not HOST)
+# Removes the text that marks a library of the tests as one with symbols, by the shell alone.
+STAND_IN = """#!/bin/sh
+case "$1" in --strip-debug) new=stripdebug;; --strip-all) new=strip--all;; esac
+exec sed -i "s/not so far/$new/" "$2"
+"""
+
+
+@pytest.fixture
+def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that is searched before all others, and at first is the only one."""
+    folder = tmp_path / "tools"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder))
+    return folder
+
+
+def add(folder: Path, name: str, text: str = STAND_IN) -> str:
+    path = folder / name
+    path.write_text(text)
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_a_strip_for_the_machine_is_found(tools: Path) -> None:
+    general = add(tools, "llvm-strip")
+    assert find_strip(FOREIGN) == general
+    assert [find_strip(arch) for arch in Arch] == [general] * len(Arch)
+    cross = {arch: add(tools, f"{arch.value}-linux-gnu-strip") for arch in (Arch.AARCH64, Arch.S390X)}
+    assert {arch: find_strip(arch) for arch in cross} == cross
+
+
+def test_the_machines_own_strip_comes_first(tools: Path) -> None:
+    if HOST is None:
+        pytest.skip("needs a machine that the policies know")
+    add(tools, "llvm-strip")
+    own = add(tools, "strip")
+    assert find_strip(HOST) == own
+    assert find_strip(FOREIGN) != own
+
+
+def test_where_there_is_none_the_package_is_named(bench_wheel: tuple[Bench, Path], tools: Path) -> None:
+    assert not list(tools.iterdir())
+    with pytest.raises(UsageError) as caught:
+        find_strip(Arch.S390X if HOST is not Arch.S390X else Arch.AARCH64)
+    assert caught.value.code == "no-strip"
+    assert "binutils-" in caught.value.hints[0]
+    bench, wheel = bench_wheel
+    with pytest.raises(UsageError) as caught:
+        bench.plan(wheel, strip=StripLevel.ALL)
+    assert caught.value.code == "no-strip"
+    if HOST is Arch.X86_64:
+        assert caught.value.hints == ("install the package binutils, or llvm",)
+
+
+@pytest.fixture
+def bench_wheel(tmp_path: Path) -> tuple[Bench, Path]:
+    bench = Bench(tmp_path)
+    bench.library("/usr/lib64/liba.so.1", payload=b"not so far\0")
+    return bench, bench.extension(needed=("liba.so.1",), payload=b"not so far\0")
+
+
+@pytest.mark.parametrize(("level", "text"), [(StripLevel.DEBUG, b"stripdebug"), (StripLevel.ALL, b"strip--all")])
+def test_what_is_edited_is_stripped_first(
+    bench_wheel: tuple[Bench, Path], tools: Path, monkeypatch: pytest.MonkeyPatch, level: StripLevel, text: bytes
+) -> None:
+    add(tools, "x86_64-linux-gnu-strip")
+    add(tools, "strip")
+    monkeypatch.setenv("PATH", f"{tools}:/usr/bin:/bin")
+    bench, wheel = bench_wheel
+    outcome = bench.repair(wheel, strip=level)
+    found = contents(outcome.path)
+    (graft,) = outcome.plan.grafts
+    for member in (EXT, graft.member):
+        assert text in found[member]
+    assert names(image(outcome.path, EXT)) == ((graft.new_name,), None, "$ORIGIN/../demo.libs", None)
+
+
+def test_a_strip_that_fails_is_told(tools: Path) -> None:
+    tool = add(tools, "strip", "#!/bin/sh\necho no file of mine >&2\nexit 3\n")
+    with pytest.raises(InputError, match=r"`liba\.so`") as caught:
+        strip(b"x", StripLevel.ALL, tool, "liba.so")
+    assert caught.value.code == "strip-failed"
+    assert caught.value.context == (f"{tool} ended with exit code 3", "no file of mine")
