@@ -71,7 +71,7 @@ def forest_of_files(path: Path, root: Path, options: SearchOptions) -> Forest:
     files: dict[str, ElfFile] = {}
     dependencies: dict[str, dict[str, Dependency]] = {}
     images = {place: parse(place.read_bytes(), str(place)) for place in _elf_files(path)}
-    seen = {place: _seen_from(root, place) for place in images}
+    seen = {place: _seen_from(root.resolve(), place) for place in images}
     # A file that is not below the root is laid over it, so that its neighbours find it.
     view = Overlay(sysroot, {seen[place]: image for place, image in images.items()}, hides=False)
     for place, image in images.items():
