@@ -31,7 +31,7 @@ _VERSION_FIELD = re.compile(
     rb"^Metadata-Version:[ \t]*(\d+)\.(\d+)[ \t]*(\r\n|\n|\r)(?![ \t])", re.IGNORECASE | re.MULTILINE
 )
 _LICENSE_FILE_FIELD = re.compile(rb"^License-File:", re.IGNORECASE | re.MULTILINE)
-_BLANK_LINE = re.compile(rb"^[ \t]*$", re.MULTILINE)
+_BLANK_LINE = re.compile(rb"^[ \t]*\r?$", re.MULTILINE)
 # PEP 639: the version of METADATA that brought License-File.
 _SINCE = (2, 4)
 
@@ -102,14 +102,16 @@ def add_licence_fields(metadata: bytes, values: Sequence[str]) -> bytes:
 
 def licence_field_problems(old: bytes, new: bytes, values: Sequence[str]) -> Iterator[str]:
     """What speaks against `new` being `old` with a License-File line for each value, and nothing else."""
-    head = _head(new).splitlines()
+    # Found another way than the lines were put in: a fault there shall not hide itself.
     left = new.splitlines(keepends=True)
+    stripped = [line.strip() for line in left]
     for value in values:
         line = b"License-File: " + value.encode()
-        if line not in head:
-            yield f"METADATA does not name the licence file {value}"
+        if line in stripped and b"" not in stripped[: stripped.index(line)]:
+            place = stripped.index(line)
+            del left[place], stripped[place]
         else:
-            del left[[candidate.rstrip(b"\r\n") for candidate in left].index(line)]
+            yield f"METADATA does not name the licence file {value}"
     if b"".join(left) != old:
         yield "METADATA has changed beyond its License-File lines"
 

@@ -54,7 +54,7 @@ _LICENCES = "/usr/share/licenses"
 
 def find_owners(libraries: Sequence[Library], sysroot: Sysroot) -> Mapping[str, Package]:
     """The package of each library, by path; one that nobody knows is unknown and says why."""
-    spelled = {spelling: library.path for library in libraries for spelling in _spellings(library)}
+    spelled = {spelling: library.path for library in libraries for spelling in _spellings(library, sysroot)}
     owners: dict[str, Package] = {}
     asked: list[str] = []
     faults: list[str] = []
@@ -74,17 +74,20 @@ def find_owners(libraries: Sequence[Library], sysroot: Sysroot) -> Mapping[str, 
     return {library.path: _self_named(library, owners.get(library.path, nobody), sysroot) for library in libraries}
 
 
-def _spellings(library: Library) -> Iterable[str]:
-    """The paths that a database may know a library by.
+def _spellings(library: Library, sysroot: Sysroot) -> Iterable[str]:
+    """The paths that a database may know a library by: other names of its folder, never of the file itself.
 
-    Packages may speak of `/lib` where the system has a symlink from it to `/usr/lib`, and the other way round.
+    A symlink to the file proves nothing: its package may have meant it to lead elsewhere.
     """
-    for path in {library.path: None, **dict.fromkeys(map(posixpath.normpath, library.found_as))}:
-        yield path
-        if path.startswith("/usr/lib"):
-            yield path[len("/usr") :]
-        elif path.startswith("/lib"):
-            yield f"/usr{path}"
+    folder, name = posixpath.split(library.path)
+    yield library.path
+    for found in map(posixpath.normpath, library.found_as):
+        if sysroot.real_path(posixpath.dirname(found)) == folder:
+            yield posixpath.join(posixpath.dirname(found), name)
+    # Packages may speak of `/lib` where the system has a symlink from it to `/usr/lib`, and the other way round.
+    other = library.path[len("/usr") :] if library.path.startswith("/usr/lib") else f"/usr{library.path}"
+    if sysroot.real_path(other) in {None, library.path}:
+        yield other
 
 
 def _package(installed: Installed, source: PackageSource, system: Mapping[str, str], sysroot: Sysroot) -> Package:
@@ -119,7 +122,6 @@ def _self_named(library: Library, owner: Package, sysroot: Sysroot) -> Package:
     if not vendor and said.get("osCpe", "").startswith("cpe:/o:"):
         # CPE 2.2: cpe:/o:VENDOR:PRODUCT:VERSION
         vendor, release = ([*said["osCpe"].split(":")[3:5], "", ""])[:2]
-    documents = (f"/usr/share/doc/{name}/copyright",) if "/" not in name else ()
     return replace(
         owner,
         name=name,
@@ -131,7 +133,7 @@ def _self_named(library: Library, owner: Package, sysroot: Sysroot) -> Package:
         if kind in _NOTE_TYPES
         else "",
         source=PackageSource.NOTE,
-        licences=owner.licences or _present([*documents, *_custom(name, sysroot)], sysroot),
+        licences=owner.licences or _present([f"/usr/share/doc/{name}/copyright", *_custom(name, sysroot)], sysroot),
         reason="",
     )
 
@@ -139,12 +141,12 @@ def _self_named(library: Library, owner: Package, sysroot: Sysroot) -> Package:
 def _custom(name: str, sysroot: Sysroot) -> list[str]:
     """The files in a package's folder of licences."""
     folder = f"{_LICENCES}/{name}"
-    return [f"{folder}/{file}" for file in sysroot.list(folder)] if name not in {"", ".", ".."} else []
+    return [f"{folder}/{file}" for file in sysroot.list(folder)]
 
 
 def _present(paths: Iterable[str], sysroot: Sysroot) -> tuple[str, ...]:
-    """The files among the paths, each once."""
-    return tuple(path for path in dict.fromkeys(paths) if sysroot.real_path(path))
+    """The files among the paths, each once; a name with dots in its place could lead anywhere."""
+    return tuple(path for path in dict.fromkeys(paths) if posixpath.normpath(path) == path and sysroot.real_path(path))
 
 
 def _purl(parts: tuple[str, str, str, str], qualifiers: Mapping[str, str]) -> str:
