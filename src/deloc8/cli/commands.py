@@ -33,7 +33,11 @@ INTERRUPTED = 130
 
 def run(arguments: Sequence[str]) -> int:
     """The exit code of one command."""
-    console = Console(out=_ready(sys.stdout), err=_ready(sys.stderr), environ=os.environ)
+    with _ready(sys.stdout) as out, _ready(sys.stderr) as err:
+        return _run_guarded(arguments, Console(out=out, err=err, environ=os.environ))
+
+
+def _run_guarded(arguments: Sequence[str], console: Console) -> int:
     try:
         return _run(arguments, console)
     except Deloc8Error as error:
@@ -48,13 +52,13 @@ def run(arguments: Sequence[str]) -> int:
         return DONE
 
 
-def _ready(stream: TextIO | None) -> TextIO:
+def _ready(stream: TextIO | None) -> AbstractContextManager[TextIO]:
     """A standard stream that takes every name; one that leads nowhere in place of one that was closed."""
     if stream is None:
         return Path(os.devnull).open("w", encoding="utf-8")
     # A name that the locale cannot show must not end the command.
     stream.reconfigure(errors="backslashreplace")  # type: ignore[attr-defined]
-    return stream
+    return nullcontext(stream)
 
 
 def _run(arguments: Sequence[str], console: Console) -> int:

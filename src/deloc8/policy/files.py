@@ -28,6 +28,7 @@ from deloc8.policy.model import (
     split_version,
 )
 from deloc8.target import Arch, make_platform_tag, parse_platform_tag
+from deloc8.wheel.names import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -102,7 +103,7 @@ class _Place:
     def fault(self, code: str, message: str, *context: str, hints: Iterable[str] = ()) -> PolicyError:
         where = f"`{self.path}` " if self.path else ""
         return PolicyError(
-            f"policy file `{_show(self.file)}`: {where}{message}", code=code, context=context, hints=tuple(hints)
+            f"policy file `{printable(self.file)}`: {where}{message}", code=code, context=context, hints=tuple(hints)
         )
 
     def wrong(self, value: object, wanted: str, hints: Iterable[str] = ()) -> PolicyError:
