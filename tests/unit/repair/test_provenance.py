@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from deloc8.cli import main
 from deloc8.diagnostic import Severity
 from deloc8.errors import InputError, VerificationError
 from deloc8.loader.sysroot import Sysroot
@@ -254,3 +255,19 @@ def test_add_provenance_leaves_the_rest_of_a_plan_as_it_is(bench: Bench) -> None
     with open_wheel(source) as archive:
         told = add_provenance(plan, Goal(), audit.facts, archive, Sysroot(bench.system.top))
     assert replace(told, provenance=plan.provenance, notes=plan.notes) == plan
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ((), {SBOM, f"{INFO}/licenses/liba1/copyright"}),
+        (("--no-sbom",), {f"{INFO}/licenses/liba1/copyright"}),
+        (("--no-licenses",), {SBOM}),
+        (("--no-sbom", "--no-licenses"), set()),
+    ],
+)
+def test_options_of_fixup_leave_it_out(bench: Bench, options: tuple[str, ...], expected: set[str]) -> None:
+    source = wheel(bench, "liba.so.1")
+    assert main(["fixup", str(source), "-w", str(bench.out), "--sysroot", str(bench.system.top), *options]) == 0
+    (written,) = bench.out.iterdir()
+    assert {name for name in contents(written) if "/sboms/" in name or "/licenses/" in name} == expected
