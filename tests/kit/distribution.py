@@ -29,9 +29,11 @@ class Root:
 
     Attributes:
         path: Its root folder.
+        emulator: The program that runs its programs, where they are for another machine.
     """
 
     path: Path
+    emulator: str | None = None
 
     def python(self, arguments: Sequence[str], *, wheel: Path, scripts: Path) -> subprocess.CompletedProcess[str]:
         """How the distribution's own Python ended.
@@ -45,27 +47,39 @@ class Root:
         command += ["--ro-bind", str(self.path), "/", "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp"]  # noqa: S108  its own /tmp
         command += ["--tmpfs", "/mnt", "--ro-bind", str(wheel), "/mnt/wheel", "--ro-bind", str(scripts), "/mnt/scripts"]
         command += ["--setenv", "PYTHONPATH", "/mnt/wheel", "--setenv", "LC_ALL", "C.UTF-8", "--chdir", "/"]
+        if self.emulator:
+            command += ["--ro-bind", self.emulator, "/mnt/emulator", "/mnt/emulator"]
         command += ["/usr/bin/python3", *arguments]
         return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
-def debian(suite: str, packages: Sequence[str]) -> Root:
+def debian(suite: str, packages: Sequence[str], machine: str | None = None) -> Root:
     """A Debian with these packages and what they depend on, unpacked once and kept in the user's cache.
 
     The packages come from the mirror that this machine's apt is set up with. Takes 5 s and 75 MB. Where something is
     missing the test is skipped.
+
+    Args:
+        suite: The release.
+        packages: The packages that are asked for.
+        machine: Debian's name of another machine; None for this one.
     """
-    key = hashlib.sha256(" ".join([suite, *packages]).encode()).hexdigest()[:12]
+    words = [suite, *packages] + ([machine] if machine else [])
+    key = hashlib.sha256(" ".join(words).encode()).hexdigest()[:12]
     cache = _cache_folder()
     path = cache / f"{suite}-{key}"
     with (cache / f"{suite}-{key}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not path.exists():
-            _unpack(suite, packages, path)
+            _unpack(suite, [f"--include={','.join(packages)}", *_architectures(machine)], path)
     return Root(path=path)
 
 
-def _unpack(suite: str, packages: Sequence[str], path: Path) -> None:
+def _architectures(machine: str | None) -> list[str]:
+    return [f"--architectures={machine}"] if machine else []
+
+
+def _unpack(suite: str, options: Sequence[str], path: Path) -> None:
     mmdebstrap = require("mmdebstrap", "Debian: mmdebstrap")
     mirror = _mirror()
     if not _KEYRING.exists():
@@ -75,7 +89,7 @@ def _unpack(suite: str, packages: Sequence[str], path: Path) -> None:
         # Other users too may run what is unpacked, and apt's own user must reach it.
         scratch.chmod(0o755)
         root = scratch / "root"
-        command = [mmdebstrap, "--quiet", "--variant=extract", f"--include={','.join(packages)}"]
+        command = [mmdebstrap, "--quiet", "--variant=extract", *options]
         command += [f"--keyring={_KEYRING}", suite, str(root), mirror]
         ended = subprocess.run(
             command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=600, check=False

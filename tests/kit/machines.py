@@ -1,0 +1,91 @@
+"""Machines other than this one: their compilers, their emulators, and the demo's wheel built for them."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kit.compile import Toolchain, build, zig
+from kit.require import require
+from kit.wheels import build_wheel
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+EXAMPLES = Path(__file__).resolve().parent.parent.parent / "examples"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """A machine and what stands for it here.
+
+    Attributes:
+        name: Its name in platform tags.
+        zig: What zig calls it, with the oldest glibc that has what the demo uses.
+        triple: What GNU and Debian's cross compilers call it; empty where Debian has none.
+        debian: Its name in Debian; empty where Debian 12 has none.
+        qemu: Its name in the programs of qemu.
+    """
+
+    name: str
+    zig: str
+    triple: str = ""
+    debian: str = ""
+    qemu: str
+
+    @property
+    def emulator(self) -> str:
+        """The path of the emulator; the test is skipped without it."""
+        return require(f"qemu-{self.qemu}-static", "Debian: qemu-user-static")
+
+    def toolchain(self, linker: str) -> Toolchain:
+        """The compiler that links with GNU ld (`bfd`), or the one that links with `lld`."""
+        return Toolchain(f"{self.triple}-gcc") if linker == "bfd" else zig(self.zig)
+
+
+S390X = Machine(name="s390x", zig="s390x-linux-gnu.2.17", triple="s390x-linux-gnu", debian="s390x", qemu="s390x")
+ARMV7L = Machine(
+    name="armv7l", zig="arm-linux-gnueabihf.2.31", triple="arm-linux-gnueabihf", debian="armhf", qemu="arm"
+)
+AARCH64 = Machine(
+    name="aarch64", zig="aarch64-linux-gnu.2.17", triple="aarch64-linux-gnu", debian="arm64", qemu="aarch64"
+)
+PPC64LE = Machine(
+    name="ppc64le", zig="powerpc64le-linux-gnu.2.32", triple="powerpc64le-linux-gnu", debian="ppc64el", qemu="ppc64le"
+)
+I686 = Machine(name="i686", zig="x86-linux-gnu.2.5", triple="i686-linux-gnu", debian="i386", qemu="i386")
+
+
+def build_greeting(toolchain: Toolchain, folder: Path, tag: str, extension: str = "_core.abi3.so") -> Path:
+    """The demo's wheel for some machine, not repaired; its two libraries are in `folder / "libraries"`.
+
+    Args:
+        toolchain: What builds it.
+        folder: Where it goes.
+        tag: Its tag, such as ``cp310-abi3-linux_s390x``.
+        extension: The file name of the extension module.
+    """
+    libraries = folder / "libraries"
+    libraries.mkdir(parents=True)
+    words = libraries / "libwords.so.2"
+    shutil.copy(_build("libraries/words.c", toolchain, (words.name, "libraries/words.map")), words)
+    greet = libraries / "libgreet.so.1"
+    inputs = (words, Path("-lm"))
+    shutil.copy(_build("libraries/greet.c", toolchain, (greet.name, "libraries/greet.map"), inputs), greet)
+    core = _build("greeting/_core.c", toolchain, None, (greet,))
+    members = {
+        "greeting/__init__.py": (EXAMPLES / "greeting" / "__init__.py").read_bytes(),
+        f"greeting/{extension}": core.read_bytes(),
+    }
+    return build_wheel(folder, members, name="greeting", tags=(tag,))
+
+
+def _build(source: str, toolchain: Toolchain, named: tuple[str, str] | None, inputs: Sequence[Path] = ()) -> Path:
+    headers = (f"-I{EXAMPLES / 'libraries'}", f"-I{EXAMPLES / 'greeting'}")
+    # An extension module's symbols of Python are not there at link time.
+    linking: tuple[str, ...] = ("-Wl,-soname,_core.abi3.so",)
+    if named is not None:
+        linking = (f"-Wl,-soname,{named[0]}", f"-Wl,--version-script={EXAMPLES / named[1]}", "-Wl,--no-undefined")
+    return build((EXAMPLES / source).read_text(), toolchain, options=(*headers, *linking), inputs=tuple(inputs))
