@@ -35,7 +35,8 @@ def read_notes(view: View) -> tuple[Note, ...]:
     """The notes of all PT_NOTE segments, and of note sections that no PT_NOTE covers, in the order of the file.
 
     A note that reaches beyond its segment is none, and nothing after it is: patchelf before 0.12 moved note sections
-    and left PT_NOTE on bytes that are something else now. Loaders do not mind, and many published wheels have such files.
+    and left PT_NOTE on bytes that are something else now. Loaders do not mind, and many published wheels have such
+    files.
 
     Raises:
         ElfError: A segment reaches beyond the file, or the notes are so many that they must overlap each other.
