@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from deloc8.elf.edits import RemoveNeeded, RemoveRpath, ReplaceNeeded, RpathKind, SetRpath, SetSoname
-from deloc8.errors import UnrepairableError, UsageError
+from deloc8.errors import UsageError
 from kit.bench import EXT, Bench, codes, contents, graft, image, names
 from kit.elf import MACHINES, ElfSpec, NeedSpec, Undefined
 
@@ -14,10 +14,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LIB = "/usr/lib64"
-SCRIPT = "demo-1.0.data/scripts/program"
 DATA = "demo-1.0.data/data"
 MEMCPY = Undefined("memcpy", "GLIBC_2.14", "libc.so.6")
-STAT = Undefined("stat", "GLIBC_2.33", "libc.so.6")
 PROGRAM = ElfSpec(interpreter="/lib64/ld-linux-x86-64.so.2", spare_headers=1)
 
 
@@ -325,195 +323,6 @@ def test_libpython_goes_from_extensions_and_grafts_but_stays_in_programs(bench: 
     assert names(image(outcome.path, found.member))[0] == ("libc.so.6",)
     assert names(image(outcome.path, "demo/embedding"))[0] == ("libpython3.11.so.1.0",)
     assert codes(outcome.plan)["libpython-dropped"] == ["libpython3.11.so.1.0"]
-
-
-# -- programs and data ---------------------------------------------------------------------------------------------
-
-
-def test_programs_that_need_grafts_move_and_get_a_launcher(bench: Bench) -> None:
-    bench.library(f"{LIB}/liba.so.1")
-    spec = replace(PROGRAM, needed=("liba.so.1",), runpath="/build:$ORIGIN/../lib")
-    wheel = bench.wheel({"demo/__init__.py": b"", SCRIPT: spec}, modes={SCRIPT: 0o755})
-    outcome = bench.repair(wheel)
-    (patch,) = outcome.plan.patches
-    assert (patch.member, patch.moved_to, patch.target) == (SCRIPT, "demo.scripts/program", "demo.scripts/program")
-    (found,) = outcome.plan.grafts
-    assert names(image(outcome.path, "demo.scripts/program")) == ((found.new_name,), None, "$ORIGIN/../demo.libs", None)
-    assert contents(outcome.path)[SCRIPT].startswith(b"#!python\n")
-    assert codes(outcome.plan) == {"rpath-dropped": [SCRIPT], "program-moved": [SCRIPT]}
-
-
-def test_programs_that_need_a_library_of_platlib_move_too(bench: Bench) -> None:
-    wheel = bench.wheel(
-        {SCRIPT: replace(PROGRAM, needed=("libown.so",)), "demo/lib/libown.so": ElfSpec(soname="libown.so")}
-    )
-    outcome = bench.repair(wheel)
-    assert names(image(outcome.path, "demo.scripts/program"))[2] == "$ORIGIN/../demo/lib"
-
-
-def test_programs_that_need_nothing_stay_but_lose_build_machine_rpaths(bench: Bench) -> None:
-    wheel = bench.wheel(
-        {SCRIPT: replace(PROGRAM, needed=("libc.so.6",), rpath="/build:$ORIGIN/../lib"), f"{DATA}/lib/x": b""}
-    )
-    outcome = bench.repair(wheel)
-    assert names(image(outcome.path, SCRIPT))[2] == "$ORIGIN/../lib"
-    assert codes(outcome.plan) == {"rpath-dropped": [SCRIPT]}
-
-
-def test_programs_find_the_libraries_among_the_data_of_their_wheel(bench: Bench) -> None:
-    lib = ElfSpec(soname="libown.so")
-    by_rpath = bench.wheel(
-        {SCRIPT: replace(PROGRAM, needed=("libown.so",), runpath="$ORIGIN/../lib"), f"{DATA}/lib/libown.so": lib}
-    )
-    assert bench.plan(by_rpath).is_empty
-    outcome = bench.repair(bench.wheel({SCRIPT: replace(PROGRAM, needed=("libown.so",)), f"{DATA}/lib/libown.so": lib}))
-    assert names(image(outcome.path, SCRIPT))[2] == "$ORIGIN/../lib"
-
-
-def test_libraries_among_the_data_find_each_other(bench: Bench) -> None:
-    wheel = bench.wheel(
-        {
-            f"{DATA}/lib/libone.so": ElfSpec(soname="libone.so", needed=("libtwo.so",)),
-            f"{DATA}/lib/sub/libtwo.so": ElfSpec(soname="libtwo.so"),
-        }
-    )
-    assert names(image(bench.repair(wheel).path, f"{DATA}/lib/libone.so"))[2] == "$ORIGIN/sub"
-
-
-def test_what_no_search_folder_can_reach_is_left_to_the_package(bench: Bench) -> None:
-    wheel = bench.wheel({EXT: ElfSpec(needed=("libown.so",)), f"{DATA}/lib/libown.so": ElfSpec(soname="libown.so")})
-    assert bench.repair(wheel).plan.is_empty
-
-
-@pytest.mark.parametrize(
-    "members",
-    [
-        {f"{DATA}/lib/libown.so": ElfSpec(needed=("liba.so.1",))},
-        {"demo-1.0.data/scripts/libown.so": ElfSpec(needed=("liba.so.1",))},
-        {
-            SCRIPT: replace(PROGRAM, needed=("liba.so.1", "libown.so")),
-            f"{DATA}/lib/libown.so": ElfSpec(soname="libown.so"),
-        },
-    ],
-    ids=["data", "library-in-scripts", "torn-apart"],
-)
-def test_a_file_that_cannot_be_led_to_grafts_is_an_error(bench: Bench, members: dict[str, ElfSpec]) -> None:
-    bench.library(f"{LIB}/liba.so.1")
-    with pytest.raises(UnrepairableError, match=next(iter(members))) as caught:
-        bench.repair(bench.wheel(members))
-    assert caught.value.code == "no-way-to-grafts"
-    assert bench.left == ["no folder"]
-
-
-# -- tags ----------------------------------------------------------------------------------------------------------
-
-
-def plats(bench: Bench, wheel: Path, **changes: object) -> str:
-    return ".".join(bench.repair(wheel, None, **changes).plan.target.platforms)
-
-
-def test_a_better_tag_is_added_unless_only_the_asked_one_is_wanted(bench: Bench) -> None:
-    wheel = bench.extension(needed=("libc.so.6",), undefined=(MEMCPY,))
-    both = "manylinux2014_x86_64.manylinux_2_17_x86_64.manylinux_2_28_x86_64"
-    assert plats(bench, wheel, platform="manylinux_2_28") == both
-    assert plats(bench, wheel, platform="manylinux_2_28", only_platform=True) == "manylinux_2_28_x86_64"
-
-
-def test_a_better_tag_counts_what_is_grafted_for_the_asked_one(bench: Bench) -> None:
-    # manylinux_2_12 has libexpat.so.1 from the system, the older ones have not: once it is grafted they are true too.
-    bench.library(f"{LIB}/libexpat.so.1")
-    wheel = bench.extension(needed=("libexpat.so.1",))
-    assert plats(bench, wheel, platform="manylinux_2_12") == "manylinux2010_x86_64.manylinux_2_12_x86_64"
-    grafted = "manylinux1_x86_64.manylinux2010_x86_64.manylinux_2_12_x86_64.manylinux_2_5_x86_64"
-    assert plats(bench, wheel, platform="manylinux_2_12", graft=("libexpat*",)) == grafted
-
-
-def test_beside_a_computed_tag_no_worse_one_is_claimed(bench: Bench) -> None:
-    wheel = bench.extension(needed=("libc.so.6",), undefined=(Undefined("f", "GLIBC_2.32", "libc.so.6"),))
-    assert plats(bench, wheel, platform="manylinux_2_33_x86_64") == "manylinux_2_33_x86_64"
-    wheel = bench.extension(needed=("libc.so.6",), undefined=(Undefined("f", "GLIBC_2.31", "libc.so.6"),))
-    assert plats(bench, wheel, platform="manylinux_2_33") == "manylinux_2_31_x86_64.manylinux_2_33_x86_64"
-
-
-def test_beside_the_generic_tag_no_other_is_claimed(bench: Bench) -> None:
-    wheel = bench.extension(needed=("libc.so.6",), undefined=(MEMCPY,))
-    assert plats(bench, wheel, platform="linux") == "linux_x86_64"
-
-
-def test_false_old_tags_are_dropped_with_a_note_and_true_ones_kept(bench: Bench) -> None:
-    platforms = [
-        "manylinux_2_5_x86_64",
-        "manylinux_2_28_x86_64",
-        "musllinux_1_2_x86_64",
-        "manylinux_2_17_aarch64",
-        "macosx_11_0_arm64",
-        "linux_x86_64",
-    ]
-    spec = ElfSpec(needed=("libc.so.6",), undefined=(MEMCPY,))
-    outcome = bench.repair(bench.wheel({EXT: spec}, tags=[f"cp311-cp311-{'.'.join(platforms)}"]))
-    assert outcome.plan.target.platforms == (
-        "macosx_11_0_arm64",
-        "manylinux2014_x86_64",
-        "manylinux_2_17_x86_64",
-        "manylinux_2_28_x86_64",
-    )
-    found = codes(outcome.plan)["false-tag-dropped"]
-    assert found == ["manylinux_2_5_x86_64", "musllinux_1_2_x86_64", "manylinux_2_17_aarch64"]
-    (first, *_) = (note for note in outcome.plan.notes if note.subject == "manylinux_2_5_x86_64")
-    assert any("memcpy@GLIBC_2.14" in line for line in first.context)
-
-
-def test_an_old_tag_that_the_grafts_make_true_is_kept(bench: Bench) -> None:
-    bench.library(f"{LIB}/liba.so.1")
-    wheel = bench.wheel({EXT: ElfSpec(needed=("liba.so.1",))}, tags=("cp311-cp311-manylinux_2_28_x86_64",))
-    assert "manylinux_2_28_x86_64" in bench.repair(wheel).plan.target.platforms
-
-
-def test_any_is_replaced_and_the_root_is_no_purelib(bench: Bench) -> None:
-    for text in ("Root-Is-Purelib: true\n", "", "Root-Is-Purelib: true\nROOT-IS-PURELIB: true\n"):
-        head = f"Wheel-Version: 1.0\nGenerator: kit 1.0\n{text}Tag: py3-none-any\n"
-        members: dict[str, ElfSpec | bytes] = {EXT: ElfSpec(), "demo-1.0.dist-info/WHEEL": head.encode()}
-        outcome = bench.repair(bench.wheel(members, tags=("py3-none-any",)))
-        assert outcome.path.name == "demo-1.0-py3-none-manylinux1_x86_64.manylinux_2_5_x86_64.whl"
-        lines = contents(outcome.path)["demo-1.0.dist-info/WHEEL"].decode().splitlines()
-        assert [line for line in lines if "purelib" in line.lower()] == ["Root-Is-Purelib: false"]
-        assert lines[:2] == ["Wheel-Version: 1.0", "Generator: kit 1.0"]
-        tags = [line for line in lines if line.startswith("Tag:")]
-        assert tags == ["Tag: py3-none-manylinux1_x86_64", "Tag: py3-none-manylinux_2_5_x86_64"]
-
-
-def test_no_update_tags_leaves_names_and_tags(bench: Bench) -> None:
-    bench.library(f"{LIB}/liba.so.1")
-    wheel = bench.extension(needed=("liba.so.1",))
-    outcome = bench.repair(wheel, update_tags=False)
-    assert outcome.path.name == wheel.name
-    assert outcome.plan.tags is None
-    name = "demo-1.0.dist-info/WHEEL"
-    assert contents(outcome.path)[name] == contents(wheel)[name]
-
-
-@pytest.mark.parametrize("update_tags", [True, False])
-def test_a_policy_that_is_no_tag_never_renames(bench: Bench, tmp_path: Path, update_tags: bool) -> None:  # noqa: FBT001
-    bench.library(f"{LIB}/liba.so.1")
-    file = tmp_path / "policy.json"
-    file.write_text('{"name": "corp", "symbol_versions": {"GLIBC": "2.17"}, "lib_whitelist": ["libc.so.6"]}')
-    wheel = bench.extension(needed=("liba.so.1", "libc.so.6"))
-    for platform in ("linux_pybe1_core", "corp", "corp_x86_64"):
-        outcome = bench.repair(wheel, platform=platform, policy_files=(file,), update_tags=update_tags)
-        assert outcome.path.name == wheel.name
-        assert outcome.plan.tags is None
-        assert len(outcome.plan.grafts) == 1
-
-
-def test_all_parts_of_the_name_stay(bench: Bench, tmp_path: Path) -> None:
-    built = bench.extension(needed=("libc.so.6",), undefined=(MEMCPY,))
-    wheel = built.rename(tmp_path / "Demo-1.0-3local-cp310.cp311-cp311-linux_x86_64-x86_64_v3.whl")
-    plan = bench.plan(wheel)
-    name = "Demo-1.0-3local-cp310.cp311-cp311-manylinux2014_x86_64.manylinux_2_17_x86_64-x86_64_v3.whl"
-    assert plan.target.filename == name
-    assert plan.tags is not None
-    assert len(plan.tags) == 4
-    assert bench.repair(wheel).path.name == name
 
 
 # -- notes ---------------------------------------------------------------------------------------------------------
