@@ -7,17 +7,18 @@ import os
 import subprocess
 import sys
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from deloc8.audit.verdict import Audit
 from deloc8.report.model import external_libraries, libraries_to_graft, versioned_symbols
 from deloc8.workflow import audit_wheel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
+
+    from deloc8.audit.verdict import Audit
 
 pytest.importorskip("auditwheel", reason="auditwheel is not installed: its reports are what is compared")
 
