@@ -85,9 +85,10 @@ def _spellings(library: Library, sysroot: Sysroot) -> Iterable[str]:
         if sysroot.real_path(posixpath.dirname(found)) == folder:
             yield posixpath.join(posixpath.dirname(found), name)
     # Packages may speak of `/lib` where the system has a symlink from it to `/usr/lib`, and the other way round.
-    other = library.path[len("/usr") :] if library.path.startswith("/usr/lib") else f"/usr{library.path}"
-    if sysroot.real_path(other) in {None, library.path}:
-        yield other
+    if library.path.startswith(("/lib", "/usr/lib")):
+        other = library.path[len("/usr") :] if library.path.startswith("/usr") else f"/usr{library.path}"
+        if sysroot.real_path(other) in {None, library.path}:
+            yield other
 
 
 def _package(installed: Installed, source: PackageSource, system: Mapping[str, str], sysroot: Sysroot) -> Package:

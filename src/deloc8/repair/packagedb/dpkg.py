@@ -18,6 +18,8 @@ _LISTS = "/var/lib/dpkg/info"
 _STATUS = "/var/lib/dpkg/status"
 # Images without dpkg itself (distroless) have a folder of stanzas and checksums instead.
 _STANZAS = "/var/lib/dpkg/status.d"
+# No package may put files there (Debian Policy, section 9.1.2; FHS, sections 3.8 and 3.14).
+_NOBODYS = ("/usr/local/", "/home/", "/root/")
 
 
 def search(spellings: Mapping[str, str], sysroot: Sysroot) -> Answer:
@@ -31,7 +33,8 @@ def search(spellings: Mapping[str, str], sysroot: Sysroot) -> Answer:
     lists += [f"{_STANZAS}/{name}" for name in sysroot.list(_STANZAS) if name.endswith(".md5sums")]
     if not lists:
         return Answer()
-    pending = dict(spellings)
+    pending = {path: file for path, file in spellings.items() if not path.startswith(_NOBODYS)}
+    folders = _by_folder(pending)
     found: dict[str, str] = {}
     faults = []
     for place in _likely_first(lists, pending):
@@ -42,16 +45,11 @@ def search(spellings: Mapping[str, str], sysroot: Sysroot) -> Answer:
         except InputError as error:
             faults.append(fault(error))
             continue
-        # Lines are `/usr/lib/...` in a list, `CHECKSUM  usr/lib/...` in a file of checksums.
-        head, skipped = ("\n", 0) if place.endswith(".list") else ("  ", 1)
-        owned = {
-            file: place
-            for path, file in pending.items()
-            if f"{head}{path[skipped:]}\n".encode("utf-8", "surrogateescape") in listing
-        }
+        owned = {pending[path] for path in _listed(folders, listing, place)}
         if owned:
-            found |= owned
+            found.update(dict.fromkeys(owned, place))
             pending = {path: file for path, file in pending.items() if file not in owned}
+            folders = _by_folder(pending)
     texts: dict[str, bytes] = {}
     packages = {}
     for place in sorted(set(found.values())):
@@ -64,6 +62,31 @@ def search(spellings: Mapping[str, str], sysroot: Sysroot) -> Answer:
                 faults.append(fault(error))
         packages[place] = _package(place, texts[status])
     return Answer(present=True, owners={file: packages[place] for file, place in found.items()}, faults=tuple(faults))
+
+
+def _by_folder(paths: Iterable[str]) -> Mapping[str, Sequence[str]]:
+    folders: dict[str, list[str]] = {}
+    for path in paths:
+        folders.setdefault(posixpath.dirname(path), []).append(path)
+    return folders
+
+
+def _listed(folders: Mapping[str, Sequence[str]], listing: bytes, place: str) -> list[str]:
+    """Those of some paths, by folder, that a list has."""
+    # Lines are `/usr/lib/...` in a list, `CHECKSUM  usr/lib/...` in a file of checksums.
+    head, skipped = ("\n", 0) if place.endswith(".list") else ("  ", 1)
+    # Most lists have nothing in most folders: many libraries cost no more than one.
+    return [
+        path
+        for folder, paths in folders.items()
+        if _encoded(f"{folder[skipped:]}/") in listing
+        for path in paths
+        if _encoded(f"{head}{path[skipped:]}\n") in listing
+    ]
+
+
+def _encoded(path: str) -> bytes:
+    return path.encode("utf-8", "surrogateescape")
 
 
 def _likely_first(lists: Sequence[str], paths: Iterable[str]) -> list[str]:
@@ -96,7 +119,7 @@ def _package(place: str, status: bytes) -> Installed:
 
 def _stanza(status: bytes, name: str, arch: str) -> Mapping[str, str]:
     """The fields of a package in a status file; of the first one where `name` is empty."""
-    head = b"Package: " + (name.encode("utf-8", "surrogateescape") + b"\n" if name else b"")
+    head = b"Package: " + (_encoded(name) + b"\n" if name else b"")
     place = status.find(head)
     while place >= 0:
         end = status.find(b"\n\n", place)

@@ -131,3 +131,17 @@ def test_names_that_are_no_utf8_are_found(system: System) -> None:
     system.write(f"{INFO}/odd.list", b"/.\n" + odd + b"\n")
     path = odd.decode("utf-8", "surrogateescape")
     assert search(system, path).owners[path].name == "odd"
+
+
+def test_no_list_is_opened_for_folders_that_belong_to_no_package(system: System) -> None:
+    (system.top / f"{INFO[1:]}/liba.list").mkdir(parents=True)  # would be a fault if it was opened
+    answer = search(system, "/usr/local/lib/liba.so", "/home/me/liba.so", "/root/liba.so")
+    assert (answer.present, dict(answer.owners), answer.faults) == (True, {}, ())
+
+
+def test_one_package_can_own_files_in_several_folders(system: System) -> None:
+    files = ["/usr/lib/liba.so", "/usr/lib/sub/liba.so", "/opt/liba.so"]
+    dpkg_package(system, "many", [files[0], files[2]])
+    dpkg_package(system, "more", [files[1]])
+    owners = search(system, *files).owners
+    assert [owners[file].name for file in files] == ["many", "more", "many"]
