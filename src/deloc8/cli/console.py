@@ -94,7 +94,9 @@ class Console:
 
 def silence(stream: TextIO) -> None:
     """Let a stream lead nowhere: when Python closes it, what could not be written would be tried and told again."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def printable_lines(text: str) -> str:

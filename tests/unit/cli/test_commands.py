@@ -393,6 +393,16 @@ def test_a_wrong_tag_from_the_environment_names_the_variable(
     assert variable not in err
 
 
+def test_a_symbol_that_is_too_new_is_told_with_the_tag_that_was_asked_for(command: Command, scene: Scene) -> None:
+    """Line of the peers: "too recent" errors named a tag nobody asked for."""
+    wheel = scene.wheel({CORE: wants("GLIBC_2.27")})
+    code, _, err = command("fixup", wheel, *where(scene), "--plat", "manylinux2014", "-w", scene.folder / "out")
+    assert code == 1
+    assert err.startswith(f"error: `{CORE}` does not fit manylinux_2_17_x86_64 [symbol-too-new]\n")
+    assert "needs use0@GLIBC_2.27 from libc.so.6; manylinux_2_17 ends at GLIBC_2.17\n" in err
+    assert "the wheel as it stands fits manylinux_2_27_x86_64\n" in err
+
+
 def test_a_wheel_that_show_rejects_is_not_repaired(command: Command, scene: Scene) -> None:
     """Line of the peers: a wheel that show rejects for PyFPE was repaired and tagged."""
     wheel = scene.wheel({CORE: ElfSpec(needed=(GLIBC,), undefined=(Undefined("PyFPE_jbuf"),))})

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -65,6 +66,18 @@ def test_a_wrong_command_line_ends_with_2_in_the_house_shape(command: Command) -
 
 
 # -- as a program of its own
+
+
+def test_the_module_runs_only_as_the_program(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["deloc8", "--version"])
+    runpy.run_module("deloc8.__main__", run_name="deloc8.__main__")
+    assert capsys.readouterr().out == ""
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("deloc8", run_name="__main__")
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"deloc8 {deloc8.__version__}\n"
 
 
 def test_the_module_is_the_program(wheel: Path) -> None:
