@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit.compile import Toolchain, build, zig
+from kit.editor_check import check_peace, names_of
 from kit.require import require
 from kit.wheels import build_wheel
 
@@ -57,6 +59,10 @@ PPC64LE = Machine(
 )
 I686 = Machine(name="i686", zig="x86-linux-gnu.2.5", triple="i686-linux-gnu", debian="i386", qemu="i386")
 
+RISCV64 = Machine(name="riscv64", zig="riscv64-linux-gnu.2.27", triple="riscv64-linux-gnu", qemu="riscv64")
+LOONGARCH64 = Machine(name="loongarch64", zig="loongarch64-linux-gnu.2.36", qemu="loongarch64")
+PPC64 = Machine(name="ppc64", zig="powerpc64-linux-musl", triple="powerpc64-linux-gnu", qemu="ppc64")
+
 
 def build_greeting(toolchain: Toolchain, folder: Path, tag: str, extension: str = "_core.abi3.so") -> Path:
     """The demo's wheel for some machine, not repaired; its two libraries are in `folder / "libraries"`.
@@ -89,3 +95,37 @@ def _build(source: str, toolchain: Toolchain, named: tuple[str, str] | None, inp
     if named is not None:
         linking = (f"-Wl,-soname,{named[0]}", f"-Wl,--version-script={EXAMPLES / named[1]}", "-Wl,--no-undefined")
     return build((EXAMPLES / source).read_text(), toolchain, options=(*headers, *linking), inputs=tuple(inputs))
+
+
+def build_stand_in(toolchain: Toolchain) -> Path:
+    """A program that takes Python's place: it loads the extension module of the demo and greets the world."""
+    source = Path(__file__).with_name("stand_in.c").read_text()
+    return build(source, toolchain, kind="pie", options=(f"-I{EXAMPLES / 'greeting'}", "-rdynamic", "-ldl"))
+
+
+def unpack(wheel: Path, folder: Path) -> Path:
+    """The folder that a wheel was unpacked to."""
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder)
+    return folder
+
+
+def check_greeting(originals: Sequence[Path], unpacked: Path, *, runpath: bool = False) -> None:
+    """Every edited file is sound in the eyes of readelf and LIEF, and says what it should in those of pyelftools.
+
+    Args:
+        originals: The files as they were: the extension module, libgreet, libwords.
+        unpacked: The folder of the repaired wheel.
+        runpath: Whether DT_RUNPATH leads to the grafts, not DT_RPATH.
+    """
+    core = unpacked / "greeting" / originals[0].name
+    greet, words = sorted((unpacked / "greeting.libs").iterdir())
+    files = (core, greet, words)
+    for before, after in zip(originals, files, strict=True):
+        check_peace(before, after)
+    names = [names_of(file) for file in files]
+    assert [path.runpath if runpath else path.rpath for path in names] == ["$ORIGIN/../greeting.libs", "$ORIGIN", None]
+    assert [path.rpath if runpath else path.runpath for path in names] == [None, None, None]
+    assert [path.soname for path in names[1:]] == [greet.name, words.name]
+    assert greet.name in names[0].needed
+    assert words.name in names[1].needed

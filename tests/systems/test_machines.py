@@ -6,26 +6,19 @@ import json
 import re
 import shutil
 import subprocess
-import zipfile
 from pathlib import Path
 
 import pytest
 
 from kit.command import run_program
 from kit.distribution import Root, debian
-from kit.editor_check import check_peace, names_of, readelf
-from kit.machines import AARCH64, ARMV7L, I686, PPC64LE, S390X, Machine, build_greeting
+from kit.editor_check import readelf
+from kit.machines import AARCH64, ARMV7L, I686, PPC64LE, S390X, Machine, build_greeting, check_greeting, unpack
 
 pytestmark = pytest.mark.systems
 
 SCRIPTS = Path(__file__).resolve().parent / "scripts"
 MACHINES = (S390X, ARMV7L, AARCH64, PPC64LE, I686)
-
-
-def unpack(wheel: Path, folder: Path) -> Path:
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(folder)
-    return folder
 
 
 def make_sysroot(root: Root, libraries: Path, folder: Path) -> Path:
@@ -96,18 +89,4 @@ def test_repaired_wheel_greets(machine: Machine, linker: str, tmp_path: Path) ->
     tag = repaired.name.removeprefix("greeting-1.0-cp310-abi3-").removesuffix(".whl")
     originals = [plain / "greeting/_core.abi3.so", *sorted(libraries.iterdir())]
     assert tag == best_tag(newest_glibc(originals), machine.name)
-    check_files(originals, unpacked)
-
-
-def check_files(originals: list[Path], unpacked: Path) -> None:
-    """Every edited file is sound in the eyes of readelf and LIEF, and says what it should in those of pyelftools."""
-    core = unpacked / "greeting/_core.abi3.so"
-    greet, words = sorted((unpacked / "greeting.libs").iterdir())
-    for before, after in zip(originals, (core, greet, words), strict=True):
-        check_peace(before, after)
-    assert names_of(core).rpath == "$ORIGIN/../greeting.libs"
-    assert greet.name in names_of(core).needed
-    assert names_of(greet).soname == greet.name
-    assert names_of(greet).rpath == "$ORIGIN"
-    assert words.name in names_of(greet).needed
-    assert names_of(words).soname == words.name
+    check_greeting(originals, unpacked)

@@ -11,6 +11,7 @@ from deloc8.elf.constants import ELF_MAGIC, ET_DYN, ET_EXEC
 from deloc8.elf.dynamic import Dynamic
 from deloc8.elf.image import parse
 from deloc8.errors import ElfError, InputError, WheelError
+from deloc8.loader.ldconf import libc_of_system
 from deloc8.loader.libc import libc_of
 from deloc8.loader.resolve import Resolver
 from deloc8.loader.search import Stage
@@ -174,7 +175,7 @@ def gather(
     images = _read_images(archive, threads)
     _refuse_purelib(archive, images)
     arch = _choose_arch(archive.name, images)
-    libc = _choose_libc(archive.name, images, arch)
+    libc = _choose_libc(archive.name, images, arch, sysroot)
     own, foreign = _sort_out(archive, images, arch, libc)
     files = {file.path: file for file in own}
     dependencies: dict[str, dict[str, Dependency]] = {}
@@ -312,15 +313,15 @@ def _describe_machine(image: ElfImage) -> str:
     return f"e_machine {image.machine}, {image.bits} bit, {order} endian, e_flags 0x{image.flags:x}"
 
 
-def _choose_libc(name: WheelName, images: Mapping[str, ElfImage], arch: Arch | None) -> Libc | None:
-    """The C library that most files show; else the one the file name promises; else glibc."""
+def _choose_libc(name: WheelName, images: Mapping[str, ElfImage], arch: Arch | None, sysroot: Sysroot) -> Libc | None:
+    """The C library that most files show; else the one the file name promises; else that of the system."""
     if arch is None:
         return None
     shown = [libc_of(image, member) for member, image in images.items() if image.arch is arch]
     counts = Counter(libc for libc in shown if libc)
     promised = next((libc for libc in (parse_platform_tag(tag).libc for tag in name.platforms) if libc), None)
     if promised in counts or not counts:
-        return promised or Libc.GLIBC
+        return promised or libc_of_system(sysroot, arch)
     return max(sorted(counts, key=lambda libc: libc.value), key=lambda libc: counts[libc])
 
 

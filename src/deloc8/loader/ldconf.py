@@ -294,6 +294,13 @@ def loader_path(arch: Arch | None, libc: Libc) -> str | None:
     return f"/lib/ld-musl-{_MUSL_NAME.get(arch, arch.value)}.so.1"
 
 
+def libc_of_system(files: Files, arch: Arch) -> Libc:
+    """The C library of a system: musl where it has a loader of musl's for a machine and none of glibc's; else glibc."""
+    loaders = {libc: loader_path(arch, libc) for libc in (Libc.GLIBC, Libc.MUSL)}
+    there = {libc for libc, path in loaders.items() if path and files.real_path(path) is not None}
+    return Libc.MUSL if there == {Libc.MUSL} else Libc.GLIBC
+
+
 MUSL_FOLDERS = ("/lib", "/usr/local/lib", "/usr/lib")
 
 _MULTIARCH = {

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from deloc8.audit.match import ViolationCode, describe
 from deloc8.audit.verdict import find_tag
 from deloc8.errors import UnrepairableError
+from deloc8.loader.search import Result
 from deloc8.repair.model import AUTO
 from deloc8.target import Libc
 
@@ -55,7 +56,7 @@ def _no_policy(audit: Audit) -> UnrepairableError:
         f"{audit.facts.name.filename}: there is no policy for its machine and C library",
         code="no-policy",
         context=(f"such wheels can only be {tag}",),
-        hints=(f"to repair it and keep that tag, pass --plat {tag}",),
+        hints=(f"to put libraries into it and keep that tag, pass --plat {tag} and name each of them with --graft",),
     )
 
 
@@ -102,12 +103,21 @@ def _lines(violations: Sequence[Violation], facts: WheelFacts) -> tuple[str, ...
 
 
 _TRIED_SHOWN = 8
+_PASSED_OVER = frozenset({Result.NOT_ELF, Result.OTHER_MACHINE, Result.OTHER_LIBC, Result.UNREADABLE})
 
 
 def _tried(violation: Violation, facts: WheelFacts) -> tuple[str, ...]:
     path = next(file.path for file in facts.files.values() if file.label == violation.file)
     lookup = next(row.lookup for row in facts.dependencies[path] if row.name == violation.library)
-    folders = tuple(dict.fromkeys(posixpath.dirname(attempt.path) or attempt.path for attempt in lookup.tried))
+    # What was there and was passed over comes first: it is most likely what the user means.
+    tried = sorted(lookup.tried, key=lambda attempt: attempt.result not in _PASSED_OVER)
+    places = (
+        f"{attempt.path} ({attempt.result.value})"
+        if attempt.result in _PASSED_OVER
+        else posixpath.dirname(attempt.path) or attempt.path
+        for attempt in tried
+    )
+    folders = tuple(dict.fromkeys(places))
     more = len(folders) - _TRIED_SHOWN
     return folders if more <= 0 else (*folders[:_TRIED_SHOWN], f"and {more} more folders")
 

@@ -168,6 +168,15 @@ def test_of_two_machines_with_as_many_files_the_first_by_name_counts(scene: Scen
     assert facts_of(scene, members).arch is Arch.RISCV64
 
 
+def test_where_nothing_tells_the_libc_the_system_does(scene: Scene) -> None:
+    scene.system.library("/lib/ld-musl-x86_64.so.1")
+    assert facts_of(scene, {CORE: ElfSpec()}, "cp311-abi3-linux_x86_64").libc is Libc.MUSL
+    assert facts_of(scene, {CORE: ElfSpec()}, "cp311-abi3-manylinux_2_17_x86_64").libc is Libc.GLIBC
+    assert facts_of(scene, {CORE: LIBC}, "cp311-abi3-linux_x86_64").libc is Libc.GLIBC
+    scene.system.library("/lib64/ld-linux-x86-64.so.2")
+    assert facts_of(scene, {CORE: ElfSpec()}, "cp311-abi3-linux_x86_64").libc is Libc.GLIBC
+
+
 def test_files_for_unknown_machines_are_foreign_beside_known_ones(scene: Scene) -> None:
     facts = facts_of(scene, {CORE: ElfSpec(), "demo/old.so": MACHINES["s390"]})
     assert [(file.member, file.reason) for file in facts.foreign] == [

@@ -206,6 +206,12 @@ def test_of_many_folders_the_first_are_named(bench: Bench) -> None:
     assert error.context[1] == f"  tried: {', '.join(folders[:8])}, and 4 more folders"
 
 
+def test_what_was_there_but_passed_over_is_told_first(bench: Bench) -> None:
+    bench.system.library("/lib/libgone.so.1", MACHINES["s390x"])
+    error = refused(bench, bench.extension(needed=("libgone.so.1",)), only_paths=("/opt", "/lib"))
+    assert error.context[1] == "  tried: /lib/libgone.so.1 (for another machine), /opt"
+
+
 def test_one_missing_library_of_several_users_is_told_for_each(bench: Bench) -> None:
     spec = ElfSpec(needed=("libgone.so.1", "libc.so.6"), undefined=(STAT,))
     wheel = bench.wheel({EXT: spec, "demo/other.so": replace(spec, undefined=())})
@@ -226,5 +232,7 @@ def test_where_no_tag_is_better_than_the_generic_one_auto_says_so(bench: Bench) 
     error = refused(bench, wheel)
     assert error.code == "no-policy"
     assert error.context == ("such wheels can only be linux_ppc64",)
-    assert error.hints == ("to repair it and keep that tag, pass --plat linux_ppc64",)
+    assert error.hints == (
+        "to put libraries into it and keep that tag, pass --plat linux_ppc64 and name each of them with --graft",
+    )
     assert bench.repair(wheel, platform="linux_ppc64").path.name == wheel.name
