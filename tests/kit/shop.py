@@ -42,7 +42,8 @@ EXT, TWO = f"demo/_core{SUFFIX}", f"demo/_two{SUFFIX}"
 INFO = "demo-1.0.dist-info"
 BIN = Path(sys.executable).parent
 
-INIT = "void *PyInit__core(void) { return 0; }\n"
+# By the C library that a module needs auditwheel knows it; before CPython 3.11 its file name does not tell.
+INIT = 'int puts(const char *); void *PyInit__core(void) { puts(""); return 0; }\n'
 CALL_A = INIT + "int a(void); int call(void) { return a(); }\n"
 STAT = INIT + '#include <sys/stat.h>\nint call(void) { struct stat s; return stat("/", &s); }\n'
 LIB_A = "int b(void); int a(void) { return b() + 2; }\n"
