@@ -4,6 +4,7 @@
 #   make test          static checks, and every test but those of whole distributions, with branch coverage
 #   make test-all      the tests on every CPython from 3.10 up that this machine has
 #   make test-systems  repair real wheels and use them in a bare Debian (mmdebstrap, bubblewrap)
+#   make test-machines of these, only those of other machines and C libraries
 #   make lint          the static checks alone
 #   make bench         time and memory beside auditwheel's (WHEELS=... ROUNDS=...)
 #   make clean         remove everything that the targets above made in this folder
@@ -22,7 +23,7 @@ WHEELS ?=
 ROUNDS ?= 5
 PYTEST_ARGS ?=
 
-.PHONY: demo test test-all test-systems lint bench clean python-is-new-enough
+.PHONY: demo test test-all test-systems test-machines lint bench clean python-is-new-enough
 
 test: lint
 	$(BIN)/python -m pytest -n auto --cov --cov-report=term $(PYTEST_ARGS)
@@ -38,6 +39,9 @@ test-all: $(READY)
 
 test-systems: $(READY)
 	$(BIN)/python -m pytest -m systems tests/systems $(PYTEST_ARGS)
+
+test-machines: $(READY)
+	$(BIN)/python -m pytest -m systems tests/systems/test_machines.py tests/systems/test_runtimes.py $(PYTEST_ARGS)
 
 demo: $(DEMO_READY)
 	$(DEMO_VENV)/bin/python examples/demo.py build/demo

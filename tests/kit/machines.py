@@ -64,7 +64,13 @@ LOONGARCH64 = Machine(name="loongarch64", zig="loongarch64-linux-gnu.2.36", qemu
 PPC64 = Machine(name="ppc64", zig="powerpc64-linux-musl", triple="powerpc64-linux-gnu", qemu="ppc64")
 
 
-def build_greeting(toolchain: Toolchain, folder: Path, tag: str, extension: str = "_core.abi3.so") -> Path:
+def build_greeting(
+    toolchain: Toolchain,
+    folder: Path,
+    tag: str,
+    extension: str = "_core.abi3.so",
+    options: tuple[str, ...] = (),
+) -> Path:
     """The demo's wheel for some machine, not repaired; its two libraries are in `folder / "libraries"`.
 
     Args:
@@ -72,15 +78,16 @@ def build_greeting(toolchain: Toolchain, folder: Path, tag: str, extension: str 
         folder: Where it goes.
         tag: Its tag, such as ``cp310-abi3-linux_s390x``.
         extension: The file name of the extension module.
+        options: More options of the compiler.
     """
     libraries = folder / "libraries"
     libraries.mkdir(parents=True)
     words = libraries / "libwords.so.2"
-    shutil.copy(_build("libraries/words.c", toolchain, (words.name, "libraries/words.map")), words)
+    shutil.copy(_build("libraries/words.c", toolchain, (words.name, "libraries/words.map"), (), options), words)
     greet = libraries / "libgreet.so.1"
     inputs = (words, Path("-lm"))
-    shutil.copy(_build("libraries/greet.c", toolchain, (greet.name, "libraries/greet.map"), inputs), greet)
-    core = _build("greeting/_core.c", toolchain, None, (greet,))
+    shutil.copy(_build("libraries/greet.c", toolchain, (greet.name, "libraries/greet.map"), inputs, options), greet)
+    core = _build("greeting/_core.c", toolchain, None, (greet,), options)
     members = {
         "greeting/__init__.py": (EXAMPLES / "greeting" / "__init__.py").read_bytes(),
         f"greeting/{extension}": core.read_bytes(),
@@ -88,13 +95,19 @@ def build_greeting(toolchain: Toolchain, folder: Path, tag: str, extension: str 
     return build_wheel(folder, members, name="greeting", tags=(tag,))
 
 
-def _build(source: str, toolchain: Toolchain, named: tuple[str, str] | None, inputs: Sequence[Path] = ()) -> Path:
+def _build(
+    source: str,
+    toolchain: Toolchain,
+    named: tuple[str, str] | None,
+    inputs: tuple[Path, ...],
+    options: tuple[str, ...],
+) -> Path:
     headers = (f"-I{EXAMPLES / 'libraries'}", f"-I{EXAMPLES / 'greeting'}")
     # An extension module's symbols of Python are not there at link time.
     linking: tuple[str, ...] = ("-Wl,-soname,_core.abi3.so",)
     if named is not None:
         linking = (f"-Wl,-soname,{named[0]}", f"-Wl,--version-script={EXAMPLES / named[1]}", "-Wl,--no-undefined")
-    return build((EXAMPLES / source).read_text(), toolchain, options=(*headers, *linking), inputs=tuple(inputs))
+    return build((EXAMPLES / source).read_text(), toolchain, options=(*headers, *linking, *options), inputs=inputs)
 
 
 def build_stand_in(toolchain: Toolchain) -> Path:
