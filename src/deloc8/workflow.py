@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from deloc8.audit.facts import gather
 from deloc8.audit.match import MatchOptions
 from deloc8.audit.verdict import Audit, judge
-from deloc8.errors import PolicyError, PureWheelError, UsageError
+from deloc8.errors import InputError, PolicyError, PureWheelError, UsageError
 from deloc8.loader.search import SearchOptions
 from deloc8.loader.sysroot import Sysroot
 from deloc8.policy.load import read_policies
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from deloc8.audit.forest import Forest
     from deloc8.audit.match import PolicyMatch
+    from deloc8.diagnostic import Diagnostic
     from deloc8.policy.model import Policy
     from deloc8.repair.execute import Source
     from deloc8.repair.model import Goal, Outcome, Plan
@@ -81,6 +82,28 @@ def audit_wheel(path: Path, options: AuditOptions = _DEFAULTS) -> Audit:
     """
     with open_wheel(path) as archive:
         return _audit(archive, Sysroot(options.sysroot), options)[0]
+
+
+def check_wheel(path: Path, options: AuditOptions = _DEFAULTS) -> tuple[Diagnostic, ...]:
+    """Every finding on a wheel; one that cannot be read is a finding too.
+
+    Raises:
+        PolicyError: A policy file is not sound.
+    """
+    from deloc8.audit.checks.evidence import gather_evidence  # noqa: PLC0415  other commands do without these
+    from deloc8.audit.checks.table import as_finding, check_contents, run_checks  # noqa: PLC0415
+
+    findings: tuple[Diagnostic, ...] = ()
+    try:
+        with open_wheel(path) as archive:
+            findings = check_contents(archive)
+            sysroot = Sysroot(options.sysroot)
+            audit, _ = _audit(archive, sysroot, options)
+            return (*findings, *run_checks(gather_evidence(archive, audit, sysroot)))
+    except PolicyError:
+        raise
+    except InputError as error:
+        return (*findings, as_finding(error, path.name))
 
 
 def dependency_forest(path: Path, options: AuditOptions = _DEFAULTS) -> Forest:

@@ -19,6 +19,7 @@ examples:
   deloc8 show dist/*.whl                          what binds these wheels to this machine
   deloc8 fixup dist/*.whl -w wheelhouse           set them free
   deloc8 fixup --plat manylinux_2_28_x86_64 W     reach this tag, or say why it cannot be reached
+  deloc8 check wheelhouse/*.whl                   is what these wheels claim true?
   deloc8 tree W                                   which library is found where
   deloc8 policies manylinux_2_28                  what a policy allows
 
@@ -82,6 +83,10 @@ def _build_parser() -> _Parser:
     show = commands.add_parser("show", help="what is in a wheel, and what bars a better tag")
     _add_wheels(show)
     _add_shared(show)
+    check = commands.add_parser("check", help="is what a wheel claims true? the exit code answers")
+    _add_wheels(check)
+    _add_check(check)
+    _add_shared(check, formats=("text", "json", "sarif", "github"))
     fixup = commands.add_parser("fixup", aliases=["repair"], help="graft, patch, retag, verify")
     _add_wheels(fixup)
     _add_fixup(fixup)
@@ -103,9 +108,9 @@ def _add_wheels(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("wheels", nargs="+", type=Path, metavar="WHEEL", help="a wheel file")
 
 
-def _add_output(parser: argparse.ArgumentParser) -> None:
+def _add_output(parser: argparse.ArgumentParser, formats: Sequence[str] = ("text", "json")) -> None:
     group = parser.add_argument_group("output")
-    group.add_argument("--format", choices=["text", "json"], default="text", help="default: text")
+    group.add_argument("--format", choices=formats, default="text", help="default: text")
     group.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the output there instead of stdout")
     group.add_argument("--color", choices=["auto", "always", "never"], default="auto", help="default: auto")
     group.add_argument("-q", "--quiet", action="store_true", help="errors and warnings only")
@@ -124,7 +129,7 @@ def _add_places(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--ld-library-path", metavar="A:B", help="instead of the environment's LD_LIBRARY_PATH")
 
 
-def _add_shared(parser: argparse.ArgumentParser) -> None:
+def _add_shared(parser: argparse.ArgumentParser, formats: Sequence[str] = ("text", "json")) -> None:
     _add_places(parser)
     group = parser.add_argument_group("what counts")
     group.add_argument(
@@ -136,7 +141,17 @@ def _add_shared(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--disable-isa-ext-check", action="store_true", help="accept any processor level")
     group.add_argument("--allow-pure-python-wheel", action="store_true", help="a pure wheel is no error")
     group.add_argument("-j", "--jobs", type=_positive, default=os.cpu_count() or 1, metavar="N", help="threads")
-    _add_output(parser)
+    _add_output(parser, formats)
+
+
+def _add_check(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("which findings count (also `select` and `ignore` of [tool.deloc8])")
+    group.add_argument(
+        "--select", action="append", default=[], metavar="CODE", help="these are errors; a glob; may be repeated"
+    )
+    group.add_argument(
+        "--ignore", action="append", default=[], metavar="CODE", help="leave these out; a glob; may be repeated"
+    )
 
 
 def _add_fixup(parser: argparse.ArgumentParser) -> None:
@@ -238,6 +253,7 @@ def _number(options: argparse.Namespace, environ: Mapping[str, str], wanted: _Nu
 
 _READ_ENVIRON: Mapping[str, Callable[[argparse.Namespace, Mapping[str, str]], None]] = {
     "show": _read_shared,
+    "check": _read_shared,
     "fixup": _read_fixup,
     "tree": _read_shared,
 }

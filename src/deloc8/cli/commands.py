@@ -9,9 +9,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from deloc8.cli.console import Console, printable_lines, silence
+from deloc8.cli.console import Console, silence
+from deloc8.cli.shared import (
+    DEFECT,
+    DONE,
+    INTERRUPTED,
+    NOT_AS_ASKED,
+    WRONG_COMMAND_LINE,
+    audit_options,
+    emit,
+    emit_json,
+    progress_bar,
+)
 from deloc8.diagnostic import Severity
-from deloc8.errors import Deloc8Error, InputError, PureWheelError, UnrepairableError, UsageError, VerificationError
+from deloc8.errors import Deloc8Error, PureWheelError, UnrepairableError, UsageError, VerificationError
 from deloc8.target import Arch, Libc, parse_platform_tag
 
 if TYPE_CHECKING:
@@ -22,13 +33,6 @@ if TYPE_CHECKING:
     from deloc8.audit.verdict import Audit
     from deloc8.diagnostic import Diagnostic
     from deloc8.report.to_json import Json
-    from deloc8.workflow import AuditOptions
-
-DONE = 0
-NOT_AS_ASKED = 1
-WRONG_COMMAND_LINE = 2
-DEFECT = 3
-INTERRUPTED = 130
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -79,7 +83,7 @@ def _run(arguments: Sequence[str], console: Console) -> int:
         if options.format == "json" and error.code != "unwritable-output":
             from deloc8.report.to_json import error_document  # noqa: PLC0415  only for this output
 
-            _emit_json(options, console, error_document(options.command, error))
+            emit_json(options, console, error_document(options.command, error))
         return exit_code(error)
 
 
@@ -121,24 +125,15 @@ def _each(options: argparse.Namespace, console: Console, work: Callable[[Path, _
     return total
 
 
-def _bar(path: Path, options: argparse.Namespace, console: Console) -> AbstractContextManager[None]:
-    """A progress bar for the work on one wheel, where somebody may look at it."""
-    if console.verbosity < 0 or not console.err.isatty():
-        return nullcontext()
-    from deloc8.cli.progress import progress  # noqa: PLC0415  only on a terminal
-
-    return progress(console.err, path.name, done=options.wheels.index(path), total=len(options.wheels))
-
-
 def _show(options: argparse.Namespace, console: Console) -> int:
     from deloc8.report.to_json import audit_value, document  # noqa: PLC0415  only for this command
     from deloc8.report.to_text import show_text  # noqa: PLC0415
     from deloc8.workflow import audit_wheel  # noqa: PLC0415
 
-    settings = _audit_options(options)
+    settings = audit_options(options)
 
     def work(path: Path, total: _Sum) -> int:
-        with _bar(path, options, console):
+        with progress_bar(path, options, console):
             audit = audit_wheel(path, settings)
         if audit.is_pure and not options.allow_pure_python_wheel:
             raise PureWheelError(
@@ -156,9 +151,9 @@ def _show(options: argparse.Namespace, console: Console) -> int:
 
     total = _each(options, console, work)
     if options.format == "json":
-        _emit_json(options, console, document("show", total.values))
+        emit_json(options, console, document("show", total.values))
     else:
-        _emit(options, console, "".join(f"\n{text}" for text in total.texts))
+        emit(options, console, "".join(f"\n{text}" for text in total.texts))
     return total.code
 
 
@@ -187,9 +182,9 @@ def _fixup(options: argparse.Namespace, console: Console) -> int:
 
     total = _each(options, console, work)
     if options.format == "json":
-        _emit_json(options, console, document("fixup", total.values))
+        emit_json(options, console, document("fixup", total.values))
     elif options.output is not None:
-        _emit(options, console, "".join(total.texts))
+        emit(options, console, "".join(total.texts))
     return total.code
 
 
@@ -209,14 +204,14 @@ def _fix_one(path: Path, options: argparse.Namespace, console: Console) -> tuple
         sbom=not options.no_sbom,
         licences=not options.no_licenses,
     )
-    settings = _audit_options(options)
+    settings = audit_options(options)
     writing = WriteOptions(level=options.zip_compression_level, source_date_epoch=options.source_date_epoch)
     try:
         if options.dry_run:
             plan = plan_repair(path, goal, settings)
             _tell(plan.notes, console)
             return to_text.full_plan_text(plan, options.wheel_dir), to_json.plan_value(plan)
-        with _bar(path, options, console):
+        with progress_bar(path, options, console):
             outcome = repair_wheel(path, options.wheel_dir, goal, writing, settings)
     except (UsageError, UnrepairableError) as error:
         if options.plat_source is not None:
@@ -258,9 +253,9 @@ def _tree(options: argparse.Namespace, console: Console) -> int:
 
     total = _each(options, console, work)
     if options.format == "json":
-        _emit_json(options, console, {"schema": SCHEMA, "command": "tree", "paths": total.values})
+        emit_json(options, console, {"schema": SCHEMA, "command": "tree", "paths": total.values})
     else:
-        _emit(options, console, "".join(total.texts))
+        emit(options, console, "".join(total.texts))
     return total.code
 
 
@@ -274,12 +269,12 @@ def _policies(options: argparse.Namespace, console: Console) -> int:
     arch = find_arch(options.arch or platform.machine(), asked=options.arch is not None)
     known = builtin_policies(arch, Libc(options.libc))
     if options.name is not None:
-        _emit_json(options, console, policy_to_seed_json(find_policy(options.name, known, arch)))
+        emit_json(options, console, policy_to_seed_json(find_policy(options.name, known, arch)))
     elif options.format == "json":
         rows = [{"name": policy.name, "aliases": list(policy.aliases), "tags": list(policy.tags)} for policy in known]
-        _emit_json(options, console, {"schema": SCHEMA, "command": "policies", "policies": rows})
+        emit_json(options, console, {"schema": SCHEMA, "command": "policies", "policies": rows})
     else:
-        _emit(options, console, policies_text([(policy.name, policy.aliases) for policy in known]))
+        emit(options, console, policies_text([(policy.name, policy.aliases) for policy in known]))
     return DONE
 
 
@@ -300,45 +295,15 @@ def find_arch(name: str, *, asked: bool) -> Arch:
     return arch
 
 
-def _audit_options(options: argparse.Namespace) -> AuditOptions:
-    from deloc8.workflow import AuditOptions  # noqa: PLC0415  only for commands on wheels
+def _check(options: argparse.Namespace, console: Console) -> int:
+    from deloc8.cli.check import check  # noqa: PLC0415  only for this command
 
-    return AuditOptions(
-        sysroot=options.sysroot,
-        library_path=options.ld_library_path,
-        add_paths=options.add_path,
-        only_paths=options.ldpaths,
-        exclude=tuple(options.exclude),
-        include=tuple(getattr(options, "include", ())),
-        graft=tuple(getattr(options, "graft", ())),
-        check_isa=not options.disable_isa_ext_check,
-        policy_files=tuple(options.policy),
-        threads=options.jobs,
-    )
-
-
-def _emit(options: argparse.Namespace, console: Console, text: str) -> None:
-    """Write a command's data to stdout, or to the file of -o."""
-    if options.output is None:
-        console.data(text)
-        return
-    try:
-        options.output.write_text(printable_lines(text), encoding="utf-8")
-    except OSError as error:
-        raise InputError(
-            f"`{options.output}` cannot be written", code="unwritable-output", context=(error.strerror or str(error),)
-        ) from error
-
-
-def _emit_json(options: argparse.Namespace, console: Console, value: Json) -> None:
-    import json  # noqa: PLC0415  only for this output
-
-    # Escapes of ASCII survive every locale and every undecodable name.
-    _emit(options, console, json.dumps(value, indent=2, ensure_ascii=True) + "\n")
+    return check(options, console)
 
 
 _COMMANDS: Mapping[str, Callable[[argparse.Namespace, Console], int]] = {
     "show": _show,
+    "check": _check,
     "fixup": _fixup,
     "tree": _tree,
     "policies": _policies,

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deloc8.cli import progress as subject
-from deloc8.cli.commands import _bar
 from deloc8.cli.console import Console
+from deloc8.cli.shared import progress_bar
 
 if TYPE_CHECKING:
     import pytest
@@ -78,6 +78,6 @@ def test_no_bar_without_rich(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_bar_only_where_somebody_looks() -> None:
     options = argparse.Namespace(wheels=[Path("a.whl")])
     terminal = Console(out=io.StringIO(), err=Terminal(), environ={})
-    assert not isinstance(_bar(options.wheels[0], options, terminal), nullcontext)
+    assert not isinstance(progress_bar(options.wheels[0], options, terminal), nullcontext)
     for console in (replace(terminal, verbosity=-1), replace(terminal, err=io.StringIO())):
-        assert isinstance(_bar(options.wheels[0], options, console), nullcontext)
+        assert isinstance(progress_bar(options.wheels[0], options, console), nullcontext)

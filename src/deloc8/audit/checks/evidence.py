@@ -1,0 +1,131 @@
+"""What all checks look at, read once."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from deloc8.audit.verdict import Truth, find_tag
+from deloc8.diagnostic import Diagnostic, Severity
+from deloc8.elf.debug import debug_size
+from deloc8.elf.image import parse_defined
+from deloc8.errors import ElfError
+from deloc8.wheel.metadata import parse_core_metadata, parse_wheel_metadata
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from deloc8.audit.facts import ElfFile
+    from deloc8.audit.match import PolicyMatch
+    from deloc8.audit.verdict import Audit, Claim
+    from deloc8.loader.sysroot import Sysroot
+    from deloc8.wheel.archive import WheelArchive
+    from deloc8.wheel.metadata import CoreMetadata, WheelMetadata
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What is known of a wheel when its checks begin.
+
+    Attributes:
+        audit: The verdict on it.
+        claim: The platform tag of the file name that asks most of it; None where no tag can be judged by a policy.
+        match: The wheel against the policy of that tag.
+        wheel: Its WHEEL file.
+        core: Its METADATA file.
+        defined: For each ELF file, of the wheel and outside of it, the names that it offers to others; a file of the
+            system that cannot be read is missing.
+        debug: The bytes of debug information in each of the wheel's ELF files, by path.
+    """
+
+    audit: Audit
+    claim: Claim | None
+    match: PolicyMatch | None
+    wheel: WheelMetadata
+    core: CoreMetadata
+    defined: Mapping[str, frozenset[str]]
+    debug: Mapping[str, int]
+
+    @property
+    def libraries(self) -> tuple[ElfFile, ...]:
+        """The wheel's own ELF files that are loaded into a process: its programs are not among them."""
+        return tuple(file for file in self.audit.facts.own if file.image.dynamic and not file.image.is_executable)
+
+
+def gather_evidence(archive: WheelArchive, audit: Audit, sysroot: Sysroot) -> Evidence:
+    """The evidence for the checks of one wheel.
+
+    Raises:
+        WheelError: Its metadata, or a member, is not sound.
+        ElfError: One of its ELF files is not sound.
+    """
+    folder = archive.dist_info
+    claim, match = _strictest(audit)
+    defined: dict[str, frozenset[str]] = {}
+    debug = {}
+    for file in audit.facts.files.values():
+        if file.member is not None:
+            data = archive.read(archive.member(file.member))
+            debug[file.path] = debug_size(data, file.member)
+            defined[file.path] = frozenset(symbol.name for symbol in parse_defined(data, file.member))
+        else:
+            try:
+                symbols = parse_defined(sysroot.read(file.path), file.path)
+            except (ElfError, OSError):
+                continue  # the system's files are not on trial
+            defined[file.path] = frozenset(symbol.name for symbol in symbols)
+    return Evidence(
+        audit=audit,
+        claim=claim,
+        match=match,
+        wheel=parse_wheel_metadata(archive.read(archive.member(f"{folder}/WHEEL"))),
+        core=parse_core_metadata(archive.read(archive.member(f"{folder}/METADATA"))),
+        defined=defined,
+        debug=debug,
+    )
+
+
+def _strictest(audit: Audit) -> tuple[Claim | None, PolicyMatch | None]:
+    """The claim that the wheel breaks most, else the first one that a policy judges."""
+    judged = [
+        (claim, audit.match(find_tag(audit, claim.tag)))
+        for claim in audit.claims
+        if audit.matches and (claim.violations or claim.truth is Truth.TRUE)
+    ]
+    return max(judged, key=lambda row: len(row[1].violations), default=(None, None))
+
+
+def finding(
+    code: str, subject: str, message: str, context: tuple[str, ...] = (), hints: tuple[str, ...] = ()
+) -> Diagnostic:
+    """A finding; how much it matters is said by the table of all codes."""
+    return Diagnostic(code=code, severity=Severity.NOTE, subject=subject, message=message, context=context, hints=hints)
+
+
+# A repair puts a part of the hash of a library into its name: libz-dd453c56.so.1.2.11.
+_MANGLED = re.compile(r"-[0-9a-f]{8,}(?=\.)")
+
+
+def library_name(file: ElfFile) -> str:
+    """The name of a library as it was before a repair."""
+    return _MANGLED.sub("", file.image.soname or file.label.rpartition("/")[2])
+
+
+_C_LIBRARY = re.compile(
+    r"(libc|libm|libdl|libpthread|librt|libutil|libanl|libresolv|ld-linux.*|ld64|(libc|ld)[.-]musl-.*)\.so.*"
+)
+
+
+def is_c_library(name: str) -> bool:
+    """Whether a needed name is a part of the C library, which every process has."""
+    return _C_LIBRARY.fullmatch(name) is not None
+
+
+_MOST_NAMES = 10
+
+
+def listed(names: tuple[str, ...]) -> str:
+    """Names joined by commas, the first ten of them."""
+    more = len(names) - _MOST_NAMES
+    return ", ".join(names[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")

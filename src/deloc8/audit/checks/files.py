@@ -1,0 +1,134 @@
+"""Single ELF files: what loaders and kernels dislike, and what should not be shipped."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from deloc8.audit.checks.evidence import finding, listed
+from deloc8.audit.match import is_libpython
+from deloc8.elf import constants as c
+from deloc8.target import Arch, Libc
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from deloc8.audit.checks.evidence import Evidence
+    from deloc8.diagnostic import Diagnostic
+
+# Where a file does not say whether it wants an executable stack, glibc assumes that it does on these machines
+# (DEFAULT_STACK_PERMS in sysdeps/*/stackinfo.h).
+_EXECUTABLE_BY_DEFAULT = frozenset({Arch.X86_64, Arch.I686, Arch.ARMV7L, Arch.S390X})
+
+
+def check_stack(evidence: Evidence) -> Iterator[Diagnostic]:
+    """Libraries that ask for an executable stack, which glibc from 2.41 refuses to load into a running process."""
+    facts = evidence.audit.facts
+    if facts.libc is not Libc.GLIBC:
+        return
+    for file in evidence.libraries:
+        flags = [segment.flags for segment in file.image.segments if segment.type == c.PT_GNU_STACK]
+        if flags and flags[0] & c.PF_X:
+            yield finding(
+                "executable-stack",
+                file.label,
+                "asks for an executable stack; glibc 2.41 and newer refuse to load it",
+                ("its PT_GNU_STACK has the flag PF_X",),
+                ("link with -Wl,-z,noexecstack; assembler sources need a .note.GNU-stack section",),
+            )
+        if not flags and facts.arch in _EXECUTABLE_BY_DEFAULT:
+            yield finding(
+                "missing-stack-header",
+                file.label,
+                "does not say that its stack need not be executable; glibc 2.41 and newer refuse to load it",
+                ("it has no PT_GNU_STACK, and on this machine that means an executable stack",),
+                ("link with -Wl,-z,noexecstack",),
+            )
+
+
+def check_alignment(evidence: Evidence) -> Iterator[Diagnostic]:
+    """Files that cannot be loaded by a kernel with the largest pages of their machine."""
+    arch = evidence.audit.facts.arch
+    for file in evidence.audit.facts.own:
+        aligns = [segment.align for segment in file.image.segments if segment.type == c.PT_LOAD]
+        if arch and aligns and min(aligns) < arch.largest_page:
+            yield finding(
+                "small-page-alignment",
+                file.label,
+                f"cannot be loaded where pages are larger than {min(aligns)} bytes",
+                (f"kernels for {arch.value} are configured with pages of up to {arch.largest_page} bytes",),
+                (f"link with -Wl,-z,max-page-size={arch.largest_page}",),
+            )
+
+
+def check_text_relocations(evidence: Evidence) -> Iterator[Diagnostic]:
+    """Files whose code must be made writable to be loaded."""
+    for file in evidence.audit.facts.own:
+        if file.image.dynamic and file.image.dynamic.has_textrel:
+            yield finding(
+                "text-relocations",
+                file.label,
+                "changes its own code when it is loaded, which SELinux forbids and musl does not do",
+                ("it has DT_TEXTREL",),
+                ("compile all of it with -fPIC, and link with -Wl,-z,text to be told what was not",),
+            )
+
+
+def check_search_paths(evidence: Evidence) -> Iterator[Diagnostic]:
+    """RPATH and RUNPATH entries that lead out of the wheel, or to wherever the process stands."""
+    for file in evidence.audit.facts.own:
+        dynamic = file.image.dynamic
+        texts = (dynamic.rpath, dynamic.runpath) if dynamic else ()
+        # An RPATH without any text is no search path at all.
+        entries = tuple(dict.fromkeys(entry for text in texts if text for entry in text.split(":")))
+        absolute = tuple(entry for entry in entries if entry.startswith("/"))
+        relative = tuple(entry for entry in entries if not entry.startswith(("/", "$")))
+        if absolute:
+            yield finding(
+                "absolute-rpath",
+                file.label,
+                f"searches folders of the machine that built it: {listed(absolute)}",
+                (),
+                ("`deloc8 fixup` removes them",),
+            )
+        if relative:
+            yield finding(
+                "relative-rpath",
+                file.label,
+                "searches the folder in which the process happens to stand",
+                (f"its search path has {listed(tuple(entry or 'an empty entry' for entry in relative))}",),
+                ("write $ORIGIN/... for folders beside the file",),
+            )
+
+
+def check_libpython(evidence: Evidence) -> Iterator[Diagnostic]:
+    """Extension modules that need libpython; on Android they must."""
+    if evidence.audit.facts.libc is Libc.ANDROID:
+        return
+    for file in evidence.libraries:
+        names = tuple(name for name in file.image.needed if is_libpython(name))
+        if names:
+            yield finding(
+                "libpython-needed",
+                file.label,
+                f"needs {listed(names)}, which most Pythons do not have as a file",
+                ("the process has its symbols already (PEP 513)",),
+                ("do not link extension modules with libpython; `deloc8 fixup` removes the entry",),
+            )
+
+
+# The startup files of many toolchains leave some hundred bytes in whatever is linked with them.
+_LITTLE = 16 << 10
+
+
+def check_debug_sections(evidence: Evidence) -> Iterator[Diagnostic]:
+    """Files with debug information."""
+    for file in evidence.audit.facts.own:
+        size = evidence.debug[file.path]
+        if size > _LITTLE:
+            yield finding(
+                "debug-sections",
+                file.label,
+                f"carries {size} bytes of debug information",
+                (),
+                ("link with -Wl,--strip-debug, or pass --strip debug to `deloc8 fixup`",),
+            )

@@ -1,0 +1,173 @@
+"""The libraries in and around the wheel: which should not be there, which are there twice, which do not fit."""
+
+from __future__ import annotations
+
+import fnmatch
+from typing import TYPE_CHECKING
+
+from deloc8.audit.checks.evidence import finding, is_c_library, library_name, listed
+from deloc8.audit.match import is_libpython
+from deloc8.policy.load import host_only_libraries
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from deloc8.audit.checks.evidence import Evidence
+    from deloc8.audit.facts import ElfFile
+    from deloc8.diagnostic import Diagnostic
+
+
+def check_host_only(evidence: Evidence) -> Iterator[Diagnostic]:
+    """Libraries in the wheel that must come from the machine it runs on."""
+    patterns = host_only_libraries()
+    for file in evidence.libraries:
+        name = library_name(file)
+        if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns):
+            yield finding(
+                "host-only-library",
+                file.label,
+                f"is {name}, which belongs to the drivers or the display of the machine it runs on",
+                ("a copy from another system can crash there",),
+                (f"leave it out: pass --exclude '{name}' to `deloc8 fixup`",),
+            )
+
+
+def check_copies(evidence: Evidence) -> Iterator[Diagnostic]:
+    """Libraries that the wheel holds more than once."""
+    copies: dict[str, list[ElfFile]] = {}
+    for file in evidence.libraries:
+        if file.image.soname and file.image.soname.startswith("lib"):
+            copies.setdefault(library_name(file), []).append(file)
+    for name, files in copies.items():
+        if len(files) > 1:
+            yield finding(
+                "duplicate-library",
+                files[0].label,
+                f"is one of {len(files)} copies of {name}: a process that loads two has all of its state twice",
+                tuple(f"another copy is {file.label}" for file in files[1:]),
+                ("a wheel holds no symbolic links: ship the library once, under the name that is needed",),
+            )
+
+
+_CPP_RUNTIMES = ("libstdc++.so", "libc++.so")
+_OPENMP_RUNTIMES = ("libgomp.so", "libiomp5.so", "libomp.so")
+
+
+def check_runtimes(evidence: Evidence) -> Iterator[Diagnostic]:
+    """A C++ runtime beside that of the system, or two runtimes of OpenMP."""
+    names = {file.path: library_name(file) for file in evidence.libraries}
+    openmp: dict[str, str] = {}
+    for file in evidence.libraries:
+        if names[file.path].startswith(_CPP_RUNTIMES):
+            yield finding(
+                "second-cpp-runtime",
+                file.label,
+                "is a second C++ runtime beside that of the system",
+                ("exceptions and streams that cross from one to the other misbehave",),
+                ("take the system's: every policy allows libstdc++.so.6",),
+            )
+        for name in (names[file.path], *file.image.needed):
+            if name.startswith(_OPENMP_RUNTIMES):
+                openmp.setdefault(name.partition("-")[0].partition(".")[0], file.label)
+    if len(openmp) > 1:
+        first, *others = openmp.items()
+        yield finding(
+            "second-openmp-runtime",
+            others[0][1],
+            f"brings a second OpenMP runtime into the process: {' and '.join(sorted(openmp))}",
+            tuple(f"{runtime} by {label}" for runtime, label in (first, *others)),
+            ("build all parts with one compiler family, or link them with one runtime",),
+        )
+
+
+def check_symbols(evidence: Evidence) -> Iterator[Diagnostic]:
+    """Symbols that no library defines which is in the process when the file is loaded.
+
+    Nothing is said of a file where one of its libraries, or the C library, cannot be looked at here. A version of a
+    library outside the wheel is the policies' matter: this machine's copy may be too old to have the symbol.
+    """
+    process = _process(evidence)
+    if not process:
+        return
+    scopes = {file.path: _scope(evidence, file.path) for file in evidence.audit.facts.own}
+    offered: dict[str, set[str] | None] = {path: set() for path in scopes}
+    for scope in scopes.values():
+        names = None if scope is None else set().union(*(evidence.defined[path] for path in scope))
+        for path in scopes.keys() & (scope or set()):
+            known = offered[path]
+            if known is not None and names is not None:
+                known |= names
+    own = set(scopes)
+    for file in evidence.libraries:
+        known = offered[file.path]
+        if scopes[file.path] is None or known is None:
+            continue
+        targets = {row.name: row.target for row in evidence.audit.facts.dependencies.get(file.path, ())}
+        missing = tuple(
+            symbol.name
+            for symbol in file.image.undefined
+            if not symbol.weak
+            and not symbol.name.startswith(("Py", "_Py"))
+            and symbol.name not in known
+            and symbol.name not in process
+            and (symbol.file is None or targets.get(symbol.file) in own)
+        )
+        if missing:
+            yield finding(
+                "undefined-symbol",
+                file.label,
+                f"uses symbols that no needed library defines: {listed(missing)}",
+                ("it loads only where something else has put them into the process before",),
+                ("link it with the library that has them; -Wl,-z,defs tells at build time",),
+            )
+
+
+def _process(evidence: Evidence) -> set[str]:
+    """The names that the C library gives to every process; empty where it is not at hand."""
+    names: set[str] = set()
+    for path, file in evidence.audit.facts.files.items():
+        if file.member is None and is_c_library(library_name(file)):
+            names |= evidence.defined.get(path, frozenset())
+    return names
+
+
+def _scope(evidence: Evidence, root: str) -> set[str] | None:
+    """The paths of all that is loaded for a file; None where some of it is not known."""
+    seen, queue = {root}, [root]
+    while queue:
+        path = queue.pop()
+        if path not in evidence.defined:
+            return None
+        for row in evidence.audit.facts.dependencies.get(path, ()):
+            if row.target is None:
+                return None
+            if row.target not in seen:
+                seen.add(row.target)
+                queue.append(row.target)
+    return seen
+
+
+def check_unused(evidence: Evidence) -> Iterator[Diagnostic]:
+    """Needed libraries that the file uses nothing of.
+
+    One that defines nothing works by being loaded; the parts of the C library cost nothing.
+    """
+    for file in evidence.libraries:
+        wanted = {symbol.name for symbol in file.image.undefined}
+        unused = tuple(
+            row.name
+            for row in evidence.audit.facts.dependencies.get(file.path, ())
+            if row.target is not None
+            and not is_c_library(row.name)
+            and not is_libpython(row.name)
+            and evidence.defined.get(row.target)
+            and wanted.isdisjoint(evidence.defined[row.target])
+        )
+        if unused:
+            yield finding(
+                "unused-library",
+                file.label,
+                f"needs libraries of which it uses no symbol: {listed(unused)}",
+                ("each is searched for, and loaded, for nothing, unless loading it is what it is for",),
+                ("link with -Wl,--as-needed before the names of the libraries",),
+            )

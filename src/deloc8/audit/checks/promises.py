@@ -1,0 +1,106 @@
+"""The platform tags of the file name against the binaries."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from deloc8.audit.checks.evidence import finding
+from deloc8.audit.match import ViolationCode, describe
+from deloc8.audit.notices import notices
+from deloc8.policy.model import Family, number_key, split_version
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from deloc8.audit.checks.evidence import Evidence
+    from deloc8.audit.match import Violation
+    from deloc8.diagnostic import Diagnostic
+
+
+def check_platform_tags(evidence: Evidence) -> Iterator[Diagnostic]:
+    """Tags that cannot be true whatever the binaries ask for: another machine, another C library, no such policy."""
+    for claim in evidence.audit.false_claims:
+        if not claim.violations:
+            yield finding(
+                "false-tag",
+                claim.tag,
+                f"the file name claims {claim.tag}, which is not true",
+                (claim.reason,),
+                ("`deloc8 show` tells which tag the wheel fits",),
+            )
+
+
+_MESSAGES = {
+    "symbol-too-new": "needs newer versions of system libraries than {tag} promises",
+    "marker-too-new": "needs a feature of the C library that {tag} does not promise",
+    "library-not-allowed": "needs a library that is neither in the wheel nor promised by {tag}",
+    "forbidden-symbol": "uses symbols that {tag} forbids",
+    "isa-level": "needs a newer processor than {tag} promises",
+    "ucs2": "is for narrow-unicode builds of Python only, which the tags do not say",
+    "pyfpe": "is for builds of Python with fpectl only, which the tags do not say",
+}
+
+_OTHER_CODES = {ViolationCode.LIBRARY_NOT_FOUND: "library-not-allowed"}
+
+_HINTS = {
+    "symbol-too-new": "build on an older system, or claim the tag that `deloc8 show` tells",
+    "marker-too-new": "link with an older linker or with -Wl,-z,nopack-relative-relocs, or claim a newer tag",
+    "library-not-allowed": "`deloc8 fixup` copies it into the wheel; --exclude says that it comes otherwise",
+    "isa-level": "compile without -march, or pass --disable-isa-ext-check",
+}
+
+
+def check_violations(evidence: Evidence) -> Iterator[Diagnostic]:
+    """What the wheel's own files do that the strictest of its tags does not allow: one finding a file and kind."""
+    claim, match = evidence.claim, evidence.match
+    if claim is None or match is None:
+        return
+    own = {file.label for file in evidence.audit.facts.own}
+    groups: dict[tuple[str, str], list[Violation]] = {}
+    for violation in match.violations:
+        # What a graft would need is no business of the wheel as it is; libpython is looked for under every tag.
+        if violation.file in own and violation.code is not ViolationCode.LIBPYTHON_NEEDED:
+            groups.setdefault((_code(violation), violation.file), []).append(violation)
+    for (code, file), violations in groups.items():
+        hint = _HINTS.get(code)
+        yield finding(code, file, _MESSAGES[code].format(tag=claim.tag), describe(violations), (hint,) if hint else ())
+
+
+def _code(violation: Violation) -> str:
+    if violation.code is ViolationCode.SYMBOL_TOO_NEW and violation.symbol is None:
+        _, number = split_version(violation.version or "")
+        if number_key(number) is None:
+            return "marker-too-new"
+    return _OTHER_CODES.get(violation.code, violation.code.value)
+
+
+_RELR_MARKER = "GLIBC_ABI_DT_RELR"
+
+
+def check_packed_relocations(evidence: Evidence) -> Iterator[Diagnostic]:
+    """Packed relocations that an older glibc would silently not apply: the marker that makes it refuse is missing."""
+    match = evidence.match
+    if match is None or match.policy.family is not Family.MANYLINUX or match.policy.allows_version(_RELR_MARKER):
+        return
+    for file in evidence.libraries:
+        dynamic = file.image.dynamic
+        if dynamic and dynamic.has_relr and all(wanted.version != _RELR_MARKER for wanted in file.wanted):
+            yield finding(
+                "relr-without-marker",
+                file.label,
+                f"has packed relocations, which the oldest glibc of {match.policy.name} does not apply",
+                (f"nothing asks for {_RELR_MARKER}, so that glibc before 2.36 loads the file and crashes",),
+                ("link with -Wl,-z,nopack-relative-relocs",),
+            )
+
+
+def check_notices(evidence: Evidence) -> Iterator[Diagnostic]:
+    """What `show` warns of as well."""
+    if evidence.match is not None:
+        for notice in notices(evidence.audit, evidence.match):
+            # Findings on the user's own options are no findings on the wheel.
+            if notice.code in NOTICES:
+                yield notice
+
+
+NOTICES = frozenset({"foreign-file", "minimal-system-lacks", "newer-musl", "version-without-ceiling"})

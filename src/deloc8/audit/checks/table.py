@@ -1,0 +1,132 @@
+"""Every code, how much it matters, and what finds it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from deloc8.audit.checks import files, libraries, names, promises
+from deloc8.audit.checks.stable_abi import check_stable_abi
+from deloc8.diagnostic import Diagnostic, Severity
+from deloc8.errors import InputError, WheelError
+from deloc8.wheel.record import check_record, hash_members, read_record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from deloc8.audit.checks.evidence import Evidence
+    from deloc8.wheel.archive import WheelArchive
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One code.
+
+    Attributes:
+        code: Stable, kebab-case; its page is `docs/diagnostics/CODE.md`.
+        severity: An error breaks a promise of the wheel.
+        check: What finds it; None where the wheel is found unsound while it is read.
+    """
+
+    code: str
+    severity: Severity
+    check: Callable[[Evidence], Iterator[Diagnostic]] | None = None
+
+
+_ERROR, _WARNING = Severity.ERROR, Severity.WARNING
+
+_CHECKED = (
+    ("false-tag", _ERROR, promises.check_platform_tags),
+    ("symbol-too-new", _ERROR, promises.check_violations),
+    ("marker-too-new", _ERROR, promises.check_violations),
+    ("library-not-allowed", _ERROR, promises.check_violations),
+    ("forbidden-symbol", _ERROR, promises.check_violations),
+    ("isa-level", _ERROR, promises.check_violations),
+    ("ucs2", _ERROR, promises.check_violations),
+    ("pyfpe", _ERROR, promises.check_violations),
+    ("relr-without-marker", _ERROR, promises.check_packed_relocations),
+    ("foreign-file", _WARNING, promises.check_notices),
+    ("minimal-system-lacks", _WARNING, promises.check_notices),
+    ("newer-musl", _WARNING, promises.check_notices),
+    ("version-without-ceiling", _WARNING, promises.check_notices),
+    ("tags-differ", _ERROR, names.check_tags),
+    ("metadata-mismatch", _ERROR, names.check_identity),
+    ("root-is-purelib", _WARNING, names.check_purelib),
+    ("suffix-python", _ERROR, names.check_suffixes),
+    ("suffix-machine", _ERROR, names.check_triplets),
+    ("suffix-libc", _ERROR, names.check_triplets),
+    ("outside-stable-abi", _ERROR, check_stable_abi),
+    ("stable-abi-too-new", _ERROR, check_stable_abi),
+    ("executable-stack", _ERROR, files.check_stack),
+    ("missing-stack-header", _ERROR, files.check_stack),
+    ("libpython-needed", _ERROR, files.check_libpython),
+    ("small-page-alignment", _WARNING, files.check_alignment),
+    ("text-relocations", _WARNING, files.check_text_relocations),
+    ("absolute-rpath", _WARNING, files.check_search_paths),
+    ("relative-rpath", _WARNING, files.check_search_paths),
+    ("debug-sections", _WARNING, files.check_debug_sections),
+    ("host-only-library", _WARNING, libraries.check_host_only),
+    ("duplicate-library", _WARNING, libraries.check_copies),
+    ("second-cpp-runtime", _WARNING, libraries.check_runtimes),
+    ("second-openmp-runtime", _WARNING, libraries.check_runtimes),
+    ("undefined-symbol", _WARNING, libraries.check_symbols),
+    ("unused-library", _WARNING, libraries.check_unused),
+)
+
+# RECORD against the contents, then what keeps a wheel from being read at all.
+_READ = (
+    *("unlisted-member", "absent-member", "wrong-size", "wrong-hash", "missing-hash", "weak-hash", "record-hash"),
+    *("bad-record", "bad-metadata", "bad-wheel-metadata", "bad-elf", "elf-in-purelib", "unknown-machine"),
+    *("unreadable-wheel", "bad-wheel-name", "not-a-zip", "truncated-archive", "trailing-data", "leading-data"),
+    *("hidden-data", "overlapping-members", "header-mismatch", "bad-directory", "bad-header", "bad-zip64"),
+    *("bad-member-data", "bad-member-size", "duplicate-member", "case-conflict", "file-and-folder", "unsafe-path"),
+    *("symlink-member", "special-member", "encrypted-member", "unsupported-compression", "multi-disk-archive"),
+    *("compression-bomb", "too-many-members", "missing-dist-info", "several-dist-info", "dist-info-mismatch"),
+    *("missing-wheel-file", "missing-metadata", "missing-record"),
+)
+
+RULES: tuple[Rule, ...] = (
+    *(Rule(code=code, severity=severity, check=check) for code, severity, check in _CHECKED),
+    *(Rule(code=code, severity=_ERROR) for code in _READ),
+)
+
+_SEVERITIES = {rule.code: rule.severity for rule in RULES}
+
+
+def run_checks(evidence: Evidence) -> tuple[Diagnostic, ...]:
+    """All findings of all checks, each as severe as the table says."""
+    checks = dict.fromkeys(rule.check for rule in RULES if rule.check)
+    return tuple(replace(found, severity=_SEVERITIES[found.code]) for check in checks for found in check(evidence))
+
+
+def check_contents(archive: WheelArchive) -> tuple[Diagnostic, ...]:
+    """RECORD against the contents; every byte of the wheel is read.
+
+    Raises:
+        WheelError: A member is damaged.
+    """
+    try:
+        rows = read_record(archive)
+    except WheelError as error:
+        return (as_finding(error, f"{archive.dist_info}/RECORD"),)
+    return check_record(rows, archive.members, hash_members(archive, rows))
+
+
+def as_finding(error: InputError, subject: str) -> Diagnostic:
+    """The finding that a wheel, or a part of it, is not sound."""
+    return Diagnostic(
+        code=error.code,
+        severity=Severity.ERROR,
+        subject=subject,
+        message=error.message,
+        context=error.context,
+        hints=error.hints,
+    )
+
+
+_RANK = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.NOTE: 2}
+
+
+def sort_findings(findings: tuple[Diagnostic, ...]) -> tuple[Diagnostic, ...]:
+    """The findings, the most severe first, then by code and subject."""
+    return tuple(sorted(findings, key=lambda found: (_RANK[found.severity], found.code, found.subject)))

@@ -1,0 +1,49 @@
+"""`[tool.deloc8]` in the pyproject.toml of the current folder."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deloc8.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_FILE = Path("pyproject.toml")
+_KEYS = ("select", "ignore")
+
+
+def read_config() -> Mapping[str, tuple[str, ...]]:
+    """The codes of each key, `select` and `ignore`; empty where there is no file, no table or no such key.
+
+    Raises:
+        UsageError: The file cannot be read, or the table has something else; says which key.
+    """
+    try:
+        text = _FILE.read_text("utf-8")
+    except FileNotFoundError:
+        return dict.fromkeys(_KEYS, ())
+    except (OSError, UnicodeDecodeError) as error:
+        raise _bad("it cannot be read", str(error)) from None
+    toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
+    try:
+        document = toml.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _bad("it is no TOML", str(error)) from None
+    tool = document.get("tool", {})
+    table = tool.get("deloc8", {}) if isinstance(tool, dict) else {}
+    if not isinstance(table, dict):
+        raise _bad("tool.deloc8 is no table")
+    for key, value in table.items():
+        if key not in _KEYS:
+            raise _bad(f"tool.deloc8.{key} is unknown", f"the keys are {' and '.join(_KEYS)}")
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise _bad(f"tool.deloc8.{key} is no list of texts")
+    return {key: tuple(table.get(key, ())) for key in _KEYS}
+
+
+def _bad(what: str, *context: str) -> UsageError:
+    return UsageError(f"{_FILE}: {what}", code="bad-config", context=context)

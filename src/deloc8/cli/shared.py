@@ -1,0 +1,72 @@
+"""What several commands share: exit codes, the options of an audit, where data goes."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import TYPE_CHECKING
+
+from deloc8.cli.console import printable_lines
+from deloc8.errors import InputError
+
+if TYPE_CHECKING:
+    import argparse
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from deloc8.cli.console import Console
+    from deloc8.report.to_json import Json
+    from deloc8.workflow import AuditOptions
+
+DONE = 0
+NOT_AS_ASKED = 1
+WRONG_COMMAND_LINE = 2
+DEFECT = 3
+INTERRUPTED = 130
+
+
+def progress_bar(path: Path, options: argparse.Namespace, console: Console) -> AbstractContextManager[None]:
+    """A progress bar for the work on one wheel, where somebody may look at it."""
+    if console.verbosity < 0 or not console.err.isatty():
+        return nullcontext()
+    from deloc8.cli.progress import progress  # noqa: PLC0415  only on a terminal
+
+    return progress(console.err, path.name, done=options.wheels.index(path), total=len(options.wheels))
+
+
+def audit_options(options: argparse.Namespace) -> AuditOptions:
+    """How the wheels of a command are looked at."""
+    from deloc8.workflow import AuditOptions  # noqa: PLC0415  only for commands on wheels
+
+    return AuditOptions(
+        sysroot=options.sysroot,
+        library_path=options.ld_library_path,
+        add_paths=options.add_path,
+        only_paths=options.ldpaths,
+        exclude=tuple(options.exclude),
+        include=tuple(getattr(options, "include", ())),
+        graft=tuple(getattr(options, "graft", ())),
+        check_isa=not options.disable_isa_ext_check,
+        policy_files=tuple(options.policy),
+        threads=options.jobs,
+    )
+
+
+def emit(options: argparse.Namespace, console: Console, text: str) -> None:
+    """Write a command's data to stdout, or to the file of -o."""
+    if options.output is None:
+        console.data(text)
+        return
+    try:
+        options.output.write_text(printable_lines(text), encoding="utf-8")
+    except OSError as error:
+        raise InputError(
+            f"`{options.output}` cannot be written", code="unwritable-output", context=(error.strerror or str(error),)
+        ) from error
+
+
+def emit_json(options: argparse.Namespace, console: Console, value: Json) -> None:
+    """Write a command's data as JSON."""
+    import json  # noqa: PLC0415  only for this output
+
+    # Escapes of ASCII survive every locale and every undecodable name.
+    emit(options, console, json.dumps(value, indent=2, ensure_ascii=True) + "\n")

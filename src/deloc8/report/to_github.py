@@ -1,0 +1,36 @@
+"""Findings as workflow commands of GitHub Actions, which shows them as annotations."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from deloc8.diagnostic import Severity
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from deloc8.diagnostic import Diagnostic
+
+_COMMANDS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: "notice"}
+
+
+def github_lines(path: Path, findings: Sequence[Diagnostic]) -> str:
+    """One line for each finding on a wheel."""
+    lines = []
+    for found in findings:
+        hints = [f"hint: {hint}" for hint in found.hints]
+        text = "\n".join((f"{found.subject}: {found.message}", *found.context, *hints))
+        properties = f"file={_property(path.as_posix())},title={_property(f'{path.name}: {found.code}')}"
+        lines.append(f"::{_COMMANDS[found.severity]} {properties}::{_data(text)}\n")
+    return "".join(lines)
+
+
+def _data(text: str) -> str:
+    """A text without what would end the command."""
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    """The same for a property, which ends at a comma or a colon."""
+    return _data(text).replace(":", "%3A").replace(",", "%2C")
