@@ -286,7 +286,7 @@ def _violations(
                 yield Violation(code=code, policy=policy.name, file=file.label, chain=chain, library=dependency.name)
         for wanted in file.wanted:
             provision = closure.provisions.get((file.path, wanted.library), Provision.SYSTEM)
-            if _counts(wanted, provision, policy) and not policy.allows_version(wanted.version):
+            if counts(wanted, provision, policy) and not policy.allows_version(wanted.version):
                 for symbol in wanted.symbols or (None,):
                     yield Violation(
                         code=ViolationCode.SYMBOL_TOO_NEW,
@@ -329,7 +329,7 @@ _LIBRARY_CODES = {
 }
 
 
-def _counts(wanted: WantedVersion, provision: Provision, policy: Policy) -> bool:
+def counts(wanted: WantedVersion, provision: Provision, policy: Policy) -> bool:
     """Whether a version binds the wheel to the system.
 
     A library that will be grafted brings its own versions. One that travels in the wheel under a name that the policy

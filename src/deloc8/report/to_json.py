@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from deloc8.audit.notices import notices
 from deloc8.report.model import edit_fields, external_libraries, libraries_to_graft, versioned_symbols
+from deloc8.report.where import where_value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,6 +69,7 @@ def audit_value(audit: Audit) -> Json:
         "external_libraries": dict(external_libraries(audit)),
         "notices": [diagnostic_value(notice) for notice in notices(audit, audit.outlook)],
         "policies": [_policy(match) for match in audit.matches],
+        "distributions": where_value(audit),
     }
 
 

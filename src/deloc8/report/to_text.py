@@ -17,6 +17,7 @@ from deloc8.report.model import (
     reachable_tag,
     versioned_symbols,
 )
+from deloc8.report.where import where_text
 from deloc8.wheel.names import printable
 
 if TYPE_CHECKING:
@@ -54,8 +55,6 @@ def _paragraphs(audit: Audit, *, verbose: bool) -> Iterator[str]:
     name = audit.facts.name.filename
     tag = audit.best.policy.tags[0]
     yield _sentence(f'{name} is consistent with the following platform tag: "{tag}".')
-    for claim in audit.false_claims:
-        yield _sentence(f'The wheel claims the platform tag "{claim.tag}", which is not true: {claim.reason}.')
     versions = sort_versions(version for group in versioned_symbols(audit).values() for version in group)
     if versions:
         yield _sentence(
@@ -70,17 +69,20 @@ def _paragraphs(audit: Audit, *, verbose: bool) -> Iterator[str]:
         yield _sentence("The following external shared libraries are required by the wheel:") + f"\n{listing}"
     else:
         yield _sentence("The wheel requires no external shared libraries.")
-    for notice in notices(audit, audit.outlook):
-        facts = "; ".join([f"{notice.subject}: {notice.message}", *notice.context])
-        yield _sentence(" ".join([f"{facts}.", *(f"({hint})" for hint in notice.hints)]))
     for group in graft_groups(audit):
         head = (
             f"In order to achieve the {_tags(group.tags)} the following shared library dependencies will need to be "
             "relocated inside the wheel:"
         )
         yield f"{_sentence(head)}\n\n{_sentence(', '.join(group.libraries))}"
+    # The sentences above come first, in this order, because programs read them; see the command line's contract.
+    for claim in audit.false_claims:
+        yield _sentence(f'The wheel claims the platform tag "{claim.tag}", which is not true: {claim.reason}.')
     for barrier in barriers(audit):
         yield _barrier(barrier, verbose=verbose)
+    for notice in notices(audit, audit.outlook):
+        facts = "; ".join([f"{notice.subject}: {notice.message}", *notice.context])
+        yield _sentence(" ".join([f"{facts}.", *(f"({hint})" for hint in notice.hints)]))
     kept = [match.policy.name for match in audit.matches if match.is_satisfied and not match.policy.installable]
     if kept:
         noun = "policy" if len(kept) == 1 else "policies"
@@ -88,6 +90,9 @@ def _paragraphs(audit: Audit, *, verbose: bool) -> Iterator[str]:
     reachable = reachable_tag(audit)
     if reachable and reachable != tag:
         yield _sentence(f'`deloc8 fixup` can reach the platform tag "{reachable}".')
+    where = where_text(audit, verbose=verbose)
+    if where:
+        yield where
 
 
 def _tags(tags: Sequence[str]) -> str:

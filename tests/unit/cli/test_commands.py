@@ -54,7 +54,8 @@ def test_show_tells_a_wheel(command: Command, scene: Scene, wheel: Path) -> None
     assert (code, err) == (0, "")
     assert out.startswith(f"\n{WHEEL} is consistent with the following\nplatform tag: ")
     assert '    "libfoo.so.1": "/usr/lib/libfoo.so.1"\n' in out
-    assert out.endswith('`deloc8 fixup` can reach the platform tag "manylinux_2_17_x86_64".\n')
+    assert '\n\n`deloc8 fixup` can reach the platform tag "manylinux_2_17_x86_64".\n\nAs `deloc8 fixup` makes it' in out
+    assert out.endswith("\n  Amazon Linux 1 (2018.03) and newer\n")
 
 
 def test_show_ends_with_1_where_the_wheels_own_tag_is_a_lie(command: Command, scene: Scene) -> None:
