@@ -7,6 +7,7 @@
 #   make test-machines of these, only those of other machines and C libraries
 #   make lint          the static checks alone
 #   make bench         time and memory beside auditwheel's (WHEELS=... ROUNDS=...)
+#   make compare       tags, libraries and repaired names beside auditwheel's (WHEELS=FOLDER)
 #   make clean         remove everything that the targets above made in this folder
 
 # The first of these that is new enough; name another with `make test PYTHON=...`.
@@ -23,7 +24,7 @@ WHEELS ?=
 ROUNDS ?= 5
 PYTEST_ARGS ?=
 
-.PHONY: demo test test-all test-systems test-machines lint bench clean python-is-new-enough
+.PHONY: demo test test-all test-systems test-machines lint bench compare clean python-is-new-enough
 
 test: lint
 	$(BIN)/python -m pytest -n auto --cov --cov-report=term $(PYTEST_ARGS)
@@ -48,6 +49,9 @@ demo: $(DEMO_READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/compare.py --rounds $(ROUNDS) $(WHEELS)
+
+compare: $(READY)
+	$(BIN)/python tools/compare.py $(if $(WHEELS),'$(WHEELS)',$(error say WHEELS=FOLDER; tools/fetch_wheels.py fills one))
 
 # A virtual environment is ready when its stamp is younger than what it was made from.
 $(READY): pyproject.toml | python-is-new-enough
