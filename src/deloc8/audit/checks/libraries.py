@@ -89,18 +89,17 @@ def check_symbols(evidence: Evidence) -> Iterator[Diagnostic]:
     process = _process(evidence)
     if not process:
         return
-    scopes = {file.path: _scope(evidence, file.path) for file in evidence.audit.facts.own}
-    offered: dict[str, set[str] | None] = {path: set() for path in scopes}
-    for scope in scopes.values():
-        names = None if scope is None else set().union(*(evidence.defined[path] for path in scope))
-        for path in scopes.keys() & (scope or set()):
-            known = offered[path]
-            if known is not None and names is not None:
-                known |= names
-    own = set(scopes)
+    own = {file.path for file in evidence.audit.facts.own}
+    beside: dict[str, set[str]] = {path: set() for path in own}
+    unknown: set[str] = set()
+    for root in own:
+        loaded, is_complete = _scope(evidence, root)
+        for path in loaded & own:
+            beside[path] |= loaded
+        if not is_complete:
+            unknown |= loaded
     for file in evidence.libraries:
-        known = offered[file.path]
-        if scopes[file.path] is None or known is None:
+        if file.path in unknown:
             continue
         targets = {row.name: row.target for row in evidence.audit.facts.dependencies.get(file.path, ())}
         missing = tuple(
@@ -108,9 +107,9 @@ def check_symbols(evidence: Evidence) -> Iterator[Diagnostic]:
             for symbol in file.image.undefined
             if not symbol.weak
             and not symbol.name.startswith(("Py", "_Py"))
-            and symbol.name not in known
             and symbol.name not in process
             and (symbol.file is None or targets.get(symbol.file) in own)
+            and not any(symbol.name in evidence.defined[path] for path in beside[file.path])
         )
         if missing:
             yield finding(
@@ -131,20 +130,19 @@ def _process(evidence: Evidence) -> set[str]:
     return names
 
 
-def _scope(evidence: Evidence, root: str) -> set[str] | None:
-    """The paths of all that is loaded for a file; None where some of it is not known."""
-    seen, queue = {root}, [root]
+def _scope(evidence: Evidence, root: str) -> tuple[set[str], bool]:
+    """The paths of all that is loaded for a file, and whether the names that each offers are known."""
+    seen, queue, is_complete = {root}, [root], True
     while queue:
         path = queue.pop()
-        if path not in evidence.defined:
-            return None
+        is_complete = is_complete and path in evidence.defined
         for row in evidence.audit.facts.dependencies.get(path, ()):
             if row.target is None:
-                return None
-            if row.target not in seen:
+                is_complete = False
+            elif row.target not in seen:
                 seen.add(row.target)
                 queue.append(row.target)
-    return seen
+    return seen, is_complete
 
 
 def check_unused(evidence: Evidence) -> Iterator[Diagnostic]:
