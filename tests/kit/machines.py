@@ -142,3 +142,50 @@ def check_greeting(originals: Sequence[Path], unpacked: Path, *, runpath: bool =
     assert [path.soname for path in names[1:]] == [greet.name, words.name]
     assert greet.name in names[0].needed
     assert words.name in names[1].needed
+
+
+_ANDROID_LIBC = """
+int snprintf(char *line, unsigned long size, const char *format, ...) { return 0; }
+int strcmp(const char *one, const char *other) { return 0; }
+double log10(double number) { return 0; }
+"""
+_ANDROID_PYTHON = """
+void *PyExc_ValueError;
+int PyArg_ParseTuple(void *tuple, const char *format, ...) { return 0; }
+void PyErr_SetString(void *kind, const char *text) {}
+void *PyFloat_FromDouble(double number) { return 0; }
+void *PyUnicode_FromString(const char *text) { return 0; }
+void *PyModuleDef_Init(void *definition) { return 0; }
+"""
+# What crtbegin_so.o of the NDK puts into every library (bionic/libc/arch-common/bionic/crtbrand.S).
+_ANDROID_NOTE = """
+__attribute__((section(".note.android.ident"), used, aligned(4)))
+static const struct { int name_size, size, type; char name[8]; int level; char release[64], build[64]; }
+    android_note = {8, 132, 1, "Android", 24, "r27", "12077973"};
+"""
+
+
+def build_android_greeting(target: str, folder: Path, tag: str) -> Path:
+    """The demo's wheel as the NDK would link it, with lld: against libraries that stand for Android's and Python's.
+
+    Args:
+        target: The machine, such as ``aarch64``.
+        folder: Where it goes; the libraries are in `folder / "libraries"`.
+        tag: Its tag, such as ``cp313-cp313-android_24_arm64_v8a``.
+    """
+    toolchain = zig(f"{target}-linux-musl")
+    stand_ins = folder / "stand-ins"
+    stand_ins.mkdir(parents=True)
+    version_script = stand_ins / "libc.map"
+    version_script.write_text("LIBC { global: *; };\n")
+    note = stand_ins / "note.h"
+    note.write_text(_ANDROID_NOTE)
+    options = ("-nostdlib", "-fno-builtin")
+    libc = build(
+        _ANDROID_LIBC, toolchain, options=(*options, "-Wl,-soname,libc.so", f"-Wl,--version-script={version_script}")
+    )
+    python = build(_ANDROID_PYTHON, toolchain, options=(*options, "-Wl,-soname,libpython3.13.so"))
+    paths = [shutil.copy(libc, stand_ins / "libc.so"), shutil.copy(python, stand_ins / "libpython3.13.so")]
+    # Of two libraries named libc.so the first that has the symbols is the one that is needed: not zig's own.
+    more = ("-fno-builtin", "-include", str(note), *map(str, paths))
+    return build_greeting(toolchain, folder, tag, f"_core.cpython-313-{target}-linux-android.so", more)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from deloc8.audit.facts import WheelFacts
     from deloc8.policy.model import Policy
+    from deloc8.target import Arch
 
 
 class Truth(enum.Enum):
@@ -133,10 +135,25 @@ def policies_for(facts: WheelFacts, extra: Sequence[Policy] = ()) -> tuple[Polic
         newest = max(policy_minor(policy) for policy in named)
         place = next(number for number, policy in enumerate(named, 1) if policy_minor(policy) == newest)
         named[place:place] = [manylinux_policy(minor, arch) for minor in _newer_glibcs(facts, newest)]
+    if libc is Libc.ANDROID:
+        named = _claimed_levels(facts, named, arch) or named
     # A policy of the user comes last, unless it has the name of a built-in one: then it stands in for that one.
     own = {policy.name: policy for policy in extra}
     named = [own.pop(policy.name, policy) for policy in named]
     return (*named, *own.values(), generic)
+
+
+def _claimed_levels(facts: WheelFacts, table: Sequence[Policy], arch: Arch) -> list[Policy]:
+    """The Android levels that the wheel claims, as far as there are policies for them, the oldest first.
+
+    The level is a promise of the build (PEP 738): no file shows that it would do with an older one.
+    """
+    claimed = []
+    for tag in facts.name.platforms:
+        if parse_platform_tag(tag).libc is Libc.ANDROID:
+            with suppress(UsageError):
+                claimed.append(find_policy(tag, table, arch))
+    return sorted(claimed, key=lambda policy: int(policy.name.rpartition("_")[2]))
 
 
 def _can_be_told(policy: Policy, facts: WheelFacts) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from typing import TYPE_CHECKING
 
 from deloc8.audit.match import ViolationCode, describe
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from deloc8.audit.facts import WheelFacts
-    from deloc8.audit.match import PolicyMatch, Violation
+    from deloc8.audit.match import Closure, PolicyMatch, Violation
     from deloc8.audit.verdict import Audit
+    from deloc8.policy.model import Policy
     from deloc8.repair.model import Goal
 
 
@@ -37,7 +39,7 @@ def choose(audit: Audit, goal: Goal) -> PolicyMatch:
         match = audit.match(find_tag(audit, claimed[0]))
     elif goal.platform == AUTO:
         named = [match for match in audit.matches if match.policy.installable and not match.policy.is_unbounded]
-        reachable = [match for match in named if match.is_reachable]
+        reachable = [match for match in named if match.is_reachable and not is_blind(match.policy, match.closure)]
         if reachable:
             return min(reachable, key=lambda match: len(match.closure.grafts))
         if not named:
@@ -47,7 +49,33 @@ def choose(audit: Audit, goal: Goal) -> PolicyMatch:
         match = audit.match(find_tag(audit, goal.platform))
     if not match.is_reachable:
         raise unrepairable(audit, match)
+    if is_blind(match.policy, match.closure):
+        raise _no_runpath(audit, match)
     return match
+
+
+# bionic, android-changes-for-ndk-developers.md: "Support for runtime linker search paths".
+_ANDROID_WITH_RUNPATH = 24
+_ANDROID_NAME = re.compile(r"android_([0-9]+)")
+
+
+def is_blind(policy: Policy, closure: Closure) -> bool:
+    """Whether a policy's loader reads no search paths, so that it would not find the grafts."""
+    name = _ANDROID_NAME.fullmatch(policy.name)
+    return bool(name and int(name[1]) < _ANDROID_WITH_RUNPATH and closure.grafts)
+
+
+def _no_runpath(audit: Audit, match: PolicyMatch) -> UnrepairableError:
+    wanted = match.policy.tags[0].replace(match.policy.name, f"android_{_ANDROID_WITH_RUNPATH}")
+    return UnrepairableError(
+        f"{audit.facts.name.filename}: the loader of {match.policy.name} would not find libraries in the wheel",
+        code="no-runpath",
+        context=(
+            f"to be grafted: {', '.join(file.path for file in match.closure.grafts)}",
+            f"DT_RUNPATH is read from API level {_ANDROID_WITH_RUNPATH} on, and DT_RPATH never",
+        ),
+        hints=(f"build for API level {_ANDROID_WITH_RUNPATH}, or raise the tag with --plat {wanted}",),
+    )
 
 
 def _no_policy(audit: Audit) -> UnrepairableError:

@@ -14,6 +14,7 @@ from deloc8.diagnostic import Diagnostic, Severity
 from deloc8.elf.edits import RemoveNeeded, RemoveRpath, ReplaceNeeded, RpathKind, SetRpath, SetSoname
 from deloc8.errors import UnrepairableError, UsageError
 from deloc8.repair import grafting
+from deloc8.repair.choose import is_blind
 from deloc8.repair.model import Graft, Patch, Plan
 from deloc8.target import Libc
 from deloc8.wheel.paths import path_fault
@@ -316,7 +317,11 @@ def fits_after(audit: Audit, match: PolicyMatch, policy: Policy) -> bool:
     """Whether the wheel fits a policy once it is repaired for another one."""
     grafted = frozenset(file.path for file in match.closure.grafts)
     (other,) = match_policies(audit.facts, (policy,), audit.options, grafted=grafted)
-    return other.is_reachable and all(file.path in grafted for file in other.closure.grafts)
+    return (
+        other.is_reachable
+        and not is_blind(policy, match.closure)
+        and all(file.path in grafted for file in other.closure.grafts)
+    )
 
 
 def _old_tags(audit: Audit, match: PolicyMatch) -> list[str]:

@@ -115,11 +115,26 @@ def test_a_musl_wheel_deserves_1_2_and_1_1_only_where_it_claims_it(scene: Scene)
     assert best_tag(audit) == "musllinux_1_1_x86_64"
 
 
-def test_an_android_wheel_deserves_the_oldest_level(scene: Scene) -> None:
+@pytest.mark.parametrize(
+    ("tag", "levels"),
+    [
+        ("android_24_arm64_v8a", [24]),
+        ("android_30_arm64_v8a.android_25_arm64_v8a", [25, 30]),
+        ("linux_aarch64", [21, 24, 26, 27]),
+        ("android_16_arm64_v8a", [21, 24, 26, 27]),
+        ("android_24_x86_64", [21, 24, 26, 27]),
+    ],
+)
+def test_an_android_wheel_is_measured_by_the_levels_it_claims(scene: Scene, tag: str, levels: list[int]) -> None:
+    """No file shows that it would do with an older level."""
     spec = replace(MACHINES["aarch64"], needed=("libc.so",), notes=(ANDROID_NOTE,))
-    audit = scene.judge(spec, tag="android_24_arm64_v8a")
-    assert best_tag(audit) == "android_21_arm64_v8a"
-    assert claims(audit) == [("android_24_arm64_v8a", "true", "")]
+    audit = scene.judge(spec, tag=tag)
+    assert [match.policy.name for match in audit.matches] == [*(f"android_{level}" for level in levels), "linux"]
+    assert best_tag(audit) == f"android_{levels[0]}_arm64_v8a"
+    true = {f"android_{level}_arm64_v8a" for level in levels} | {"linux_aarch64"}
+    assert [(claimed, truth) for claimed, truth, _ in claims(audit)] == [
+        (claimed, "true" if claimed in true else "false") for claimed in tag.split(".")
+    ]
 
 
 # -- what bars the others

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from deloc8.elf.edits import RemoveNeeded, RemoveRpath, ReplaceNeeded, RpathKind, SetRpath, SetSoname
-from deloc8.errors import UsageError
+from deloc8.errors import UnrepairableError, UsageError
 from kit.bench import EXT, Bench, codes, contents, graft, image, names
 from kit.elf import MACHINES, ElfSpec, NeedSpec, Undefined
 
@@ -168,10 +168,11 @@ def test_a_static_program_has_nothing_to_edit(bench: Bench) -> None:
     assert bench.plan(wheel).is_empty
 
 
+MEMCPY_OF_BIONIC = Undefined("memcpy", "LIBC", "libc.so")
+
+
 def test_android_knows_runpath_only(bench: Bench) -> None:
-    bench.library("/opt/liba.so")
-    bionic = (Undefined("memcpy", "LIBC", "libc.so"),)
-    spec = replace(MACHINES["aarch64"], needed=("liba.so", "libc.so"), undefined=bionic)
+    spec = replace(MACHINES["aarch64"], needed=("liba.so", "libc.so"), undefined=(MEMCPY_OF_BIONIC,))
     bench.library("/opt/liba.so", machine=183, align=0x10000, soname="liba.so")
     wheel = bench.wheel(
         {"demo/_core.cpython-313-aarch64-linux-android.so": spec}, tags=("cp313-cp313-android_24_arm64_v8a",)
@@ -180,7 +181,36 @@ def test_android_knows_runpath_only(bench: Bench) -> None:
     (found,) = plan.grafts
     assert plan.patches[0].edits[-1] == SetRpath(path="$ORIGIN/../demo.libs", kind=RpathKind.RUNPATH)
     assert found.source == "/opt/liba.so"
-    assert plan.target.platforms == ("android_21_arm64_v8a", "android_24_arm64_v8a")
+    assert plan.target.platforms == ("android_24_arm64_v8a",)
+
+
+def test_older_androids_would_not_find_grafts(bench: Bench) -> None:
+    """RUNPATH works from API level 24 on."""
+    bench.library("/opt/liba.so", machine=183, align=0x10000, soname="liba.so")
+    spec = replace(MACHINES["aarch64"], needed=("liba.so", "libc.so"), undefined=(MEMCPY_OF_BIONIC,))
+    tags = ("cp313-cp313-android_21_arm64_v8a",)
+    wheel = bench.wheel({"demo/_core.cpython-313-aarch64-linux-android.so": spec}, tags=tags)
+    for platform in ("auto", "android_21", "android_23_arm64_v8a"):
+        with pytest.raises(UnrepairableError) as caught:
+            bench.plan(wheel, add_paths=("/opt",), platform=platform)
+        assert caught.value.code == "no-runpath"
+        assert "to be grafted: /opt/liba.so" in caught.value.context
+        assert any("--plat android_24_arm64_v8a" in hint for hint in caught.value.hints)
+    # The old tag is no longer true beside the new one.
+    plan = bench.plan(wheel, add_paths=("/opt",), platform="android_24")
+    assert plan.target.platforms == ("android_24_arm64_v8a",)
+    plain = bench.wheel(
+        {"demo/_core.cpython-313-aarch64-linux-android.so": replace(spec, needed=("libc.so",))}, tags=tags, name="plain"
+    )
+    assert bench.plan(plain).target.platforms == ("android_21_arm64_v8a",)
+
+
+def test_an_android_wheel_without_a_level_gets_one_that_finds_its_grafts(bench: Bench) -> None:
+    bench.library("/opt/liba.so", machine=183, align=0x10000, soname="liba.so")
+    spec = replace(MACHINES["aarch64"], needed=("liba.so", "libc.so"), undefined=(MEMCPY_OF_BIONIC,))
+    tags = ("cp313-cp313-linux_aarch64",)
+    wheel = bench.wheel({"demo/_core.cpython-313-aarch64-linux-android.so": spec}, tags=tags)
+    assert bench.plan(wheel, add_paths=("/opt",)).target.platforms == ("android_24_arm64_v8a",)
 
 
 # -- the folder of the grafts --------------------------------------------------------------------------------------
