@@ -6,10 +6,11 @@ import posixpath
 import re
 from typing import TYPE_CHECKING
 
+from deloc8.audit.facts import SITE_PACKAGES, VIRTUAL_ROOT
 from deloc8.audit.match import ViolationCode, describe
 from deloc8.audit.verdict import find_tag
 from deloc8.errors import UnrepairableError
-from deloc8.loader.search import Result
+from deloc8.loader.search import Result, Stage
 from deloc8.repair.model import AUTO
 from deloc8.target import Libc
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from deloc8.audit.facts import WheelFacts
     from deloc8.audit.match import Closure, PolicyMatch, Violation
     from deloc8.audit.verdict import Audit
+    from deloc8.loader.search import Attempt
     from deloc8.policy.model import Policy
     from deloc8.repair.model import Goal
 
@@ -139,15 +141,22 @@ def _tried(violation: Violation, facts: WheelFacts) -> tuple[str, ...]:
     lookup = next(row.lookup for row in facts.dependencies[path] if row.name == violation.library)
     # What was there and was passed over comes first: it is most likely what the user means.
     tried = sorted(lookup.tried, key=lambda attempt: attempt.result not in _PASSED_OVER)
-    places = (
-        f"{attempt.path} ({attempt.result.value})"
-        if attempt.result in _PASSED_OVER
-        else posixpath.dirname(attempt.path) or attempt.path
-        for attempt in tried
-    )
-    folders = tuple(dict.fromkeys(places))
+    folders = tuple(dict.fromkeys(_place(attempt) for attempt in tried))
     more = len(folders) - _TRIED_SHOWN
     return folders if more <= 0 else (*folders[:_TRIED_SHOWN], f"and {more} more folders")
+
+
+def _place(attempt: Attempt) -> str:
+    """Where an attempt looked, as the user knows it."""
+    if attempt.result in _PASSED_OVER:
+        return f"{attempt.path} ({attempt.result.value})"
+    if attempt.origin.stage is Stage.CACHE:
+        return attempt.path
+    folder = posixpath.dirname(attempt.path) or attempt.path
+    if folder == VIRTUAL_ROOT or folder.startswith(VIRTUAL_ROOT + "/"):
+        inside = posixpath.relpath(folder, SITE_PACKAGES)
+        return "the wheel's own top folder" if inside == "." else f"the wheel's own {inside}"
+    return folder
 
 
 _HINTS = {

@@ -8,6 +8,7 @@ import pytest
 from deloc8.errors import UnrepairableError, UsageError
 from kit.bench import EXT, Bench
 from kit.elf import MACHINES, ElfSpec, NoteSpec, Undefined
+from kit.ldcache import build_cache
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -193,6 +194,14 @@ def test_a_missing_library_comes_with_all_that_was_tried(bench: Bench) -> None:
     assert error.context[1].startswith("  tried: /opt/lib, ")
     assert "/home/me/lib" in error.context[1]
     assert any("--add-path" in hint and "--exclude" in hint for hint in error.hints)
+
+
+def test_places_are_told_as_the_user_knows_them(bench: Bench) -> None:
+    (bench.system.top / "etc").mkdir(exist_ok=True)
+    (bench.system.top / "etc" / "ld.so.cache").write_bytes(build_cache([]))
+    wheel = bench.extension(needed=("libgone.so.1",), rpath="$ORIGIN/lib:$ORIGIN/..")
+    told = refused(bench, wheel).context[1]
+    assert told.startswith("  tried: the wheel's own demo/lib, the wheel's own top folder, /etc/ld.so.cache, ")
 
 
 def test_a_missing_library_without_anything_tried(bench: Bench) -> None:
