@@ -6,26 +6,14 @@ import argparse
 import os
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NamedTuple
 
 from deloc8 import __version__
+from deloc8.cli.help import SHELLS, Parser, PrintCompletion
 from deloc8.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-
-_EPILOG = """\
-examples:
-  deloc8 show dist/*.whl                          what binds these wheels to this machine
-  deloc8 fixup dist/*.whl -w wheelhouse           set them free
-  deloc8 fixup --plat manylinux_2_28_x86_64 W     reach this tag, or say why it cannot be reached
-  deloc8 check wheelhouse/*.whl                   is what these wheels claim true?
-  deloc8 tree W                                   which library is found where
-  deloc8 policies manylinux_2_28                  what a policy allows
-
-exit codes: 0 done; 1 a wheel is not sound, not what it claims, or cannot be what was asked;
-2 the command line is wrong; 3 a defect of deloc8
-"""
 
 
 class _Number(NamedTuple):
@@ -44,20 +32,13 @@ _DEFAULT_LEVEL = 6
 _MOST_THREADS = 9999
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser whose complaints look like all other errors."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(message, code="bad-option", hints=(f"see `{self.prog} --help`",))
-
-
 def parse(arguments: Sequence[str], environ: Mapping[str, str]) -> argparse.Namespace:
     """The options of a command; `command` names it.
 
     Raises:
         UsageError: The command line, or an environment variable that the command uses, is wrong.
     """
-    options = _build_parser().parse_args(_with_strip_level(arguments))
+    options = build_parser().parse_args(_with_strip_level(arguments))
     if options.command in _READ_ENVIRON:
         _READ_ENVIRON[options.command](options, environ)
     return options
@@ -71,15 +52,21 @@ def _with_strip_level(arguments: Sequence[str]) -> list[str]:
     return spelled
 
 
-def _build_parser() -> _Parser:
-    parser = _Parser(
+def build_parser() -> Parser:
+    """The parser of all commands; the reference of the documentation is made from it."""
+    parser = Parser(
         prog="deloc8",
-        description="Cross-distribution Linux wheels: show what binds a wheel to its build machine, and set it free.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Cross-distribution Linux wheels: what binds a wheel to its build machine.",
     )
-    parser.add_argument("--version", action="version", version=f"deloc8 {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
+    parser.add_argument("--version", action="version", version=f"deloc8 {__version__}", help="print it and end")
+    parser.add_argument(
+        "--print-completion",
+        action=PrintCompletion,
+        choices=SHELLS,
+        metavar="SHELL",
+        help=f"for {', '.join(SHELLS)}: the script that completes commands",
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
     show = commands.add_parser("show", help="what is in a wheel, and what bars a better tag")
     _add_wheels(show)
     _add_shared(show)
@@ -112,7 +99,9 @@ def _add_output(parser: argparse.ArgumentParser, formats: Sequence[str] = ("text
     group = parser.add_argument_group("output")
     group.add_argument("--format", choices=formats, default="text", help="default: text")
     group.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the output there instead of stdout")
-    group.add_argument("--color", choices=["auto", "always", "never"], default="auto", help="default: auto")
+    group.add_argument(
+        "--color", choices=["auto", "always", "never"], default="auto", metavar="WHEN", help="auto, always or never"
+    )
     group.add_argument("-q", "--quiet", action="store_true", help="errors and warnings only")
     group.add_argument("-v", "--verbose", action="count", default=0, help="tell more; -vv traces the loader")
 
@@ -157,13 +146,11 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
 def _add_fixup(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("the result")
     group.add_argument("-w", "--wheel-dir", type=Path, default=Path("wheelhouse"), metavar="DIR", help="where it goes")
-    group.add_argument(
-        "--plat", metavar="TAG", help="the tag to reach (default: auto; env DELOC8_PLAT, AUDITWHEEL_PLAT)"
-    )
+    group.add_argument("--plat", metavar="TAG", help="to be reached (default: auto; env DELOC8_PLAT)")
     group.add_argument("--only-plat", action="store_true", help="claim no better tag, even if it would be true")
     group.add_argument("--no-update-tags", action="store_true", help="leave the file name and its tags as they are")
     group.add_argument("-L", "--lib-sdir", default=".libs", metavar="SUFFIX", help="of the folder of the grafts")
-    group.add_argument("-z", "--zip-compression-level", metavar="LEVEL", help="0 to 9 (default: 6)")
+    group.add_argument("-z", "--zip-compression-level", metavar="N", help="0 to 9 (default: 6)")
     group.add_argument("--source-date-epoch", metavar="SECONDS", help="the time of all members (env SOURCE_DATE_EPOCH)")
     group.add_argument("--dry-run", action="store_true", help="print the plan, change nothing")
     group.add_argument("--strip", choices=["debug", "all"], help="strip every ELF file before it is edited")
