@@ -75,6 +75,12 @@ _DEFAULTS = AuditOptions()
 def audit_wheel(path: Path, options: AuditOptions = _DEFAULTS) -> Audit:
     """The verdict on a wheel.
 
+    >>> audit = audit_wheel(wheel, AuditOptions(sysroot=root))
+    >>> audit.best.policy.name
+    'linux'
+    >>> audit.outlook.policy.name
+    'manylinux_2_5'
+
     Raises:
         WheelError: It is no sound wheel.
         ElfError: One of its ELF files is not sound.
@@ -122,6 +128,10 @@ def dependency_forest(path: Path, options: AuditOptions = _DEFAULTS) -> Forest:
 def plan_repair(path: Path, goal: Goal, options: AuditOptions = _DEFAULTS) -> Plan:
     """What `repair_wheel` would do; nothing is written.
 
+    >>> plan = plan_repair(wheel, Goal(), AuditOptions(sysroot=root))
+    >>> [graft.source for graft in plan.grafts]
+    ['/usr/lib/libfoo.so.1']
+
     Raises:
         InputError: The wheel, a policy file or a library is not sound; PureWheelError where there is nothing to do.
         UnrepairableError: The goal cannot be reached.
@@ -139,6 +149,10 @@ def repair_wheel(
     """The repaired wheel, proven, in a folder that is made where it is missing.
 
     It appears whole or not at all: it is written beside its place, read again, proven, and renamed.
+
+    >>> outcome = repair_wheel(wheel, folder, Goal(), WriteOptions(), AuditOptions(sysroot=root))
+    >>> outcome.path.parent == folder, outcome.proof.problems
+    (True, ())
 
     Raises:
         InputError: The wheel, a policy file or a library is not sound, or the folder cannot be written to.
