@@ -79,6 +79,10 @@ def build_parser() -> Parser:
     _add_fixup(fixup)
     _add_shared(fixup)
     fixup.set_defaults(command="fixup")
+    why = commands.add_parser("why", help="explain a library, a symbol, a version or a tag")
+    why.add_argument("wheels", nargs=1, type=Path, metavar="WHEEL", help="a wheel file")
+    why.add_argument("subject", metavar="SUBJECT", help="libpq.so.5, stat, stat@GLIBC_2.33, GLIBC_2.34, manylinux_2_17")
+    _add_shared(why)
     tree = commands.add_parser("tree", help="the dependency tree of a wheel, an ELF file or a folder")
     tree.add_argument("wheels", nargs="+", type=Path, metavar="PATH", help="a wheel, an ELF file or a folder")
     _add_places(tree)
@@ -241,6 +245,7 @@ def _number(options: argparse.Namespace, environ: Mapping[str, str], wanted: _Nu
 _READ_ENVIRON: Mapping[str, Callable[[argparse.Namespace, Mapping[str, str]], None]] = {
     "show": _read_shared,
     "check": _read_shared,
+    "why": _read_shared,
     "fixup": _read_fixup,
     "tree": _read_shared,
 }

@@ -301,9 +301,16 @@ def _check(options: argparse.Namespace, console: Console) -> int:
     return check(options, console)
 
 
+def _why(options: argparse.Namespace, console: Console) -> int:
+    from deloc8.cli.why import why  # noqa: PLC0415  only for this command
+
+    return why(options, console)
+
+
 _COMMANDS: Mapping[str, Callable[[argparse.Namespace, Console], int]] = {
     "show": _show,
     "check": _check,
+    "why": _why,
     "fixup": _fixup,
     "tree": _tree,
     "policies": _policies,

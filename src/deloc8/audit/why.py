@@ -1,0 +1,295 @@
+"""Why a library, a symbol, a version or a tag matters to a wheel: who asks for it, what it bars, and the ways out."""
+
+from __future__ import annotations
+
+import enum
+import fnmatch
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from deloc8.audit.match import ViolationCode
+from deloc8.audit.verdict import find_tag
+from deloc8.errors import UsageError
+from deloc8.policy.model import split_version, version_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from deloc8.audit.facts import ElfFile
+    from deloc8.audit.match import PolicyMatch, Violation
+    from deloc8.audit.verdict import Audit
+
+
+class SubjectKind(enum.Enum):
+    """What a question is about."""
+
+    LIBRARY = "library"
+    SYMBOL = "symbol"
+    VERSION = "version"
+    TAG = "tag"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Use:
+    """One file that asks for the subject.
+
+    Attributes:
+        chain: How the file comes to be loaded: a member of the wheel, then needed names.
+        file: The file itself: a member, or the path of a library of the system.
+        library: The needed name it asks of; None where it does not say (a symbol without a version).
+        symbol: The symbol; None for a library, and for a version without symbols.
+        version: The version; None where there is none.
+        found: For a library: where it was found; None where it was not.
+    """
+
+    chain: tuple[str, ...]
+    file: str
+    library: str | None = None
+    symbol: str | None = None
+    version: str | None = None
+    found: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What is to say of one subject.
+
+    Attributes:
+        subject: As it was asked; a tag by its full name.
+        kind: What it is.
+        uses: Who asks for it, the shortest way into the wheel first; empty for a tag.
+        violations: What it does that bars tags; for a tag: what bars it, a graft's cure included.
+        bars: The tags that it bars and no graft can cure, the nearest first.
+        inside_for: The tags that want it inside the wheel, the nearest first; for a tag: itself, if it wants grafts.
+        ways: The ways out, the one of least effort first; empty where nothing is barred.
+    """
+
+    subject: str
+    kind: SubjectKind
+    uses: tuple[Use, ...]
+    violations: tuple[Violation, ...]
+    bars: tuple[str, ...]
+    inside_for: tuple[str, ...]
+    ways: tuple[str, ...]
+
+
+def explain(audit: Audit, subject: str) -> Answer:
+    """What is to say of a library (needed name, path or glob), a symbol, a version or a tag.
+
+    A version that no file asks for stands for all newer ones of its namespace.
+
+    Raises:
+        UsageError: The wheel has to do with nothing of that name, or the tag is for another machine.
+    """
+    match = _tag(audit, subject)
+    if match is not None:
+        return _of_tag(audit, match)
+    uses = sorted(_all_uses(audit), key=lambda use: (len(use.chain), use.chain, use.library or "", use.symbol or ""))
+    for kind, select in (
+        (SubjectKind.VERSION, _versions),
+        (SubjectKind.SYMBOL, _symbols),
+        (SubjectKind.LIBRARY, _libraries),
+    ):
+        found = select(subject, uses)
+        if found:
+            return _of_uses(audit, subject, kind, found)
+    raise _unknown(audit, subject, uses)
+
+
+def _tag(audit: Audit, subject: str) -> PolicyMatch | None:
+    try:
+        return audit.match(find_tag(audit, subject))
+    except UsageError as error:
+        if error.code != "unknown-platform":
+            raise
+        return None
+
+
+# -- who asks for what
+
+
+def _all_uses(audit: Audit) -> Iterator[Use]:
+    """All that any file asks for: libraries of every file that is loaded, symbols of those that would travel."""
+    chains = _chains(audit)
+    for path, chain in chains.items():
+        file = audit.facts.files[path]
+        for row in audit.facts.dependencies.get(path, ()):
+            yield Use(chain=chain, file=file.label, library=row.name, found=row.target)
+    travelling: dict[str, tuple[ElfFile, tuple[str, ...]]] = {}
+    for match in audit.matches:
+        if match.policy.installable:
+            for file in match.closure.files:
+                travelling.setdefault(file.path, (file, match.closure.chain(file, audit.facts)))
+    for file, chain in travelling.values():
+        for symbol in file.image.undefined:
+            yield Use(chain=chain, file=file.label, library=symbol.file, symbol=symbol.name, version=symbol.version)
+        for wanted in file.wanted:
+            if not wanted.symbols:
+                yield Use(chain=chain, file=file.label, library=wanted.library, version=wanted.version)
+
+
+def _chains(audit: Audit) -> Mapping[str, tuple[str, ...]]:
+    """The shortest way from a member of the wheel to each file that is loaded."""
+    chains: dict[str, tuple[str, ...]] = {file.path: (file.label,) for file in audit.facts.own}
+    queue: deque[str] = deque(chains)
+    while queue:
+        path = queue.popleft()
+        for row in audit.facts.dependencies.get(path, ()):
+            if row.target is not None and row.target not in chains:
+                chains[row.target] = (*chains[path], row.name)
+                queue.append(row.target)
+    return chains
+
+
+def _versions(subject: str, uses: Sequence[Use]) -> tuple[Use, ...]:
+    exact = tuple(use for use in uses if use.version == subject)
+    if exact:
+        return exact
+    namespace, number = split_version(subject)
+    return tuple(
+        use
+        for use in uses
+        if number
+        and use.version is not None
+        and split_version(use.version)[0] == namespace
+        and version_key(use.version) > version_key(subject)
+    )
+
+
+def _symbols(subject: str, uses: Sequence[Use]) -> tuple[Use, ...]:
+    # `name@@version` is how readelf and nm write a definition.
+    name, _, version = subject.replace("@@", "@").partition("@")
+    return tuple(use for use in uses if use.symbol == name and (not version or use.version == version))
+
+
+def _libraries(subject: str, uses: Sequence[Use]) -> tuple[Use, ...]:
+    return tuple(
+        use
+        for use in uses
+        if use.symbol is None
+        and use.version is None
+        and any(fnmatch.fnmatchcase(name, subject) for name in (use.library, use.found) if name)
+    )
+
+
+def _unknown(audit: Audit, subject: str, uses: Sequence[Use]) -> UsageError:
+    import difflib  # noqa: PLC0415  only for a fault
+
+    names = {name for use in uses for name in (use.library, use.symbol, use.version) if name}
+    names.update(tag for match in audit.matches for tag in match.policy.tags)
+    # A comparison takes time that grows with the lengths of both.
+    close = difflib.get_close_matches(subject[:100], sorted(name for name in names if len(name) <= 100), n=3)  # noqa: PLR2004  see above
+    return UsageError(
+        f"{audit.facts.name.filename} has to do with no library, symbol, version or tag called `{subject}`",
+        code="unknown-subject",
+        hints=[f"did you mean {' or '.join(f'`{name}`' for name in close)}?"] if close else [],
+    )
+
+
+# -- what it bars
+
+
+def _of_tag(audit: Audit, match: PolicyMatch) -> Answer:
+    tag = match.policy.tags[0]
+    return Answer(
+        subject=tag,
+        kind=SubjectKind.TAG,
+        uses=(),
+        violations=match.violations,
+        bars=() if match.is_reachable else (tag,),
+        inside_for=(tag,) if any(_is_graft(row) for row in match.violations) else (),
+        ways=_ways(audit, match, match.violations),
+    )
+
+
+def _is_graft(violation: Violation) -> bool:
+    return violation.code is ViolationCode.LIBRARY_NOT_ALLOWED
+
+
+def _of_uses(audit: Audit, subject: str, kind: SubjectKind, uses: tuple[Use, ...]) -> Answer:
+    concerns = _concern(kind, uses)
+    bars, inside_for = [], []
+    nearest: PolicyMatch | None = None
+    violations: tuple[Violation, ...] = ()
+    for match in sorted(audit.better, key=lambda match: not match.policy.installable):
+        rows = tuple(row for row in match.violations if concerns(row))
+        if any(not row.is_curable for row in rows):
+            bars.append(match.policy.tags[0])
+        if any(_is_graft(row) for row in rows):
+            inside_for.append(match.policy.tags[0])
+        # The ways out are about the nearest tag that is barred; else about the nearest that wants a graft.
+        is_better = any(not row.is_curable for row in rows) and all(row.is_curable for row in violations)
+        if rows and (nearest is None or is_better):
+            nearest, violations = match, rows
+    return Answer(
+        subject=subject,
+        kind=kind,
+        uses=uses,
+        violations=violations,
+        bars=tuple(bars),
+        inside_for=tuple(inside_for),
+        ways=_ways(audit, nearest, violations) if nearest else (),
+    )
+
+
+def _concern(kind: SubjectKind, uses: tuple[Use, ...]) -> Callable[[Violation], bool]:
+    """Whether a violation is about what was asked; for a library also: whether that library brings it in."""
+    if kind is SubjectKind.LIBRARY:
+        names = {use.library for use in uses}
+        codes = {ViolationCode.LIBRARY_NOT_ALLOWED, ViolationCode.LIBRARY_NOT_FOUND, ViolationCode.LIBPYTHON_NEEDED}
+        return lambda row: (row.library in names and row.code in codes) or not names.isdisjoint(row.chain[1:])
+    asked = {(use.file, use.symbol, use.version) for use in uses}
+    named = {(use.file, use.symbol) for use in uses if use.symbol}
+    plain = {ViolationCode.FORBIDDEN_SYMBOL, ViolationCode.UCS2, ViolationCode.PYFPE}
+    return lambda row: (
+        (row.file, row.symbol, row.version) in asked if row.code not in plain else (row.file, row.symbol) in named
+    )
+
+
+# -- the ways out
+
+_CXX = ("GLIBCXX", "CXXABI")
+
+
+def _ways(audit: Audit, match: PolicyMatch, violations: Sequence[Violation]) -> tuple[str, ...]:
+    """What can be done to reach a tag, or the best that can be reached, the least effort first."""
+    blocking = [row for row in violations if not row.is_curable]
+    tag = match.policy.tags[0]
+    ways = []
+    if violations and match.is_reachable:
+        return (f"let `deloc8 fixup --plat {tag}` put the libraries into the wheel",)
+    codes = {row.code for row in blocking}
+    reachable = audit.outlook.policy
+    if blocking and not reachable.is_unbounded:
+        verb = "take" if audit.outlook.is_satisfied else "let `deloc8 fixup` reach"
+        ways.append(f"{verb} the tag {reachable.tags[0]}, if that is enough")
+    ways += _ways_by_option(blocking)
+    # The libraries of the system whose own needs bar the tag.
+    brought = sorted({row.chain[1] for row in blocking if len(row.chain) > 1})
+    if brought and all(len(row.chain) > 1 for row in blocking):
+        options = " ".join(f"--exclude '{name}'" for name in brought)
+        ways.append(f"leave out what brings them, with {options}: users must have these libraries then")
+    limits = sorted({row.limit for row in blocking if row.code is ViolationCode.SYMBOL_TOO_NEW and row.limit})
+    if limits:
+        also = f", {', '.join(brought)} included" if brought else ""
+        ways.append(f"build on a system that ends at {', '.join(limits)}, as a {match.policy.name} image does{also}")
+    if brought:
+        ways.append(f"link {', '.join(brought)} statically, from a build for such a system")
+    if any(split_version(row.version or "")[0] in _CXX for row in blocking):
+        ways.append("link the C++ runtime statically (-static-libstdc++ -static-libgcc), with its symbols hidden")
+    if codes & {ViolationCode.UCS2, ViolationCode.PYFPE}:
+        ways.append("build with a Python of the other kind (wide unicode, without fpectl)")
+    return tuple(ways)
+
+
+def _ways_by_option(blocking: Sequence[Violation]) -> Iterator[str]:
+    """What an option of the command line may do."""
+    codes = {row.code for row in blocking}
+    missing = {row.library for row in blocking if row.code is ViolationCode.LIBRARY_NOT_FOUND and row.library}
+    if missing:
+        yield f"install {', '.join(sorted(missing))}, or name the folder with --add-path"
+    if ViolationCode.ISA_LEVEL in codes:
+        yield "if the code checks the processor itself, pass --disable-isa-ext-check; else build without -march"
+    if ViolationCode.FORBIDDEN_SYMBOL in codes:
+        yield "put the library whose symbol is forbidden into the wheel with --graft"

@@ -1,0 +1,37 @@
+"""`deloc8 why`: one thing of a wheel explained."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from deloc8.audit.why import explain
+from deloc8.cli.shared import DONE, audit_options, emit, emit_json, progress_bar
+from deloc8.errors import PureWheelError
+from deloc8.report.to_json import document
+from deloc8.report.why import why_text, why_value
+from deloc8.workflow import audit_wheel
+
+if TYPE_CHECKING:
+    import argparse
+
+    from deloc8.cli.console import Console
+
+
+def why(options: argparse.Namespace, console: Console) -> int:
+    """The exit code of an explanation.
+
+    Raises:
+        InputError: The wheel or a policy file is not sound; PureWheelError where there is nothing to explain.
+        UsageError: The wheel has to do with nothing of that name.
+    """
+    (path,) = options.wheels
+    with progress_bar(path, options, console):
+        audit = audit_wheel(path, audit_options(options))
+    if audit.is_pure:
+        raise PureWheelError(f"{path.name} has no compiled files: there is nothing to explain", code="pure-wheel")
+    answer = explain(audit, options.subject)
+    if options.format == "json":
+        emit_json(options, console, document("why", [why_value(path.name, answer)]))
+    else:
+        emit(options, console, why_text(path.name, answer))
+    return DONE

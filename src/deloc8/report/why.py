@@ -1,0 +1,151 @@
+"""The answers of `why`, as text and as JSON."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING
+
+from deloc8.audit.match import describe
+from deloc8.audit.why import SubjectKind
+from deloc8.policy.model import version_key
+from deloc8.wheel.names import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from deloc8.audit.match import Violation
+    from deloc8.audit.why import Answer, Use
+    from deloc8.report.to_json import Json
+
+
+def why_text(wheel: str, answer: Answer) -> str:
+    """An answer, ready to print."""
+    return "\n".join(_lines(wheel, answer)) + "\n"
+
+
+def _lines(wheel: str, answer: Answer) -> Iterator[str]:
+    if answer.kind is SubjectKind.TAG:
+        yield _sentence(f'{wheel} and the platform tag "{answer.subject}":')
+        yield from _of_tag(answer)
+    else:
+        yield _sentence(f"{wheel} and the {answer.kind.value} {answer.subject}: it is asked for by")
+        yield ""
+        yield from _by_chain(_used(answer.uses))
+        yield ""
+        if answer.bars:
+            yield _sentence(f"It bars, by itself or by what it brings in, the tags {', '.join(answer.bars)}.")
+        elif answer.inside_for:
+            yield _sentence(f"It must be inside the wheel for the tags {', '.join(answer.inside_for)}.")
+        else:
+            yield "It bars no tag."
+    if answer.ways:
+        yield ""
+        yield "Ways out, the least effort first:"
+        yield ""
+        for number, way in enumerate(answer.ways, 1):
+            yield _filled(way, f"  {number}. ", "     ")
+
+
+def _of_tag(answer: Answer) -> Iterator[str]:
+    curable = [row for row in answer.violations if row.is_curable]
+    blocking = [row for row in answer.violations if not row.is_curable]
+    if not answer.violations:
+        yield ""
+        yield "The wheel fits it as it stands."
+    for rows, head in ((blocking, "It is barred by what these files do:"), (curable, "`deloc8 fixup` cures these:")):
+        if rows:
+            yield ""
+            yield head
+            yield ""
+            yield from _by_chain(_described(rows))
+
+
+def _described(violations: Sequence[Violation]) -> Iterator[tuple[tuple[str, ...], str]]:
+    by_chain: dict[tuple[str, ...], list[Violation]] = {}
+    for row in violations:
+        by_chain.setdefault(row.chain, []).append(row)
+    for chain in sorted(by_chain, key=lambda chain: (len(chain), chain)):
+        for text in describe(by_chain[chain]):
+            yield chain, text
+
+
+def _by_chain(rows: Iterator[tuple[tuple[str, ...], str]]) -> Iterator[str]:
+    last: tuple[str, ...] = ()
+    for chain, text in rows:
+        if chain != last:
+            yield f"  {printable(' -> '.join(chain))}"
+            last = chain
+        yield _filled(text, "    ", "      ")
+
+
+def _used(uses: Sequence[Use]) -> Iterator[tuple[tuple[str, ...], str]]:
+    """What each file asks for: a line for each library that was found, one for all symbols of a library."""
+    grouped: dict[tuple[tuple[str, ...], str], list[str]] = {}
+    for use in uses:
+        subject = "@".join(filter(None, (use.symbol, use.version)))
+        if subject:
+            end = f" from {use.library}" if use.library else ""
+            grouped.setdefault((use.chain, end), []).append(subject)
+        else:
+            grouped[use.chain, f"{use.library}: {use.found or 'not found'}"] = [""]
+    for (chain, end), subjects in grouped.items():
+        yield chain, f"needs {', '.join(dict.fromkeys(subjects))}{end}"
+
+
+def _sentence(text: str) -> str:
+    return _filled(text, "", "")
+
+
+def _filled(text: str, first: str, following: str) -> str:
+    return textwrap.fill(
+        printable(text),
+        initial_indent=first,
+        subsequent_indent=following,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def why_value(wheel: str, answer: Answer) -> Json:
+    """An answer for programs."""
+    uses: list[Json] = [
+        {
+            "file": use.file,
+            "chain": list(use.chain),
+            "library": use.library,
+            "symbol": use.symbol,
+            "version": use.version,
+        }
+        for use in answer.uses
+    ]
+    violations: list[Json] = [
+        {
+            "code": row.code.value,
+            "file": row.file,
+            "symbol": row.symbol,
+            "version": row.version,
+            "library": row.library,
+            "chain": list(row.chain),
+        }
+        for row in sorted(
+            answer.violations,
+            key=lambda row: (
+                len(row.chain),
+                row.chain,
+                row.code.value,
+                row.library or "",
+                version_key(row.version or ""),
+                row.symbol or "",
+            ),
+        )
+    ]
+    return {
+        "wheel": wheel,
+        "subject": answer.subject,
+        "kind": answer.kind.value,
+        "uses": uses,
+        "violations": violations,
+        "bars": list(answer.bars),
+        "inside_for": list(answer.inside_for),
+        "ways_out": list(answer.ways),
+    }
