@@ -31,6 +31,12 @@ _DEFAULT_LEVEL = 6
 
 _MOST_THREADS = 9999
 
+# By whether there are pages.
+_FORMATS_HELP = (
+    "default: text",
+    "default: text; html is one page (for fixup before and after): pip install 'deloc8[html]'",
+)
+
 
 def parse(arguments: Sequence[str], environ: Mapping[str, str]) -> argparse.Namespace:
     """The options of a command; `command` names it.
@@ -69,7 +75,7 @@ def build_parser() -> Parser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
     show = commands.add_parser("show", help="what is in a wheel, and what bars a better tag")
     _add_wheels(show)
-    _add_shared(show)
+    _add_shared(show, formats=("text", "json", "html"))
     check = commands.add_parser("check", help="is what a wheel claims true? the exit code answers")
     _add_wheels(check)
     _add_check(check)
@@ -77,7 +83,7 @@ def build_parser() -> Parser:
     fixup = commands.add_parser("fixup", aliases=["repair"], help="graft, patch, retag, verify")
     _add_wheels(fixup)
     _add_fixup(fixup)
-    _add_shared(fixup)
+    _add_shared(fixup, formats=("text", "json", "html"))
     fixup.set_defaults(command="fixup")
     why = commands.add_parser("why", help="explain a library, a symbol, a version or a tag")
     why.add_argument("wheels", nargs=1, type=Path, metavar="WHEEL", help="a wheel file")
@@ -101,7 +107,7 @@ def _add_wheels(parser: argparse.ArgumentParser) -> None:
 
 def _add_output(parser: argparse.ArgumentParser, formats: Sequence[str] = ("text", "json")) -> None:
     group = parser.add_argument_group("output")
-    group.add_argument("--format", choices=formats, default="text", help="default: text")
+    group.add_argument("--format", choices=formats, default="text", help=_FORMATS_HELP["html" in formats])
     group.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the output there instead of stdout")
     group.add_argument(
         "--color", choices=["auto", "always", "never"], default="auto", metavar="WHEN", help="auto, always or never"

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
     from deloc8.audit.verdict import Audit
     from deloc8.diagnostic import Diagnostic
+    from deloc8.repair.model import Outcome, Plan
+    from deloc8.report.page import Entry
     from deloc8.report.to_json import Json
 
 
@@ -101,6 +103,7 @@ class _Sum:
     codes: list[int] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
     values: list[Json] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)
 
     @property
     def code(self) -> int:
@@ -111,6 +114,10 @@ def _each(options: argparse.Namespace, console: Console, work: Callable[[Path, _
     """Work on every wheel; one that fails does not keep the others from being tried."""
     from deloc8.report.to_json import failed_wheel  # noqa: PLC0415  only for commands on wheels
 
+    if options.format == "html":
+        from deloc8.report.to_html import read_template  # noqa: PLC0415  only for this output
+
+        read_template()  # what it needs is missed before any work is done
     total = _Sum()
     for path in options.wheels:
         try:
@@ -118,6 +125,10 @@ def _each(options: argparse.Namespace, console: Console, work: Callable[[Path, _
         except Deloc8Error as error:
             total.codes.append(exit_code(error))
             total.values.append(failed_wheel(path.name, error))
+            if options.format == "html":
+                from deloc8.report.page import Entry  # noqa: PLC0415  only for this output
+
+                total.entries.append(Entry(name=path.name, error=error))
             console.error(error)
     failed = sum(code != DONE for code in total.codes)
     if failed and len(total.codes) > 1:
@@ -145,6 +156,10 @@ def _show(options: argparse.Namespace, console: Console) -> int:
         text = show_text(audit, verbose=console.verbosity > 0)
         if options.format == "text":
             total.texts.append(text)
+        elif options.format == "html":
+            from deloc8.report.page import Entry  # noqa: PLC0415  only for this output
+
+            total.entries.append(Entry(name=path.name, audit=audit))
         if console.verbosity > 1:
             _trace(audit, console)
         return NOT_AS_ASKED if audit.false_claims else DONE
@@ -152,9 +167,17 @@ def _show(options: argparse.Namespace, console: Console) -> int:
     total = _each(options, console, work)
     if options.format == "json":
         emit_json(options, console, document("show", total.values))
+    elif options.format == "html":
+        _emit_html(options, console, total)
     else:
         emit(options, console, "".join(f"\n{text}" for text in total.texts))
     return total.code
+
+
+def _emit_html(options: argparse.Namespace, console: Console, total: _Sum) -> None:
+    from deloc8.report.to_html import html_page  # noqa: PLC0415  only for this output
+
+    emit(options, console, html_page(options.command, total.entries))
 
 
 def _trace(audit: Audit, console: Console) -> None:
@@ -171,8 +194,13 @@ def _fixup(options: argparse.Namespace, console: Console) -> int:
     from deloc8.report.to_json import document  # noqa: PLC0415  only for this command
 
     def work(path: Path, total: _Sum) -> int:
-        text, value = _fix_one(path, options, console)
+        text, value, repair = _fix_one(path, options, console)
         total.values.append(value)
+        if options.format == "html":
+            from deloc8.report.page import Entry  # noqa: PLC0415  only for this output
+            from deloc8.workflow import audit_wheel  # noqa: PLC0415
+
+            total.entries.append(Entry(name=path.name, audit=audit_wheel(path, audit_options(options)), repair=repair))
         if options.format == "text":
             # One wheel can take minutes: what was done is told at once.
             if options.output is None and console.verbosity >= 0:
@@ -183,12 +211,14 @@ def _fixup(options: argparse.Namespace, console: Console) -> int:
     total = _each(options, console, work)
     if options.format == "json":
         emit_json(options, console, document("fixup", total.values))
+    elif options.format == "html":
+        _emit_html(options, console, total)
     elif options.output is not None:
         emit(options, console, "".join(total.texts))
     return total.code
 
 
-def _fix_one(path: Path, options: argparse.Namespace, console: Console) -> tuple[str, Json]:
+def _fix_one(path: Path, options: argparse.Namespace, console: Console) -> tuple[str, Json, Plan | Outcome | None]:
     from deloc8.repair.model import Goal, StripLevel  # noqa: PLC0415  only for this command
     from deloc8.report import to_json, to_text  # noqa: PLC0415
     from deloc8.wheel.writer import WriteOptions  # noqa: PLC0415
@@ -210,7 +240,7 @@ def _fix_one(path: Path, options: argparse.Namespace, console: Console) -> tuple
         if options.dry_run:
             plan = plan_repair(path, goal, settings)
             _tell(plan.notes, console)
-            return to_text.full_plan_text(plan, options.wheel_dir), to_json.plan_value(plan)
+            return to_text.full_plan_text(plan, options.wheel_dir), to_json.plan_value(plan), plan
         with progress_bar(path, options, console):
             outcome = repair_wheel(path, options.wheel_dir, goal, writing, settings)
     except (UsageError, UnrepairableError) as error:
@@ -221,9 +251,11 @@ def _fix_one(path: Path, options: argparse.Namespace, console: Console) -> tuple
         if not options.allow_pure_python_wheel:
             raise
         copy = options.wheel_dir / path.name if options.dry_run else copy_wheel(path, options.wheel_dir)
-        return to_text.copied_text(copy, would=options.dry_run), {"wheel": path.name, "pure": True, "output": str(copy)}
+        text = to_text.copied_text(copy, would=options.dry_run)
+        return text, {"wheel": path.name, "pure": True, "output": str(copy)}, None
     _tell(outcome.plan.notes, console)
-    return to_text.plan_text(outcome.plan) + to_text.written_text(outcome.path), to_json.outcome_value(outcome)
+    text = to_text.plan_text(outcome.plan) + to_text.written_text(outcome.path)
+    return text, to_json.outcome_value(outcome), outcome
 
 
 def _tell(notes: Sequence[Diagnostic], console: Console) -> None:

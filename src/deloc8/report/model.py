@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 _LOADER = re.compile(r"ld-linux.*\.so\.\d+|ld64\.so\.[12]|ld-musl-.*\.so\.1")
 
 
+def is_loader(name: str) -> bool:
+    """Whether a needed name is the dynamic loader itself."""
+    return _LOADER.fullmatch(name) is not None
+
+
 def versioned_symbols(audit: Audit) -> Mapping[str, tuple[str, ...]]:
     """The versions that the wheel's own files ask of libraries outside it, by needed name."""
     inside = {file.path for file in audit.facts.own}
@@ -29,7 +34,7 @@ def versioned_symbols(audit: Audit) -> Mapping[str, tuple[str, ...]]:
     for file in audit.facts.own:
         travelling = {row.name for row in audit.facts.dependencies.get(file.path, ()) if row.target in inside}
         for wanted in file.wanted:
-            if wanted.library not in travelling and not _LOADER.fullmatch(wanted.library):
+            if wanted.library not in travelling and not is_loader(wanted.library):
                 versions.setdefault(wanted.library, set()).add(wanted.version)
     return {library: sort_versions(versions[library]) for library in sorted(versions)}
 
@@ -49,7 +54,7 @@ def external_libraries(audit: Audit) -> Mapping[str, str | None]:
     queue = deque(file.path for file in facts.own)
     while queue:
         for row in facts.dependencies.get(queue.popleft(), ()):
-            if row.target in inside or row.name in found or _LOADER.fullmatch(row.name):
+            if row.target in inside or row.name in found or is_loader(row.name):
                 continue
             found[row.name] = row.target
             if row.target is not None and not nearest.allows_library(row.name):

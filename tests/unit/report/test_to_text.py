@@ -19,7 +19,7 @@ from deloc8.report.to_text import (
 )
 from deloc8.workflow import AuditOptions, audit_wheel, plan_repair
 from kit.bench import EXT, Bench
-from kit.elf import ET_EXEC, GLIBC, MACHINES, ElfSpec, Undefined, build_elf
+from kit.elf import ET_EXEC, GLIBC, MACHINES, ElfSpec, NoteSpec, Undefined, build_elf
 from kit.scene import CORE, Scene, wants
 from kit.wheels import build_wheel
 
@@ -168,6 +168,13 @@ def test_policies_that_name_no_wheel_are_told_when_the_wheel_keeps_to_them(scene
     assert 'The wheel keeps to the policies "linux_pybe1_core", "our_cluster" as well.' in both
     neither = shown(scene.judge(wants("GLIBC_2.29"), policy_files=(policy,)))
     assert "keeps to" not in neither
+
+
+def test_nothing_is_said_of_distributions_where_none_is_known(scene: Scene) -> None:
+    spec = ElfSpec(needed=("libc.so",), notes=(NoteSpec("Android", 1, b"\x18\0\0\0"),))
+    text = shown(scene.judge(spec, tag="android_24_x86_64"))
+    assert "platform tag" in text
+    assert "distributions" not in text
 
 
 def test_a_pure_wheel(scene: Scene) -> None:
