@@ -130,7 +130,7 @@ def test_the_graph_is_zoomed_and_moved(page: Any) -> None:
     svg = find(page, ".graph svg")
 
     def view() -> list[float]:
-        return [float(number) for number in svg.get_attribute("viewBox").split()]
+        return [float(number) for number in svg.get_dom_attribute("viewBox").split()]
 
     whole = view()
     find(page, "[data-zoom=in]").click()

@@ -19,6 +19,7 @@ for (const part of document.querySelectorAll("[data-filter]")) {
     told.textContent = `${shown} of ${rows.length}`;
   };
   text.addEventListener("input", apply);
+  text.addEventListener("change", apply);
   only.addEventListener("change", apply);
   bar.hidden = false;
 }
