@@ -92,7 +92,7 @@ def test_programs_start_where_they_are_installed(bookworm: Root, tmp_path: Path)
     fixed = run_program("fixup", wheel, "--add-path", libraries, "-w", tmp_path / "wheelhouse")
     assert fixed.code == 0, fixed.err
     (repaired,) = (tmp_path / "wheelhouse").iterdir()
-    assert "manylinux_2_17_x86_64" in repaired.name
+    assert "linux_x86_64" not in repaired.name.split("-")[-1].removesuffix(".whl").split(".")
     told = start(bookworm, repaired, tmp_path / "after")
     assert told == ["greeter 7 3 Hello, two words!", "embedder 0 Hello, Python!", "42", "static 0 alone"]
 
