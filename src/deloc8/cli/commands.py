@@ -58,6 +58,16 @@ def _run_guarded(arguments: Sequence[str], console: Console) -> int:
         return DONE
 
 
+def unwritten(error: OSError) -> int:
+    """The exit code of an answer that could not be written; a pipe that nobody reads any more is no failure."""
+    console = Console(out=sys.stdout, err=sys.stderr, environ=os.environ)
+    told = console.unwritable(error)
+    if isinstance(error, BrokenPipeError):
+        return DONE
+    console.error(told)
+    return exit_code(told)
+
+
 def _ready(stream: TextIO | None) -> AbstractContextManager[TextIO]:
     """A standard stream that takes every name; one that leads nowhere in place of one that was closed."""
     if stream is None:
@@ -76,6 +86,11 @@ def _run(arguments: Sequence[str], console: Console) -> int:
         # argparse has answered --help; the answer may still wait in the buffer.
         console.data("")
         return DONE
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        # The same, where nothing is buffered.
+        raise console.unwritable(error) from error
     console = replace(console, color=options.color, verbosity=-1 if options.quiet else options.verbose)
     try:
         return _COMMANDS[options.command](options, console)

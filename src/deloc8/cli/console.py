@@ -49,10 +49,14 @@ class Console:
         except BrokenPipeError:
             raise
         except OSError as error:
-            silence(self.out)
-            raise InputError(
-                "the output cannot be written", code="unwritable-output", context=(error.strerror or str(error),)
-            ) from error
+            raise self.unwritable(error) from error
+
+    def unwritable(self, error: OSError) -> InputError:
+        """The error of a stdout that takes nothing more; from here on it leads nowhere."""
+        silence(self.out)
+        return InputError(
+            "the output cannot be written", code="unwritable-output", context=(error.strerror or str(error),)
+        )
 
     def say(self, text: str) -> None:
         """Write one line for the user to stderr."""

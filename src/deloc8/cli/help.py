@@ -11,6 +11,8 @@ from deloc8.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from _typeshed import SupportsWrite
+
 WIDTH = 80
 HEIGHT = 50
 _COLUMN = 33  # where the explanations of options begin
@@ -94,6 +96,11 @@ class Parser(argparse.ArgumentParser):
             UsageError: Always.
         """
         raise UsageError(message, code="bad-option", hints=(f"see `{self.prog} --help`",))
+
+    def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
+        """Write an answer; argparse of 3.11 and newer keeps it to itself when that fails."""
+        # Like `print`: does no harm where stdout is closed.
+        print(message, end="", file=file)
 
     def format_usage(self) -> str:
         """One line: the options stand below, explained."""

@@ -112,9 +112,26 @@ def test_closed_streams_do_no_harm(wheel: Path) -> None:
     assert shell('"$@" >&- 2>&-', "show", "none.whl").returncode == 1
 
 
-@pytest.mark.parametrize("arguments", [["show", "WHEEL"], ["show", "WHEEL", "--format=json"], ["policies"], ["--help"]])
-def test_a_full_disk_is_one_error(wheel: Path, arguments: list[str]) -> None:
-    ended = shell('"$@" >/dev/full', *(wheel if argument == "WHEEL" else argument for argument in arguments))
+@pytest.mark.parametrize("argument", ["--help", "--version"])
+@pytest.mark.parametrize("buffering", ["", "1"])
+def test_an_answer_that_nobody_reads_ends_quietly(argument: str, buffering: str) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as pipe:
+        environ = {**os.environ, "PYTHONUNBUFFERED": buffering}
+        ended = subprocess.run(
+            program(argument), stdout=pipe, stderr=subprocess.PIPE, env=environ, check=False, timeout=60
+        )
+    assert (ended.returncode, ended.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["show", "WHEEL"], ["show", "WHEEL", "--format=json"], ["policies"], ["--help"], ["--version"]]
+)
+@pytest.mark.parametrize("buffering", ["unset PYTHONUNBUFFERED", "export PYTHONUNBUFFERED=1"])
+def test_a_full_disk_is_one_error(wheel: Path, arguments: list[str], buffering: str) -> None:
+    words = (wheel if argument == "WHEEL" else argument for argument in arguments)
+    ended = shell(f'{buffering}; "$@" >/dev/full', *words)
     assert ended.returncode == 1
     assert ended.stderr == "error: the output cannot be written [unwritable-output]\n  No space left on device\n"
 
@@ -137,6 +154,7 @@ def test_an_interrupt_ends_with_130_and_without_a_word(wheel: Path, tmp_path: Pa
         except OSError:
             assert time.monotonic() < deadline
             time.sleep(0.01)
+    time.sleep(0.2)  # a signal between opening and reading would not wake the reading
     running.send_signal(signal.SIGINT)
     out, err = running.communicate(timeout=30)
     os.close(writing)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from deloc8.audit.checks.evidence import finding, is_c_library, library_name, listed
 from deloc8.audit.match import is_libpython
 from deloc8.policy.load import host_only_libraries
+from deloc8.target import Libc
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,13 +59,14 @@ def check_runtimes(evidence: Evidence) -> Iterator[Diagnostic]:
     names = {file.path: library_name(file) for file in evidence.libraries}
     openmp: dict[str, str] = {}
     for file in evidence.libraries:
-        if names[file.path].startswith(_CPP_RUNTIMES):
+        # Of the policies, only those for glibc take a C++ runtime from the system.
+        if names[file.path].startswith(_CPP_RUNTIMES) and evidence.audit.facts.libc is Libc.GLIBC:
             yield finding(
                 "second-cpp-runtime",
                 file.label,
                 "is a second C++ runtime beside that of the system",
                 ("exceptions and streams that cross from one to the other misbehave",),
-                ("take the system's: every policy allows libstdc++.so.6",),
+                ("take the system's: every manylinux policy allows libstdc++.so.6",),
             )
         for name in (names[file.path], *file.image.needed):
             if name.startswith(_OPENMP_RUNTIMES):

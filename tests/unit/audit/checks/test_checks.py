@@ -313,3 +313,10 @@ def test_nothing_is_said_of_a_library_that_an_unknown_one_may_stand_beside(scene
         return scene.wheel({CORE: main, "demo.libs/libx.so": library}, tags=(TAG,))
 
     assert codes(scene, fault, exclude=("libnowhere*",)) == []
+
+
+def test_a_cpp_runtime_is_the_second_one_only_where_the_system_offers_one(scene: Scene) -> None:
+    musl = replace(SOUND, needed=("libc.musl-x86_64.so.1",), undefined=())
+    members = {CORE: musl, "demo.libs/libstdc++.so.6": replace(musl, soname="libstdc++.so.6")}
+    found = codes(scene, lambda scene: scene.wheel(members, tags=("cp311-cp311-musllinux_1_2_x86_64",)))
+    assert "second-cpp-runtime" not in found
