@@ -207,7 +207,7 @@ def _plan(archive: WheelArchive, audit: Audit, sysroot: Sysroot, goal: Goal) -> 
         from deloc8.repair.strip import find_strip  # noqa: PLC0415  only where it is asked for
 
         find_strip(audit.facts.arch)
-    match: PolicyMatch = choose(audit, goal)
+    match: PolicyMatch = choose(audit, goal, sysroot)
     plan = make_plan(audit, goal, match, fingerprint(match.closure.grafts, sysroot))
     return add_provenance(plan, goal, audit.facts, archive, sysroot)
 

@@ -12,6 +12,7 @@ from deloc8.audit.verdict import find_tag
 from deloc8.errors import UnrepairableError
 from deloc8.loader.search import Result, Stage
 from deloc8.repair.model import AUTO
+from deloc8.repair.packagedb.missing import where_it_comes_from
 from deloc8.target import Libc
 
 if TYPE_CHECKING:
@@ -21,15 +22,21 @@ if TYPE_CHECKING:
     from deloc8.audit.match import Closure, PolicyMatch, Violation
     from deloc8.audit.verdict import Audit
     from deloc8.loader.search import Attempt
+    from deloc8.loader.sysroot import Sysroot
     from deloc8.policy.model import Policy
     from deloc8.repair.model import Goal
 
 
-def choose(audit: Audit, goal: Goal) -> PolicyMatch:
+def choose(audit: Audit, goal: Goal, sysroot: Sysroot) -> PolicyMatch:
     """The policy that the repair aims at.
 
     Of the policies that can be reached, ``auto`` takes those with the fewest grafts, and of these the best; for an
     Android wheel it takes the one of its tag.
+
+    Args:
+        audit: The verdict on the wheel.
+        goal: What the user wants.
+        sysroot: The system; its package database may know where a missing library comes from.
 
     Raises:
         UsageError: No policy has the name that is asked for.
@@ -50,7 +57,7 @@ def choose(audit: Audit, goal: Goal) -> PolicyMatch:
     else:
         match = audit.match(find_tag(audit, goal.platform))
     if not match.is_reachable:
-        raise unrepairable(audit, match)
+        raise unrepairable(audit, match, sysroot)
     if is_blind(match.policy, match.closure):
         raise _no_runpath(audit, match)
     return match
@@ -90,7 +97,7 @@ def _no_policy(audit: Audit) -> UnrepairableError:
     )
 
 
-def unrepairable(audit: Audit, match: PolicyMatch) -> UnrepairableError:
+def unrepairable(audit: Audit, match: PolicyMatch, sysroot: Sysroot) -> UnrepairableError:
     """The error that says why a policy cannot be reached: every violation that no graft cures."""
     blocking = [violation for violation in match.violations if not violation.is_curable]
     tag = match.policy.tags[0]
@@ -116,8 +123,20 @@ def unrepairable(audit: Audit, match: PolicyMatch) -> UnrepairableError:
         f"{subject} not fit {tag}",
         code=blocking[0].code.value,
         context=context,
-        hints=tuple(dict.fromkeys(hints)),
+        hints=(*_sources(audit, blocking, sysroot), *dict.fromkeys(hints)),
     )
+
+
+def _sources(audit: Audit, blocking: Sequence[Violation], sysroot: Sysroot) -> tuple[str, ...]:
+    """Which packages usually have the libraries that were not found, a line each."""
+    names = {
+        violation.library
+        for violation in blocking
+        if violation.code is ViolationCode.LIBRARY_NOT_FOUND and violation.library
+    }
+    bits = audit.facts.arch.bits if audit.facts.arch else 64
+    lines = (where_it_comes_from(name, sysroot, bits=bits) for name in sorted(names))
+    return tuple(line for line in lines if line)
 
 
 def _lines(violations: Sequence[Violation], facts: WheelFacts) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from deloc8.errors import UnrepairableError, UsageError
 from kit.bench import EXT, Bench
 from kit.elf import MACHINES, ElfSpec, NoteSpec, Undefined
 from kit.ldcache import build_cache
+from kit.packages import dpkg_package
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -245,3 +246,12 @@ def test_where_no_tag_is_better_than_the_generic_one_auto_says_so(bench: Bench) 
         "to put libraries into it and keep that tag, pass --plat linux_ppc64 and name each of them with --graft",
     )
     assert bench.repair(wheel, platform="linux_ppc64").path.name == wheel.name
+
+
+def test_the_package_that_usually_has_a_missing_library_is_the_first_hint(bench: Bench) -> None:
+    dpkg_package(bench.system, "bash", ["/bin/bash"])
+    wheel = bench.extension(needed=("libgone-2.so.1", "libplugin.so", "libc.so.6"))
+    hints = refused(bench, wheel, platform="manylinux_2_17").hints
+    assert hints[0] == "on this distribution the package that has libgone-2.so.1 is usually named libgone-2-1"
+    assert hints[1].startswith("install the library")
+    assert len(hints) == 2

@@ -24,19 +24,24 @@ def search(spellings: Mapping[str, str], sysroot: Sysroot) -> Answer:
         spellings: Paths that a file may be known by, each with the path that stands for the file in the answer.
         sysroot: The system.
     """
-    place = next((path for path in _DATABASES if sysroot.real_path(path)), None)
+    place = database(sysroot)
     if place is None:
         return Answer()
     try:
-        database = bytes(sysroot.read(place))
+        stanzas = bytes(sysroot.read(place))
     except InputError as error:
         return Answer(present=True, faults=(fault(error),))
     owners = {}
     for path, file in spellings.items():
-        owner = _owner(database, path)
+        owner = _owner(stanzas, path)
         if owner:
             owners[file] = owner
     return Answer(present=True, owners=owners)
+
+
+def database(sysroot: Sysroot) -> str | None:
+    """The path of the database; None where there is none."""
+    return next((path for path in _DATABASES if sysroot.real_path(path)), None)
 
 
 def _owner(database: bytes, path: str) -> Installed | None:

@@ -29,15 +29,14 @@ def search(spellings: Mapping[str, str], sysroot: Sysroot) -> Answer:
         spellings: Paths that a file may be known by, each with the path that stands for the file in the answer.
         sysroot: The system.
     """
-    lists = [f"{_LISTS}/{name}" for name in sysroot.list(_LISTS) if name.endswith(".list")]
-    lists += [f"{_STANZAS}/{name}" for name in sysroot.list(_STANZAS) if name.endswith(".md5sums")]
-    if not lists:
+    places = lists(sysroot)
+    if not places:
         return Answer()
     pending = {path: file for path, file in spellings.items() if not path.startswith(_NOBODYS)}
     folders = _by_folder(pending)
     found: dict[str, str] = {}
     faults = []
-    for place in _likely_first(lists, pending):
+    for place in _likely_first(places, pending):
         if not pending:
             break
         try:
@@ -62,6 +61,27 @@ def search(spellings: Mapping[str, str], sysroot: Sysroot) -> Answer:
                 faults.append(fault(error))
         packages[place] = _package(place, texts[status])
     return Answer(present=True, owners={file: packages[place] for file, place in found.items()}, faults=tuple(faults))
+
+
+def lists(sysroot: Sysroot) -> list[str]:
+    """The lists of files of the installed packages, by path; none where there is no dpkg."""
+    found = [f"{_LISTS}/{name}" for name in sysroot.list(_LISTS) if name.endswith(".list")]
+    return found + [f"{_STANZAS}/{name}" for name in sysroot.list(_STANZAS) if name.endswith(".md5sums")]
+
+
+def holders(name: str, sysroot: Sysroot) -> tuple[tuple[str, str], ...]:
+    """The installed packages that have a file of some name in whatever folder, each with the file's path."""
+    wanted = re.compile(rb"^(?:[0-9a-f]{32} +)?/?(\S*/" + re.escape(_encoded(name)) + rb")$", re.MULTILINE)
+    found = []
+    for place in lists(sysroot):
+        try:
+            match = wanted.search(bytes(sysroot.read(place)))
+        except InputError:  # another list may have it
+            continue
+        if match:
+            package = posixpath.basename(place).rpartition(".")[0].partition(":")[0]
+            found.append((package, "/" + text(match[1])))
+    return tuple(found)
 
 
 def _by_folder(paths: Iterable[str]) -> Mapping[str, Sequence[str]]:

@@ -26,10 +26,7 @@ def search(spellings: Mapping[str, str], sysroot: Sysroot) -> Answer:
         spellings: Paths that a file may be known by, each with the path that stands for the file in the answer.
         sysroot: The system.
     """
-    place = next(
-        (f"{folder}/{kind}" for folder in _FOLDERS for kind in (_SQLITE, _NDB, _BDB) if kind in sysroot.list(folder)),
-        None,
-    )
+    place = database(sysroot)
     if place is None:
         return Answer()
     names = sorted({posixpath.basename(path).encode("utf-8", "surrogateescape") for path in spellings})
@@ -48,6 +45,12 @@ def search(spellings: Mapping[str, str], sysroot: Sysroot) -> Answer:
     except (BadDatabase, InputError) as error:
         faults.append(f"the rpm database {place} cannot be read: {error}")
     return Answer(present=True, owners=owners, faults=tuple(faults))
+
+
+def database(sysroot: Sysroot) -> str | None:
+    """The path of the database; None where there is none."""
+    kinds = (_SQLITE, _NDB, _BDB)
+    return next((f"{folder}/{kind}" for folder in _FOLDERS for kind in kinds if kind in sysroot.list(folder)), None)
 
 
 def _headers(place: str, names: Sequence[bytes], sysroot: Sysroot) -> Iterator[bytes]:
