@@ -190,3 +190,16 @@ def contrast(first: tuple[float, ...], second: tuple[float, ...]) -> float:
 def luminance(channels: tuple[float, ...]) -> float:
     linear = [value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in channels]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_on_paper_all_is_open_but_the_rests_of_lists_in_the_table(page: Any) -> None:
+    def closed(selector: str) -> int:
+        return int(page.execute_script(f"return document.querySelectorAll('{selector}:not([open])').length"))
+
+    page.execute_script("for (const each of document.querySelectorAll('details')) each.open = false")
+    before = closed(":not(td) > details"), closed("td > details")
+    assert min(before) > 0
+    page.execute_script("window.dispatchEvent(new Event('beforeprint'))")
+    assert (closed(":not(td) > details"), closed("td > details")) == (0, before[1])
+    page.execute_script("window.dispatchEvent(new Event('afterprint'))")
+    assert (closed(":not(td) > details"), closed("td > details")) == before

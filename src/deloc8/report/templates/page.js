@@ -100,7 +100,7 @@ for (const graph of document.querySelectorAll("[data-graph]")) {
 
 let closed = [];
 window.addEventListener("beforeprint", () => {
-  closed = Array.from(document.querySelectorAll("details:not([open])"));
+  closed = Array.from(document.querySelectorAll(":not(td) > details:not([open])"));
   for (const details of closed) details.open = true;
 });
 window.addEventListener("afterprint", () => {
