@@ -8,7 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from deloc8.audit.forest import Forest
     from deloc8.audit.verdict import Audit
+    from deloc8.diagnostic import Diagnostic
     from deloc8.errors import (
         Deloc8Error,
         ElfError,
@@ -21,7 +23,15 @@ if TYPE_CHECKING:
     )
     from deloc8.repair.model import Goal, Outcome, Plan
     from deloc8.wheel.writer import WriteOptions
-    from deloc8.workflow import AuditOptions, audit_wheel, plan_repair, repair_wheel
+    from deloc8.workflow import (
+        AuditOptions,
+        audit_wheel,
+        check_wheel,
+        copy_wheel,
+        dependency_forest,
+        plan_repair,
+        repair_wheel,
+    )
 
 __version__ = "0.1.0"
 
@@ -29,7 +39,9 @@ _HOMES = {
     "Audit": "deloc8.audit.verdict",
     "AuditOptions": "deloc8.workflow",
     "Deloc8Error": "deloc8.errors",
+    "Diagnostic": "deloc8.diagnostic",
     "ElfError": "deloc8.errors",
+    "Forest": "deloc8.audit.forest",
     "Goal": "deloc8.repair.model",
     "InputError": "deloc8.errors",
     "Outcome": "deloc8.repair.model",
@@ -41,16 +53,24 @@ _HOMES = {
     "WheelError": "deloc8.errors",
     "WriteOptions": "deloc8.wheel.writer",
     "audit_wheel": "deloc8.workflow",
+    "check_wheel": "deloc8.workflow",
+    "copy_wheel": "deloc8.workflow",
+    "dependency_forest": "deloc8.workflow",
     "plan_repair": "deloc8.workflow",
     "repair_wheel": "deloc8.workflow",
 }
 
 __all__ = [  # noqa: RUF022  sorted by what they are: functions, what they take and give, errors
     "audit_wheel",
+    "check_wheel",
+    "dependency_forest",
     "plan_repair",
     "repair_wheel",
+    "copy_wheel",
     "Audit",
     "AuditOptions",
+    "Diagnostic",
+    "Forest",
     "Goal",
     "Outcome",
     "Plan",

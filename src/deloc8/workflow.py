@@ -93,6 +93,9 @@ def audit_wheel(path: Path, options: AuditOptions = _DEFAULTS) -> Audit:
 def check_wheel(path: Path, options: AuditOptions = _DEFAULTS) -> tuple[Diagnostic, ...]:
     """Every finding on a wheel; one that cannot be read is a finding too.
 
+    >>> [finding.code for finding in check_wheel(wheel, AuditOptions(sysroot=root))]
+    []
+
     Raises:
         PolicyError: A policy file is not sound.
     """
@@ -114,6 +117,10 @@ def check_wheel(path: Path, options: AuditOptions = _DEFAULTS) -> tuple[Diagnost
 
 def dependency_forest(path: Path, options: AuditOptions = _DEFAULTS) -> Forest:
     """The dependency trees of a wheel, an ELF file or a folder.
+
+    >>> forest = dependency_forest(wheel, AuditOptions(sysroot=root))
+    >>> [row.name for row in forest.dependencies[forest.roots[0]]]
+    ['libfoo.so.1', 'libc.so.6']
 
     Raises:
         InputError: It is none of these, or not a sound one.
@@ -254,6 +261,9 @@ def copy_wheel(path: Path, folder: Path) -> Path:
     """A copy of a wheel that needs no repair, in a folder that is made where it is missing.
 
     In its own folder the wheel stays as it is.
+
+    >>> copy_wheel(wheel, folder) == folder / wheel.name
+    True
 
     Raises:
         WheelError: It is no sound wheel.
