@@ -8,6 +8,7 @@
 #   make lint          the static checks alone
 #   make bench         time and memory beside auditwheel's (WHEELS=... ROUNDS=...)
 #   make compare       tags, libraries and repaired names beside auditwheel's (WHEELS=FOLDER)
+#   make docs          build the documentation into build/site
 #   make clean         remove everything that the targets above made in this folder
 
 # The first of these that is new enough; name another with `make test PYTHON=...`.
@@ -24,7 +25,7 @@ WHEELS ?=
 ROUNDS ?= 5
 PYTEST_ARGS ?=
 
-.PHONY: demo test test-all test-systems test-machines lint bench compare clean python-is-new-enough
+.PHONY: demo test test-all test-systems test-machines lint bench compare docs clean python-is-new-enough
 
 test: lint
 	$(BIN)/python -m pytest -n auto --cov --cov-report=term $(PYTEST_ARGS)
@@ -53,11 +54,14 @@ bench: $(READY)
 compare: $(READY)
 	$(BIN)/python tools/compare.py $(if $(WHEELS),'$(WHEELS)',$(error say WHEELS=FOLDER; tools/fetch_wheels.py fills one))
 
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 # A virtual environment is ready when its stamp is younger than what it was made from.
 $(READY): pyproject.toml | python-is-new-enough
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python $(PIP_INSTALL) --upgrade 'pip>=25.1'
-	$(BIN)/python $(PIP_INSTALL) --editable '.[fast,terminal]' --group test --group lint
+	$(BIN)/python $(PIP_INSTALL) --editable '.[fast,terminal]' --group test --group lint --group docs
 	@touch $@
 
 $(DEMO_READY): pyproject.toml | python-is-new-enough

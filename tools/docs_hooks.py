@@ -1,0 +1,97 @@
+"""What mkdocs asks while it builds the documentation: the pages that are made from the code.
+
+mkdocs.yml names this file as a hook; `make docs` builds the pages into build/site.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING
+
+import deloc8
+from deloc8.cli.args import build_parser
+from deloc8.cli.help import every_parser
+from deloc8.policy.load import builtin_policies
+from deloc8.target import Arch, Libc
+
+if TYPE_CHECKING:
+    from mkdocs.config.defaults import MkDocsConfig
+    from mkdocs.structure.files import Files
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """The files of the site, with the pages of the reference among them."""
+    from mkdocs.structure.files import File  # noqa: PLC0415  the pages themselves can be made without mkdocs
+
+    for name, text in reference_pages().items():
+        files.append(File.generated(config, name, content=text))
+    return files
+
+
+def reference_pages() -> dict[str, str]:
+    """The pages made from the code: their text by their path below docs/."""
+    return {
+        "reference/command-line.md": command_line_page(),
+        "reference/policies.md": policies_page(),
+        "reference/api.md": api_page(),
+    }
+
+
+def command_line_page() -> str:
+    """What `--help` of deloc8 and of each command prints."""
+    parts = [
+        "# Command line",
+        "What `--help` prints, made from the parsers themselves. `repair` is another name of `fixup`.",
+    ]
+    for parser in every_parser(build_parser()):
+        parts += [f"## {parser.prog}", f"```text\n{parser.format_help().rstrip()}\n```"]
+    return "\n\n".join(parts) + "\n"
+
+
+def policies_page() -> str:
+    """The built-in policies of each C library, for the machines that have them."""
+    parts = ["# Policies", "`deloc8 policies NAME` prints one of them in the shape that `--policy` reads."]
+    for libc in Libc:
+        names: dict[str, list[str]] = {}
+        for arch in Arch:
+            for policy in builtin_policies(arch, libc):
+                label = ", ".join((policy.name, *policy.aliases))
+                names.setdefault(label, []).append(arch.value)
+        rows = [f"| `{name}` | {', '.join(machines)} |" for name, machines in names.items()]
+        parts += [f"## {libc.value}", "\n".join(["| policy, other names | machines |", "|---|---|", *rows])]
+    return "\n\n".join(parts) + "\n"
+
+
+def api_page() -> str:
+    """The public names of the package, with their signatures and docstrings."""
+    parts = ["# Python API", "Everything that `import deloc8` gives. Other modules may change without notice."]
+    for name in deloc8.__all__:
+        parts += [f"## {name}", _signature(name), _docstring(getattr(deloc8, name))]
+    return "\n\n".join(parts) + "\n"
+
+
+def _signature(name: str) -> str:
+    value = getattr(deloc8, name)
+    try:
+        signature = inspect.signature(value)
+    except ValueError:
+        return f"```text\n{name}\n```"
+    bare = [
+        each.replace(default=_Shown("...")) if each.default is not each.empty else each
+        for each in signature.parameters.values()
+    ]
+    return f"```python\n{name}{signature.replace(parameters=bare)}\n```"
+
+
+class _Shown(str):
+    """A default as it stands in a signature."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def _docstring(value: object) -> str:
+    """The docstring as the text that it is; Markdown would take its names for marks."""
+    return f"```text\n{inspect.getdoc(value) or ''}\n```"
