@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import re
 import secrets
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
@@ -14,27 +16,71 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+_TEMPORARY = re.compile(r"\.deloc8-[0-9a-f]{16}\.tmp")
+
 
 class Stage:
-    """A temporary file beside its place.
+    """A temporary file beside its place, locked as long as its process works on it.
 
     Attributes:
-        path: Where to write.
+        path: Where to write: into the file that is there, or the lock is lost.
         place: Where it will stand.
     """
 
     def __init__(self, place: Path) -> None:
         self.place = place
-        self.path = place.with_name(f".deloc8-{secrets.token_hex(8)}.tmp")
+        self.path, self._lock = _claim(place.parent)
 
     def commit(self) -> None:
         """Put the file into its place, replacing what stands there in one step."""
         os.replace(self.path, self.place)  # noqa: PTH105  `Path.replace` would do the same
 
+    def close(self) -> None:
+        """Remove the file, unless it has gone into its place."""
+        try:
+            self.path.unlink(missing_ok=True)
+        finally:
+            os.close(self._lock)
+
+
+def _claim(folder: Path) -> tuple[Path, int]:
+    """A new file and the descriptor that holds its lock; the system drops the lock when the process dies."""
+    while True:
+        path = folder / f".deloc8-{secrets.token_hex(8)}.tmp"
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        with suppress(OSError):  # a file system without locks: nobody can take it for abandoned there either
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        if path.exists():
+            return path, lock
+        os.close(lock)  # another process swept it away before it was locked
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what killed processes of this user left in a folder; a file that its process still locks stays."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if _TEMPORARY.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                _remove_abandoned(entry)
+
+
+def _remove_abandoned(entry: os.DirEntry[str]) -> None:
+    with suppress(OSError):
+        if entry.stat(follow_symlinks=False).st_uid != os.geteuid():
+            return
+        # Neither follows a link nor waits for a pipe that took the file's place since it was looked at.
+        lock = os.open(entry.path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.unlink(entry.path)  # noqa: PTH108  a name, not a Path
+        finally:
+            os.close(lock)
+
 
 @contextmanager
 def stage(place: Path) -> Iterator[Stage]:
     """A stage for a file; its folder is made where it is missing, and nothing of it stays without a commit.
+
+    What a killed process left in the folder is removed first.
 
     Raises:
         InputError: The file system refuses; the folder is removed again if it was made for nothing.
@@ -43,11 +89,12 @@ def stage(place: Path) -> Iterator[Stage]:
     try:
         made += takewhile(lambda folder: not folder.exists(), (place.parent, *place.parent.parents))
         place.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(place.parent)
         staged = Stage(place)
         try:
             yield staged
         finally:
-            staged.path.unlink(missing_ok=True)
+            staged.close()
     except OSError as error:
         _remove(made)
         raise InputError(

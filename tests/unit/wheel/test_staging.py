@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import fcntl
+import os
+import signal
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -82,3 +87,83 @@ def test_two_stages_of_one_place_do_not_meet(tmp_path: Path) -> None:
         one.commit()
     assert everything(tmp_path) == ["file"]
     assert (tmp_path / "file").read_text() == "one"
+
+
+# -- what a killed process leaves
+
+ABANDONED = ".deloc8-0123456789abcdef.tmp"
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    code = (
+        "import pathlib, sys, time; from deloc8.wheel.staging import stage\n"
+        "with stage(pathlib.Path(sys.argv[1])) as staged:\n"
+        "    staged.path.write_text('half'); print('written', flush=True); time.sleep(60)\n"
+    )
+    place = tmp_path / "file"
+    with subprocess.Popen([sys.executable, "-c", code, str(place)], stdout=subprocess.PIPE) as killed:
+        assert killed.stdout is not None
+        assert killed.stdout.readline() == b"written\n"
+        (left,) = everything(tmp_path)
+        with stage(place) as staged:  # while it lives, its file stays
+            assert sorted(everything(tmp_path)) == sorted([left, staged.path.name])
+        assert everything(tmp_path) == [left]
+        killed.send_signal(signal.SIGKILL)
+    assert everything(tmp_path) == [left]
+    with stage(place) as staged:
+        assert everything(tmp_path) == [staged.path.name]
+
+
+def test_only_files_of_our_own_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = [".deloc8-0123.tmp", "a.tmp", "b.deloc8-0123456789abcdef.tmp"]
+    for name in (*kept, ABANDONED):
+        (tmp_path / name).touch()
+    (tmp_path / ".deloc8-0000000000000001.tmp").mkdir()
+    (tmp_path / ".deloc8-0000000000000002.tmp").symlink_to(tmp_path / "a.tmp")
+    os.mkfifo(tmp_path / ".deloc8-0000000000000003.tmp")
+    kept += [f".deloc8-000000000000000{n}.tmp" for n in (1, 2, 3)]
+    with monkeypatch.context() as another_user:
+        another_user.setattr(os, "geteuid", lambda: -1)
+        with stage(tmp_path / "file"):
+            assert (tmp_path / ABANDONED).exists()
+    with stage(tmp_path / "file"):
+        assert not (tmp_path / ABANDONED).exists()
+    assert everything(tmp_path) == sorted(kept)
+
+
+def test_a_file_that_is_swept_before_it_is_locked_is_claimed_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    swept: list[Path] = []
+
+    def sweep_first(_lock: int, _operation: int) -> None:
+        if not swept:
+            (path,) = tmp_path.iterdir()
+            path.unlink()
+            swept.append(path)
+
+    monkeypatch.setattr(fcntl, "flock", sweep_first)
+    with stage(tmp_path / "file") as staged:
+        staged.path.write_text("new")
+        staged.commit()
+    assert swept
+    assert swept != [staged.path]
+    assert everything(tmp_path) == ["file"]
+
+
+def test_without_locks_nothing_is_taken_for_abandoned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_lock: int, _operation: int) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    (tmp_path / ABANDONED).touch()
+    with stage(tmp_path / "file") as staged:
+        staged.commit()
+    assert everything(tmp_path) == [ABANDONED, "file"]
+
+
+def test_a_file_keeps_the_usual_permissions(tmp_path: Path) -> None:
+    (tmp_path / "usual").touch()
+    with stage(tmp_path / "file") as staged:
+        staged.commit()
+    assert (tmp_path / "file").stat().st_mode == (tmp_path / "usual").stat().st_mode
