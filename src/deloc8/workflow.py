@@ -43,6 +43,7 @@ class AuditOptions:
         include: Libraries that are grafted though nothing needs them, by needed name or path.
         graft: Globs of libraries that are grafted although a policy takes them from the system.
         check_isa: Whether a processor level above the baseline bars a policy.
+        dlopen: Whether the libraries are looked for that it opens at run time.
         policy_files: Policies of the user, in the shape of the built-in `linux_pybe1_core`.
         threads: How many members are worked on at a time.
     """
@@ -55,6 +56,7 @@ class AuditOptions:
     include: tuple[str, ...] = ()
     graft: tuple[str, ...] = ()
     check_isa: bool = True
+    dlopen: bool = True
     policy_files: tuple[Path, ...] = ()
     threads: int = 1
 
@@ -87,7 +89,7 @@ def audit_wheel(path: Path, options: AuditOptions = _DEFAULTS) -> Audit:
         PolicyError: A policy file is not sound.
     """
     with open_wheel(path) as archive:
-        return _audit(archive, Sysroot(options.sysroot), options)[0]
+        return _audit_whole(archive, Sysroot(options.sysroot), options)
 
 
 def check_wheel(path: Path, options: AuditOptions = _DEFAULTS) -> tuple[Diagnostic, ...]:
@@ -107,7 +109,7 @@ def check_wheel(path: Path, options: AuditOptions = _DEFAULTS) -> tuple[Diagnost
         with open_wheel(path) as archive:
             findings = check_contents(archive)
             sysroot = Sysroot(options.sysroot)
-            audit, _ = _audit(archive, sysroot, options)
+            audit = _audit_whole(archive, sysroot, options)
             return (*findings, *run_checks(gather_evidence(archive, audit, sysroot)))
     except PolicyError:
         raise
@@ -183,6 +185,20 @@ def _audit(archive: WheelArchive, sysroot: Sysroot, options: AuditOptions) -> tu
     facts = gather(archive, sysroot, options.search, include=options.include, threads=options.threads)
     extra = _read_policy_files(options.policy_files, facts.arch) if facts.arch else ()
     return judge(facts, extra, options.match), extra
+
+
+def _audit_whole(archive: WheelArchive, sysroot: Sysroot, options: AuditOptions) -> Audit:
+    """The verdict, with what the wheel opens at run time; a repair does without."""
+    audit, _ = _audit(archive, sysroot, options)
+    if audit.is_pure or not options.dlopen:
+        return audit
+    from deloc8.audit.dlopen import find_openings  # noqa: PLC0415  only where it is asked for
+
+    # The generic policy takes everything from the system: whose whitelist counts, the nearest named one says.
+    named = [match.policy for match in audit.matches if match.policy.installable and not match.policy.is_unbounded]
+    policy = named[-1] if named and audit.outlook.policy.is_unbounded else audit.outlook.policy
+    openings = find_openings(archive, audit.facts, policy, sysroot, options.search)
+    return replace(audit, openings=openings)
 
 
 def _read_policy_files(paths: Sequence[Path], arch: Arch) -> tuple[Policy, ...]:

@@ -176,6 +176,7 @@ FAULTS: Mapping[str, Fault] = {
     "unused-library": core(
         replace(SOUND, needed=("libfoo.so.1", GLIBC), runpath="$ORIGIN/../demo.libs"), libfoo_so_1=_FOO
     ),
+    "dlopened-library-missing": files({"demo/lib.py": b'import ctypes\nctypes.CDLL("libabsent.so.1")\n'}),
     "unlisted-member": files({}, record="unlisted"),
     "absent-member": recorded(b"demo/_core.so,", f"demo/gone.py,{record_hash(b'')},0\ndemo/_core.so,".encode()),
     "wrong-size": files({}, record="wrong-size"),

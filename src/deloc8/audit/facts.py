@@ -181,7 +181,7 @@ def gather(
     dependencies: dict[str, dict[str, Dependency]] = {}
     if libc is not None:
         overlay = Overlay(sysroot, {file.path: file.image for file in own})
-        resolver = Resolver(overlay, replace(options, libc=libc), _travelling(own))
+        resolver = Resolver(overlay, replace(options, libc=libc), travelling(own))
         for file in own:
             merge_graph(resolver.resolve(file.path, file.image), files, dependencies)
         if include:
@@ -355,7 +355,7 @@ def wanted_versions(image: ElfImage) -> tuple[WantedVersion, ...]:
     )
 
 
-def _travelling(own: Sequence[ElfFile]) -> Mapping[str, str]:
+def travelling(own: Sequence[ElfFile]) -> Mapping[str, str]:
     """The libraries of the wheel by the names they can be asked for: soname and file name; the first one counts."""
     names: dict[str, str] = {}
     for file in own:

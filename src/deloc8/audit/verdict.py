@@ -17,6 +17,7 @@ from deloc8.target import Libc, parse_platform_tag
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from deloc8.audit.dlopen import Opening
     from deloc8.audit.facts import WheelFacts
     from deloc8.policy.model import Policy
     from deloc8.target import Arch
@@ -56,12 +57,14 @@ class Audit:
         options: What the user wanted otherwise than the policies say.
         matches: The wheel against each policy, the best policy (the one that most machines satisfy) first.
         claims: The platform tags of the file name, judged.
+        openings: What the wheel opens at run time; None where nobody looked.
     """
 
     facts: WheelFacts
     options: MatchOptions
     matches: tuple[PolicyMatch, ...]
     claims: tuple[Claim, ...]
+    openings: tuple[Opening, ...] | None = None
 
     @property
     def is_pure(self) -> bool:

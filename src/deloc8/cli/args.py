@@ -75,10 +75,12 @@ def build_parser() -> Parser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
     show = commands.add_parser("show", help="what is in a wheel, and what bars a better tag")
     _add_wheels(show)
+    _add_no_dlopen(show)
     _add_shared(show, formats=("text", "json", "html"))
     check = commands.add_parser("check", help="is what a wheel claims true? the exit code answers")
     _add_wheels(check)
     _add_check(check)
+    _add_no_dlopen(check)
     _add_shared(check, formats=("text", "json", "sarif", "github"))
     fixup = commands.add_parser("fixup", aliases=["repair"], help="graft, patch, retag, verify")
     _add_wheels(fixup)
@@ -103,6 +105,10 @@ def build_parser() -> Parser:
 
 def _add_wheels(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("wheels", nargs="+", type=Path, metavar="WHEEL", help="a wheel file")
+
+
+def _add_no_dlopen(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--no-dlopen", action="store_true", help="leave out what is opened at run time, by name")
 
 
 def _add_output(parser: argparse.ArgumentParser, formats: Sequence[str] = ("text", "json")) -> None:

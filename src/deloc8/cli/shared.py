@@ -46,6 +46,7 @@ def audit_options(options: argparse.Namespace) -> AuditOptions:
         include=tuple(getattr(options, "include", ())),
         graft=tuple(getattr(options, "graft", ())),
         check_isa=not options.disable_isa_ext_check,
+        dlopen=not getattr(options, "no_dlopen", True),
         policy_files=tuple(options.policy),
         threads=options.jobs,
     )

@@ -125,6 +125,35 @@ def package_metadata(notes: Iterable[Note]) -> Mapping[str, str]:
     return {}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declaration:
+    """One thing that a file says it opens at run time.
+
+    Attributes:
+        sonames: The libraries, any one of which will do, the preferred first.
+        priority: ``required``, ``recommended`` or ``suggested``.
+    """
+
+    sonames: tuple[str, ...]
+    priority: str
+
+
+def dlopen_declarations(notes: Iterable[Note]) -> tuple[Declaration, ...]:
+    """What `.note.dlopen` says (UAPI.12); entries in another shape than that of the specification are left out."""
+    found = []
+    for note in notes:
+        if note.owner != "FDO" or note.type != c.NT_FDO_DLOPEN_METADATA:
+            continue
+        document = _json(note.description)
+        for entry in document if isinstance(document, list) else ():
+            sonames = entry.get("soname") if isinstance(entry, dict) else None
+            names = tuple(name for name in sonames if isinstance(name, str)) if isinstance(sonames, list) else ()
+            if names:
+                # The specification's own default.
+                found.append(Declaration(sonames=names, priority=str(entry.get("priority", "recommended"))))
+    return tuple(found)
+
+
 def _json(description: bytes) -> object:
     import json  # noqa: PLC0415  most files have no such note, and the import takes a millisecond
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from deloc8.audit.notices import notices
+from deloc8.report.dlopened import opening_value
 from deloc8.report.model import edit_fields, external_libraries, libraries_to_graft, versioned_symbols
 from deloc8.report.where import where_value
 
@@ -70,6 +71,7 @@ def audit_value(audit: Audit) -> Json:
         "notices": [diagnostic_value(notice) for notice in notices(audit, audit.outlook)],
         "policies": [_policy(match) for match in audit.matches],
         "distributions": where_value(audit),
+        "dlopened": None if audit.openings is None else [opening_value(opening) for opening in audit.openings],
     }
 
 

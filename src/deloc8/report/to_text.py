@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from deloc8.audit.notices import notices
 from deloc8.elf.edits import RemoveRpath, SetRpath
 from deloc8.policy.model import sort_versions
+from deloc8.report.dlopened import openings_text
 from deloc8.report.model import (
     barriers,
     edit_fields,
@@ -48,7 +49,8 @@ def show_text(audit: Audit, *, verbose: bool = False) -> str:
     name = audit.facts.name.filename
     if audit.is_pure:
         return _sentence(f"{name} has no compiled files: it runs wherever Python does.") + "\n"
-    return "\n\n".join(_paragraphs(audit, verbose=verbose)) + "\n"
+    opened = openings_text(audit.openings or (), verbose=verbose)
+    return "\n\n".join([*_paragraphs(audit, verbose=verbose), *filter(None, [opened])]) + "\n"
 
 
 def _paragraphs(audit: Audit, *, verbose: bool) -> Iterator[str]:

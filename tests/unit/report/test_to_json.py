@@ -61,6 +61,7 @@ def test_what_show_says_of_a_wheel(scene: Scene) -> None:
             "libno.so": None,
         },
         "notices": [],
+        "dlopened": [],
     }
     by_name = {policy["name"]: policy for policy in policies}
     assert by_name["linux_x86_64"] == {

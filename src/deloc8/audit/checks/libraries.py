@@ -6,6 +6,7 @@ import fnmatch
 from typing import TYPE_CHECKING
 
 from deloc8.audit.checks.evidence import finding, is_c_library, library_name, listed
+from deloc8.audit.dlopen import Source
 from deloc8.audit.match import is_libpython
 from deloc8.policy.load import host_only_libraries
 from deloc8.target import Libc
@@ -170,4 +171,26 @@ def check_unused(evidence: Evidence) -> Iterator[Diagnostic]:
                 f"needs libraries of which it uses no symbol: {listed(unused)}",
                 ("each is searched for, and loaded, for nothing, unless loading it is what it is for",),
                 ("link with -Wl,--as-needed before the names of the libraries",),
+            )
+
+
+def check_opened(evidence: Evidence) -> Iterator[Diagnostic]:
+    """Libraries that are opened by name at run time, and are neither in the wheel nor promised by the policy.
+
+    Where they are found on this machine, another need not have them. Those of drivers and displays come from the
+    machine by their nature, and what is only suggested may be missing.
+    """
+    patterns = host_only_libraries()
+    for opening in evidence.audit.openings or ():
+        if not opening.is_by_name or opening.priority == "suggested":
+            continue
+        is_host_only = any(fnmatch.fnmatchcase(name, pattern) for name in opening.names for pattern in patterns)
+        if opening.resolution.source in {Source.SYSTEM, Source.NOTHING} and not is_host_only:
+            place = "" if opening.line is None else f", line {opening.line}"
+            yield finding(
+                "dlopened-library-missing",
+                opening.place,
+                f"opens {' or '.join(opening.names)} at run time, which the wheel does not have and no policy promises",
+                (f"{opening.confidence.value} in {opening.place}{place}",),
+                ("ship it in the package and open it by a path beside `__file__`, or say that users must install it",),
             )

@@ -71,6 +71,7 @@ _CHECKED = (
     ("second-openmp-runtime", _WARNING, libraries.check_runtimes),
     ("undefined-symbol", _WARNING, libraries.check_symbols),
     ("unused-library", _WARNING, libraries.check_unused),
+    ("dlopened-library-missing", _WARNING, libraries.check_opened),
 )
 
 # RECORD against the contents, then what keeps a wheel from being read at all.

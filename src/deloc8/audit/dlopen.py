@@ -1,0 +1,217 @@
+"""The libraries that a wheel opens at run time: what its ELF files declare, and what its Python files call."""
+
+from __future__ import annotations
+
+import enum
+import posixpath
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from deloc8.audit.facts import SITE_PACKAGES, VIRTUAL_ROOT, install_path, travelling
+from deloc8.elf.dynamic import Dynamic
+from deloc8.elf.notes import dlopen_declarations
+from deloc8.errors import WheelError
+from deloc8.loader.search import Located, Search
+from deloc8.loader.sysroot import Overlay
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from deloc8.audit.facts import WheelFacts
+    from deloc8.elf.image import ElfImage
+    from deloc8.loader.search import SearchOptions
+    from deloc8.loader.sysroot import Sysroot
+    from deloc8.policy.model import Policy
+    from deloc8.wheel.archive import Member, WheelArchive
+
+
+class Confidence(enum.Enum):
+    """How it is known that a library is opened."""
+
+    DECLARED = "declared"
+    CALLED = "called"
+
+
+class Source(enum.Enum):
+    """Where an opened library comes from."""
+
+    MEMBER = "member"
+    POLICY = "policy"
+    SYSTEM = "system"
+    NOTHING = "nothing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolution:
+    """What the first name leads to that leads anywhere.
+
+    Attributes:
+        source: Where that library comes from.
+        target: The member's path as installed, the whitelisted name or the system's file; None where there is nothing.
+    """
+
+    source: Source
+    target: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """One library, or one of several that do as well, that is opened at run time.
+
+    Attributes:
+        place: The member that opens it.
+        line: The line of the call; None for a declaration.
+        names: Names, paths as installed, or a pattern of names (what ``find_library`` looks for); the preferred first.
+        confidence: How it is known.
+        priority: Of a declaration: ``required``, ``recommended`` or ``suggested``; empty for a call.
+        resolution: What it leads to.
+    """
+
+    place: str
+    line: int | None
+    names: tuple[str, ...]
+    confidence: Confidence
+    priority: str = ""
+    resolution: Resolution
+
+    @property
+    def is_by_name(self) -> bool:
+        """Whether the loader would search for it: its names are neither paths nor patterns."""
+        return not any("/" in name or "*" in name for name in self.names)
+
+
+# Larger files are generated, and are not worth the time of parsing them.
+_LARGEST_SOURCE = 1 << 20
+_MARKS = (b"dlopen", b"CDLL", b"PyDLL", b"LoadLibrary", b"find_library", b"load_library")
+_NOTHING = Resolution(source=Source.NOTHING)
+
+
+def find_openings(
+    archive: WheelArchive, facts: WheelFacts, policy: Policy, sysroot: Sysroot, options: SearchOptions
+) -> tuple[Opening, ...]:
+    """What a wheel opens at run time: the declarations, then the calls, in the order of the archive.
+
+    Args:
+        archive: The wheel.
+        facts: Its facts.
+        policy: Whose whitelist counts.
+        sysroot: Where libraries outside the wheel are looked for.
+        options: How they are looked for.
+    """
+    finder = _Finder(facts, policy, sysroot, options)
+    return (*_declared(facts, finder), *_called(archive, finder))
+
+
+def _declared(facts: WheelFacts, finder: _Finder) -> Iterator[Opening]:
+    for file in facts.own:
+        for declaration in dlopen_declarations(file.image.notes):
+            yield Opening(
+                place=file.label,
+                line=None,
+                names=declaration.sonames,
+                confidence=Confidence.DECLARED,
+                priority=declaration.priority,
+                resolution=finder.resolve(declaration.sonames, Located(file.path, file.image)),
+            )
+
+
+def _called(archive: WheelArchive, finder: _Finder) -> Iterator[Opening]:
+    for member in archive.members:
+        source = _source(archive, member)
+        if source is None:
+            continue
+        from deloc8.audit.pycalls import opening_calls  # noqa: PLC0415  `ast` costs 10 ms, which few wheels need pay
+
+        for call in opening_calls(source, install_path(member.name, archive.data_folder)):
+            yield Opening(
+                place=member.name,
+                line=call.line,
+                names=(call.name.removeprefix(SITE_PACKAGES + "/"),),
+                confidence=Confidence.CALLED,
+                resolution=finder.resolve((call.name,), None),
+            )
+
+
+def _source(archive: WheelArchive, member: Member) -> bytes | None:
+    """The contents of a Python file that may open a library."""
+    if not member.name.endswith(".py") or not 0 < member.size <= _LARGEST_SOURCE:
+        return None
+    try:
+        source = bytes(archive.read(member))
+    except WheelError:  # `check` tells of damaged members
+        return None
+    return source if any(mark in source for mark in _MARKS) else None
+
+
+class _Finder:
+    """Says what names lead to."""
+
+    def __init__(self, facts: WheelFacts, policy: Policy, sysroot: Sysroot, options: SearchOptions) -> None:
+        self._facts = facts
+        self._policy = policy
+        images = {file.path: file.image for file in facts.own}
+        self._travelling = travelling(facts.own)
+        self._files = Overlay(sysroot, images)
+        libc = facts.libc or options.libc
+        self._search = Search(self._files, replace(options, libc=libc), self._travelling)
+        self._known: dict[tuple[str, str], Resolution] = {}
+
+    def resolve(self, names: tuple[str, ...], asker: Located | None) -> Resolution:
+        """What the first of the names leads to that leads anywhere; None asks as Python does, without an RPATH."""
+        asker = asker or Located(f"{VIRTUAL_ROOT}/bin/python", _python(self._facts.own[0].image))
+        for name in names:
+            key = (name, asker.path)
+            if key not in self._known:
+                self._known[key] = self._resolve(name, asker)
+            if self._known[key].source is not Source.NOTHING:
+                return self._known[key]
+        return _NOTHING
+
+    def _resolve(self, name: str, asker: Located) -> Resolution:
+        if not name or not name.isprintable():
+            return _NOTHING  # no system has such a file, and some names cannot even be asked for
+        if name.startswith(VIRTUAL_ROOT + "/"):
+            return _member(name) if name in self._facts.members else _NOTHING
+        if "*" in name:
+            return self._match(name, asker)
+        # A relative path is one of the folder that Python happens to run in.
+        return _NOTHING if "/" in name and not name.startswith("/") else self._find(name, asker)
+
+    def _find(self, name: str, asker: Located) -> Resolution:
+        """What the loader finds."""
+        if not self._policy.is_unbounded and self._policy.allows_library(name):
+            return Resolution(source=Source.POLICY, target=name)
+        lookup = self._search.find(name, (asker,), self._search.machine_of(asker.image))
+        if lookup.path is None:
+            return _NOTHING
+        is_member = lookup.path.startswith(VIRTUAL_ROOT + "/")
+        return _member(lookup.path) if is_member else Resolution(source=Source.SYSTEM, target=lookup.real_path)
+
+    def _match(self, pattern: str, asker: Located) -> Resolution:
+        """What `find_library` finds: never a library of the wheel."""
+        listed = () if self._policy.is_unbounded else sorted(self._policy.libraries)
+        for name in listed:
+            if fnmatchcase(name, pattern):
+                return Resolution(source=Source.POLICY, target=name)
+        for name in sorted({name for folder in self._folders() for name in self._files.list(folder)}):
+            if fnmatchcase(name, pattern):
+                found = self._find(name, asker)
+                if found.source is Source.SYSTEM:
+                    return found
+        return _NOTHING
+
+    def _folders(self) -> tuple[str, ...]:
+        """The usual folders of libraries; what lies elsewhere, `ldconfig` would have to be asked for."""
+        arch = self._facts.arch.value if self._facts.arch else ""
+        tops = ("/lib", "/usr/lib", "/lib64", "/usr/lib64", "/usr/local/lib")
+        return (*tops, *(posixpath.join(top, f"{arch}-linux-gnu") for top in tops[:2]))
+
+
+def _member(path: str) -> Resolution:
+    return Resolution(source=Source.MEMBER, target=posixpath.normpath(path).removeprefix(SITE_PACKAGES + "/"))
+
+
+def _python(image: ElfImage) -> ElfImage:
+    """An image for the wheel's machine that says nothing of where to look."""
+    return replace(image, dynamic=Dynamic(needed=()))

@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import json
+import zipfile
+from typing import TYPE_CHECKING
+
+import pytest
+
+from deloc8.audit.dlopen import Confidence, Opening, Resolution, Source
+from deloc8.report.dlopened import opening_value, openings_text
+from deloc8.workflow import AuditOptions, audit_wheel, check_wheel
+from kit.elf import ElfSpec, NoteSpec
+from kit.scene import CORE, Scene, wants
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CALLS = b"import ctypes, os, ctypes.util\n"
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    scene = Scene(tmp_path)
+    scene.system.library("/usr/lib/libfoo.so.1", ElfSpec(soname="libfoo.so.1"))
+    return scene
+
+
+def declaring(*entries: object) -> ElfSpec:
+    note = NoteSpec("FDO", 0x407C0C0A, json.dumps(entries).encode() + b"\0")
+    return wants("GLIBC_2.5", notes=(note,), runpath="$ORIGIN/../demo.libs")
+
+
+def openings(scene: Scene, core: ElfSpec, code: bytes = b"", **more: bytes | ElfSpec) -> tuple[Opening, ...]:
+    members = {CORE: core, "demo/lib.py": code, **{f"demo.libs/{name}.so.1": data for name, data in more.items()}}
+    found = scene.audit(members).openings
+    assert found is not None
+    return found
+
+
+def called(scene: Scene, argument: str, core: ElfSpec | None = None) -> Opening:
+    libx = ElfSpec(soname="libx.so.1")
+    (found,) = openings(scene, core or wants("GLIBC_2.5"), CALLS + f"ctypes.CDLL({argument})".encode(), libx=libx)
+    assert (found.place, found.line, found.confidence) == ("demo/lib.py", 2, Confidence.CALLED)
+    return found
+
+
+def test_declarations(scene: Scene) -> None:
+    core = declaring(
+        {"soname": ["libno.so.2", "libx.so.1"], "priority": "required"},
+        {"soname": ["libfoo.so.1"]},
+        {"soname": [1]},
+        {"soname": "libno.so"},
+        "libno.so",
+    )
+    first, second = openings(scene, core, libx=ElfSpec(soname="libx.so.1"))
+    assert (first.place, first.line, first.names) == (CORE, None, ("libno.so.2", "libx.so.1"))
+    assert (first.confidence, first.priority) == (Confidence.DECLARED, "required")
+    assert first.resolution == Resolution(source=Source.MEMBER, target="demo.libs/libx.so.1")
+    assert second.priority == "recommended"
+    assert second.resolution == Resolution(source=Source.SYSTEM, target="/usr/lib/libfoo.so.1")
+
+
+def test_a_note_of_another_shape_declares_nothing(scene: Scene) -> None:
+    notes = (NoteSpec("FDO", 0x407C0C0A, b"{}"), NoteSpec("FDO", 0x407C0C0A, b"["), NoteSpec("FDO", 1, b"[]"))
+    assert openings(scene, wants("GLIBC_2.5", notes=notes)) == ()
+
+
+@pytest.mark.parametrize("name", ["", "lib\0.so", "lib\ud800.so", "x" * 5000])
+def test_names_that_no_system_has(scene: Scene, name: str) -> None:
+    (found,) = openings(scene, declaring({"soname": [name]}))
+    assert found.resolution == Resolution(source=Source.NOTHING)
+
+
+@pytest.mark.parametrize(
+    ("argument", "name", "source", "target"),
+    [
+        ("'libfoo.so.1'", "libfoo.so.1", Source.SYSTEM, "/usr/lib/libfoo.so.1"),
+        ("'/usr/lib/libfoo.so.1'", "/usr/lib/libfoo.so.1", Source.SYSTEM, "/usr/lib/libfoo.so.1"),
+        ("'libc.so.6'", "libc.so.6", Source.POLICY, "libc.so.6"),
+        ("'libno.so'", "libno.so", Source.NOTHING, None),
+        ("'./libfoo.so.1'", "libfoo.so.1", Source.SYSTEM, "/usr/lib/libfoo.so.1"),
+        ("'lib/libfoo.so.1'", "lib/libfoo.so.1", Source.NOTHING, None),
+        ("__file__ + '/../_core.so'", "demo/_core.so", Source.MEMBER, "demo/_core.so"),
+        ("os.path.dirname(__file__) + '/no.so'", "demo/no.so", Source.NOTHING, None),
+        ("'libx.so.1'", "libx.so.1", Source.MEMBER, "demo.libs/libx.so.1"),
+    ],
+)
+def test_calls(scene: Scene, argument: str, name: str, source: Source, target: str | None) -> None:
+    found = called(scene, argument)
+    assert (found.names, found.resolution) == ((name,), Resolution(source=source, target=target))
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "target"),
+    [
+        ("foo", Source.SYSTEM, "/usr/lib/libfoo.so.1"),
+        ("m", Source.POLICY, "libm.so.6"),
+        ("x", Source.NOTHING, None),
+        ("broken", Source.NOTHING, None),
+    ],
+)
+def test_find_library(scene: Scene, name: str, source: Source, target: str | None) -> None:
+    scene.system.write("/usr/lib/libbroken.so", "no library\n")
+    code = CALLS + f"ctypes.util.find_library({name!r})\n".encode() * 2
+    first, second = openings(scene, wants("GLIBC_2.5"), code, libx=ElfSpec(soname="libx.so.1"))
+    assert (first.line, second.line, first.names) == (2, 3, (f"lib{name}.so*",))
+    assert first.resolution == second.resolution == Resolution(source=source, target=target)
+
+
+def test_the_whitelist_counts_where_no_named_policy_can_be_reached(scene: Scene) -> None:
+    assert called(scene, "'libc.so.6'", wants("GLIBC_PRIVATE")).resolution.source is Source.POLICY
+
+
+def test_files_that_are_passed_over(scene: Scene) -> None:
+    call = CALLS + b"ctypes.CDLL('libno.so')\n"
+    big = call + b"#" * (1 << 20)
+    members: dict[str, bytes | ElfSpec] = {
+        CORE: wants("GLIBC_2.5"),
+        "demo/a.txt": call,
+        "demo/b.py": big,
+        "demo/c.py": b"CDLL",
+    }
+    assert scene.audit(members).openings == ()
+
+
+def test_a_damaged_file_is_passed_over(scene: Scene) -> None:
+    wheel = scene.wheel({CORE: wants("GLIBC_2.5"), "demo/lib.py": CALLS + b"ctypes.CDLL('libno.so')\n"})
+    with zipfile.ZipFile(wheel) as archive:
+        entry = archive.getinfo("demo/lib.py")
+    data = bytearray(wheel.read_bytes())
+    data[entry.header_offset + 30 + len(entry.filename) + entry.compress_size - 3] ^= 0xFF
+    wheel.write_bytes(data)
+    assert audit_wheel(wheel, AuditOptions(sysroot=scene.root)).openings == ()
+
+
+def test_nobody_looks_where_it_is_not_asked_for(scene: Scene) -> None:
+    assert scene.judge(wants("GLIBC_2.5"), dlopen=False).openings is None
+
+
+def test_check_warns_of_what_would_not_be_found(scene: Scene) -> None:
+    core = declaring(
+        {"soname": ["libno.so.1", "libfoo.so.1"], "priority": "required"},
+        {"soname": ["libno.so.2"], "priority": "suggested"},
+        {"soname": ["libcuda.so.1"]},
+        {"soname": ["libc.so.6"]},
+    )
+    code = CALLS + b"ctypes.CDLL('/opt/libno.so')\nctypes.util.find_library('no')\nctypes.CDLL('libno.so')\n"
+    wheel = scene.wheel({CORE: core, "demo/lib.py": code}, tags=("cp311-cp311-manylinux_2_17_x86_64",))
+    found = [f for f in check_wheel(wheel, AuditOptions(sysroot=scene.root)) if f.code == "dlopened-library-missing"]
+    assert [(f.subject, f.context) for f in found] == [
+        (CORE, (f"declared in {CORE}",)),
+        ("demo/lib.py", ("called in demo/lib.py, line 4",)),
+    ]
+    assert found[0].message.startswith("opens libno.so.1 or libfoo.so.1 at run time")
+    assert not [f for f in check_wheel(wheel, AuditOptions(sysroot=scene.root, dlopen=False)) if "dlopen" in f.code]
+
+
+OPENING = Opening(
+    place="demo/lib.py",
+    line=2,
+    names=("libno.so",),
+    confidence=Confidence.CALLED,
+    resolution=Resolution(source=Source.NOTHING),
+)
+
+
+def test_the_paragraph_of_show(scene: Scene) -> None:
+    found = openings(scene, declaring({"soname": ["libfoo.so.1", "libbar.so.1"]}), CALLS + b"ctypes.CDLL('libno.so')")
+    assert openings_text(found, verbose=False) == (
+        "The following libraries are opened at run time:\n"
+        "  demo/_core.so opens libfoo.so.1 or libbar.so.1 (declared, recommended)\n"
+        "    found on this system: /usr/lib/libfoo.so.1\n"
+        "  demo/lib.py:2 opens libno.so (called)\n"
+        "    not found"
+    )
+    assert openings_text((), verbose=False) == ""
+
+
+def test_only_the_first_are_told_without_v() -> None:
+    assert openings_text((OPENING,) * 22, verbose=False).endswith("\n  and 2 more (-v shows all)")
+    assert len(openings_text((OPENING,) * 22, verbose=True).splitlines()) == 45
+
+
+def test_the_value_for_json() -> None:
+    assert opening_value(OPENING) == {
+        "file": "demo/lib.py",
+        "line": 2,
+        "names": ["libno.so"],
+        "confidence": "called",
+        "priority": None,
+        "resolves_to": "nothing",
+        "target": None,
+    }
