@@ -8,7 +8,7 @@ from deloc8 import __version__
 from deloc8.audit.checks.selection import Selection, check_codes
 from deloc8.audit.checks.table import RULES
 from deloc8.cli.config import read_config
-from deloc8.cli.shared import DONE, NOT_AS_ASKED, audit_options, emit, emit_json, progress_bar
+from deloc8.cli.shared import DONE, NOT_AS_ASKED, audit_options, draws, emit, emit_drawn, emit_json, progress_bar
 from deloc8.diagnostic import Severity
 from deloc8.workflow import check_wheel
 
@@ -71,5 +71,9 @@ def _tell(checked: _Checked, options: argparse.Namespace, console: Console) -> N
         from deloc8.report.to_github import github_lines  # noqa: PLC0415  only for this output
 
         emit(options, console, "".join(github_lines(path, found) for path, found in checked))
+    elif draws(options, console):
+        from deloc8.report.to_terminal import findings_drawn  # noqa: PLC0415  only on a terminal
+
+        emit_drawn(console, [findings_drawn(path.name, found) for path, found in checked])
     else:
         emit(options, console, "".join(findings_text(path.name, found) for path, found in checked))

@@ -17,7 +17,9 @@ from deloc8.cli.shared import (
     NOT_AS_ASKED,
     WRONG_COMMAND_LINE,
     audit_options,
+    draws,
     emit,
+    emit_drawn,
     emit_json,
     progress_bar,
 )
@@ -169,7 +171,11 @@ def _show(options: argparse.Namespace, console: Console) -> int:
             )
         total.values.append(audit_value(audit))
         text = show_text(audit, verbose=console.verbosity > 0)
-        if options.format == "text":
+        if draws(options, console) and not audit.is_pure:
+            from deloc8.report.to_terminal import show_parts_drawn  # noqa: PLC0415  only on a terminal
+
+            emit_drawn(console, show_parts_drawn(audit, verbose=console.verbosity > 0))
+        elif options.format == "text":
             total.texts.append(text)
         elif options.format == "html":
             from deloc8.report.page import Entry  # noqa: PLC0415  only for this output
@@ -320,6 +326,10 @@ def _policies(options: argparse.Namespace, console: Console) -> int:
     elif options.format == "json":
         rows = [{"name": policy.name, "aliases": list(policy.aliases), "tags": list(policy.tags)} for policy in known]
         emit_json(options, console, {"schema": SCHEMA, "command": "policies", "policies": rows})
+    elif draws(options, console):
+        from deloc8.report.to_terminal import policies_drawn  # noqa: PLC0415  only on a terminal
+
+        emit_drawn(console, [policies_drawn([(policy.name, policy.aliases) for policy in known])])
     else:
         emit(options, console, policies_text([(policy.name, policy.aliases) for policy in known]))
     return DONE

@@ -43,13 +43,28 @@ class Console:
         Raises:
             InputError: It cannot be written. A pipe that nobody reads any more is a BrokenPipeError as ever.
         """
+        self._write(printable_lines(text))
+
+    def _write(self, text: str) -> None:
         try:
-            self.out.write(printable_lines(text))
+            self.out.write(text)
             self.out.flush()
         except BrokenPipeError:
             raise
         except OSError as error:
             raise self.unwritable(error) from error
+
+    def drawing(self, text: str) -> None:
+        """Write what is drawn for a terminal, whose names are escaped already, to stdout.
+
+        Raises:
+            InputError: It cannot be written, as of `data`.
+        """
+        self._write(text)
+
+    def has_color(self) -> bool:
+        """Whether stdout gets colours."""
+        return self._has_color(self.out)
 
     def unwritable(self, error: OSError) -> InputError:
         """The error of a stdout that takes nothing more; from here on it leads nowhere."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
@@ -10,8 +11,11 @@ from deloc8.errors import InputError
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterable
     from contextlib import AbstractContextManager
     from pathlib import Path
+
+    from rich.console import RenderableType
 
     from deloc8.cli.console import Console
     from deloc8.report.to_json import Json
@@ -63,6 +67,27 @@ def emit(options: argparse.Namespace, console: Console, text: str) -> None:
         raise InputError(
             f"`{options.output}` cannot be written", code="unwritable-output", context=(error.strerror or str(error),)
         ) from error
+
+
+def draws(options: argparse.Namespace, console: Console) -> bool:
+    """Whether text is drawn with tables: only on a terminal, only where rich is installed.
+
+    `--color` and the variables decide about colours alone: a pipe gets the plain text whatever they say, because
+    programs read it.
+    """
+    if options.format != "text" or options.output is not None or not console.out.isatty():
+        return False
+    return importlib.util.find_spec("rich") is not None
+
+
+def emit_drawn(console: Console, parts: Iterable[RenderableType]) -> None:
+    """Draw a command's data on the terminal."""
+    import shutil  # noqa: PLC0415  only on a terminal
+
+    from deloc8.report.to_terminal import draw  # noqa: PLC0415  the same
+
+    width = shutil.get_terminal_size().columns
+    console.drawing(draw(parts, width=width, color=console.has_color()))
 
 
 def emit_json(options: argparse.Namespace, console: Console, value: Json) -> None:

@@ -11,6 +11,7 @@ from deloc8.elf.edits import RemoveRpath, SetRpath
 from deloc8.policy.model import sort_versions
 from deloc8.report.dlopened import openings_text
 from deloc8.report.model import (
+    Barrier,
     barriers,
     edit_fields,
     external_libraries,
@@ -22,13 +23,13 @@ from deloc8.report.where import where_text
 from deloc8.wheel.names import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from deloc8.audit.verdict import Audit
     from deloc8.elf.edits import Edit
     from deloc8.repair.model import Package, Plan
-    from deloc8.report.model import Barrier
+    from deloc8.report.model import FileUse
 
 # So many files are shown for each barred tag; -v shows all.
 _FILES_SHOWN = 3
@@ -49,11 +50,20 @@ def show_text(audit: Audit, *, verbose: bool = False) -> str:
     name = audit.facts.name.filename
     if audit.is_pure:
         return _sentence(f"{name} has no compiled files: it runs wherever Python does.") + "\n"
-    opened = openings_text(audit.openings or (), verbose=verbose)
-    return "\n\n".join([*_paragraphs(audit, verbose=verbose), *filter(None, [opened])]) + "\n"
+    return "\n\n".join(_paragraph(part, verbose=verbose) for part in show_parts(audit, verbose=verbose)) + "\n"
 
 
-def _paragraphs(audit: Audit, *, verbose: bool) -> Iterator[str]:
+def _paragraph(part: str | Mapping[str, str | None] | Barrier, *, verbose: bool) -> str:
+    if isinstance(part, str):
+        return part
+    if isinstance(part, Barrier):
+        return _barrier(part, verbose=verbose)
+    head = _sentence("The following external shared libraries are required by the wheel:")
+    return f"{head}\n{json.dumps(part, indent=4, ensure_ascii=False)}"
+
+
+def show_parts(audit: Audit, *, verbose: bool) -> Iterator[str | Mapping[str, str | None] | Barrier]:
+    """What `show` says of a wheel with compiled files: sentences, its external libraries, and barriers."""
     name = audit.facts.name.filename
     tag = audit.best.policy.tags[0]
     yield _sentence(f'{name} is consistent with the following platform tag: "{tag}".')
@@ -67,8 +77,7 @@ def _paragraphs(audit: Audit, *, verbose: bool) -> Iterator[str]:
         yield _sentence("The wheel references no external versioned symbols in system-provided shared libraries.")
     libraries = external_libraries(audit)
     if libraries:
-        listing = json.dumps(libraries, indent=4, ensure_ascii=False)
-        yield _sentence("The following external shared libraries are required by the wheel:") + f"\n{listing}"
+        yield libraries
     else:
         yield _sentence("The wheel requires no external shared libraries.")
     for group in graft_groups(audit):
@@ -80,8 +89,7 @@ def _paragraphs(audit: Audit, *, verbose: bool) -> Iterator[str]:
     # The sentences above come first, in this order, because programs read them; see the command line's contract.
     for claim in audit.false_claims:
         yield _sentence(f'The wheel claims the platform tag "{claim.tag}", which is not true: {claim.reason}.')
-    for barrier in barriers(audit):
-        yield _barrier(barrier, verbose=verbose)
+    yield from barriers(audit)
     for notice in notices(audit, audit.outlook):
         facts = "; ".join([f"{notice.subject}: {notice.message}", *notice.context])
         yield _sentence(" ".join([f"{facts}.", *(f"({hint})" for hint in notice.hints)]))
@@ -95,6 +103,9 @@ def _paragraphs(audit: Audit, *, verbose: bool) -> Iterator[str]:
     where = where_text(audit, verbose=verbose)
     if where:
         yield where
+    opened = openings_text(audit.openings or (), verbose=verbose)
+    if opened:
+        yield opened
 
 
 def _tags(tags: Sequence[str]) -> str:
@@ -102,16 +113,28 @@ def _tags(tags: Sequence[str]) -> str:
     return f"platform tag {names}" if len(tags) == 1 else f"platform tags {names}"
 
 
-def _barrier(barrier: Barrier, *, verbose: bool) -> str:
+def barrier_head(barrier: Barrier) -> str:
+    """The sentence over a barrier."""
     verb = "is" if len(barrier.tags) == 1 else "are"
     also = f'what bars "{barrier.after}", and by ' if barrier.after else ""
-    lines = [_sentence(f"The {_tags(barrier.tags)} {verb} barred by {also}what these files do:"), ""]
+    return _sentence(f"The {_tags(barrier.tags)} {verb} barred by {also}what these files do:")
+
+
+def shown_uses(barrier: Barrier, *, verbose: bool) -> tuple[Sequence[FileUse], str]:
+    """The files that are shown, and a line on the others; empty where there are none."""
     shown = barrier.uses if verbose else barrier.uses[:_FILES_SHOWN]
+    more = len(barrier.uses) - len(shown)
+    return shown, f"  and {more} more files (-v shows all)" if more else ""
+
+
+def _barrier(barrier: Barrier, *, verbose: bool) -> str:
+    lines = [barrier_head(barrier), ""]
+    shown, rest = shown_uses(barrier, verbose=verbose)
     for use in shown:
         lines.append(f"  {printable(' -> '.join(use.chain))}")
         lines += [textwrap.indent(_sentence(text), "    ") for text in use.texts]
-    if len(barrier.uses) > len(shown):
-        lines.append(f"  and {len(barrier.uses) - len(shown)} more files (-v shows all)")
+    if rest:
+        lines.append(rest)
     return "\n".join(lines)
 
 
