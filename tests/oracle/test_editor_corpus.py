@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deloc8.elf.edits import ReplaceNeeded, SetRpath, SetSoname
+from deloc8.elf.edits import ReplaceNeeded, RpathKind, SetRpath, SetSoname
 from deloc8.elf.image import ElfImage, parse, parse_defined
 from deloc8.elf.invariants import broken_invariants
 from deloc8.elf.writer import edit
@@ -131,6 +131,14 @@ def listed(library: Path) -> tuple[int, list[str]]:
     return result.returncode, sorted(line.split(" (0x")[0].strip() for line in result.stdout.splitlines())
 
 
+def longer_search_path(library: Path) -> SetRpath:
+    """The search path of a library and one more folder: without its own one, libpulse would not find its libraries."""
+    dynamic = parse(library.read_bytes(), library.name).dynamic
+    assert dynamic
+    kind = RpathKind.RPATH if dynamic.runpath is None else RpathKind.RUNPATH
+    return SetRpath(path=":".join(filter(None, (dynamic.runpath or dynamic.rpath, "/nowhere/at/all"))), kind=kind)
+
+
 def test_the_real_loader_opens_them(tmp_path: Path) -> None:
     """Each library is opened as it was, edited, and stripped after that; a name is added to its needs or not."""
     require("strip", "binutils")
@@ -142,7 +150,7 @@ def test_the_real_loader_opens_them(tmp_path: Path) -> None:
         # In a folder of its own, under its own name: some libraries look for files beside themselves.
         before, after, bare = (tmp_path / name for name in ("before.so", "after.so", "bare.so"))
         before.write_bytes(path.read_bytes())
-        edits = (SetSoname(soname="libsample-0a1b2c3d.so.1"), SetRpath(path="/nowhere/at/all"))
+        edits = (SetSoname(soname="libsample-0a1b2c3d.so.1"), longer_search_path(path))
         after.write_bytes(edit(path.read_bytes(), edits, path.name).data)
         subprocess.run(["strip", "-s", str(after), "-o", str(bare)], check=True, capture_output=True)
         expected = opened(opener, before)
