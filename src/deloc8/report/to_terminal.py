@@ -71,7 +71,9 @@ def _names(libraries: Mapping[str, str | None]) -> list[tuple[str, str]]:
 
 def findings_drawn(wheel: str, findings: Sequence[Diagnostic]) -> Text:
     """What `check` says of one wheel, the severities in colour."""
-    text = Text("\n".join(map(printable, findings_text(wheel, findings).splitlines())))
+    # `splitlines` would also end a line at what a hostile name may hold, such as a carriage return.
+    lines = findings_text(wheel, findings).removesuffix("\n").split("\n")
+    text = Text("\n".join(map(printable, lines)))
     for word, style in _STYLES.items():
         text.highlight_regex(rf"(?m)^ +{word}:", style)
     return text
