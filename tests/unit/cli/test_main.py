@@ -140,11 +140,14 @@ def test_an_interrupt_ends_with_130_and_without_a_word(wheel: Path, tmp_path: Pa
     # The policy is a pipe that nobody writes to: reading it takes until the interrupt.
     policy = tmp_path / "policy.json"
     os.mkfifo(policy)
+    # A shell without job control lets what it runs in the background ignore interrupts, and a child inherits that.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     running = subprocess.Popen(
         program("fixup", wheel, "--policy", policy, "-w", tmp_path / "out"),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
+    signal.signal(signal.SIGINT, before)
     # Opening the pipe for writing succeeds when deloc8 has opened it for reading.
     deadline = time.monotonic() + 30
     while True:
