@@ -87,7 +87,11 @@ def _opened(call: ast.Call, folder: _Folder) -> str | None:
         # numpy takes the folder of a file, and adds the system's suffix.
         place = posixpath.dirname(place) if place.endswith(".py") else place
         name = posixpath.join(place, name if _SHARED_LIBRARY.fullmatch(name) else name + ".so")
-    return posixpath.normpath(name) if _SHARED_LIBRARY.fullmatch(name) else None
+    if not _SHARED_LIBRARY.fullmatch(name):
+        return None
+    plain = posixpath.normpath(name)
+    # A path stays one: the loader searches for names without a slash only.
+    return plain if "/" in plain or "/" not in name else f"./{plain}"
 
 
 def _keyword(call: ast.Call, names: Sequence[str]) -> ast.expr | None:

@@ -78,7 +78,7 @@ def test_names_that_no_system_has(scene: Scene, name: str) -> None:
         ("'/usr/lib/libfoo.so.1'", "/usr/lib/libfoo.so.1", Source.SYSTEM, "/usr/lib/libfoo.so.1"),
         ("'libc.so.6'", "libc.so.6", Source.POLICY, "libc.so.6"),
         ("'libno.so'", "libno.so", Source.NOTHING, None),
-        ("'./libfoo.so.1'", "libfoo.so.1", Source.SYSTEM, "/usr/lib/libfoo.so.1"),
+        ("'./libfoo.so.1'", "./libfoo.so.1", Source.NOTHING, None),
         ("'lib/libfoo.so.1'", "lib/libfoo.so.1", Source.NOTHING, None),
         ("__file__ + '/../_core.so'", "demo/_core.so", Source.MEMBER, "demo/_core.so"),
         ("os.path.dirname(__file__) + '/no.so'", "demo/no.so", Source.NOTHING, None),
