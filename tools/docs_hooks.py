@@ -77,14 +77,22 @@ def _signature(name: str) -> str:
     except ValueError:
         return f"```text\n{name}\n```"
     bare = [
-        each.replace(default=_Shown("...")) if each.default is not each.empty else each
+        each.replace(
+            annotation=_shown(each.annotation), default=each.empty if each.default is each.empty else _Shown("...")
+        )
         for each in signature.parameters.values()
     ]
-    return f"```python\n{name}{signature.replace(parameters=bare)}\n```"
+    shown = signature.replace(parameters=bare, return_annotation=_shown(signature.return_annotation))
+    return f"```python\n{name}{shown}\n```"
+
+
+def _shown(annotation: object) -> object:
+    """An annotation without the quotes of a text, which it is for the interpreter alone."""
+    return _Shown(annotation) if isinstance(annotation, str) else annotation
 
 
 class _Shown(str):
-    """A default as it stands in a signature."""
+    """What stands in a signature as it is."""
 
     __slots__ = ()
 

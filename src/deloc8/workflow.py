@@ -130,7 +130,7 @@ def dependency_forest(path: Path, options: AuditOptions = _DEFAULTS) -> Forest:
     from deloc8.audit.forest import forest_of_files, forest_of_wheel  # noqa: PLC0415  other commands do without these
 
     if path.suffix == ".whl":
-        return forest_of_wheel(audit_wheel(path, options).facts)
+        return forest_of_wheel(audit_wheel(path, replace(options, dlopen=False)).facts)
     return forest_of_files(path, options.sysroot, options.search)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import posixpath
+import re
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
@@ -76,6 +77,11 @@ class Opening:
     resolution: Resolution
 
     @property
+    def is_in_vain(self) -> bool:
+        """Whether Python asks by name for a library of the wheel: its search does not lead there."""
+        return self.is_by_name and self.line is not None and self.resolution.source is Source.MEMBER
+
+    @property
     def is_by_name(self) -> bool:
         """Whether the loader would search for it: its names are neither paths nor patterns."""
         return not any("/" in name or "*" in name for name in self.names)
@@ -83,7 +89,10 @@ class Opening:
 
 # Larger files are generated, and are not worth the time of parsing them.
 _LARGEST_SOURCE = 1 << 20
-_MARKS = (b"dlopen", b"CDLL", b"PyDLL", b"LoadLibrary", b"find_library", b"load_library")
+# Plain words are found far faster than the pattern, and most files have none. The pattern, a call of one of them or
+# another name given to it, costs far less than parsing.
+_MARKS = (b"dlopen", b"DLL", b"LoadLibrary", b"_library")  # something of each
+_CALL = re.compile(rb"(?<!def )\b(?:dlopen|CDLL|PyDLL|LoadLibrary|find_library|load_library)\s*(?:\(|as\b)")
 _NOTHING = Resolution(source=Source.NOTHING)
 
 
@@ -141,7 +150,7 @@ def _source(archive: WheelArchive, member: Member) -> bytes | None:
         source = bytes(archive.read(member))
     except WheelError:  # `check` tells of damaged members
         return None
-    return source if any(mark in source for mark in _MARKS) else None
+    return source if any(mark in source for mark in _MARKS) and _CALL.search(source) else None
 
 
 class _Finder:

@@ -170,13 +170,12 @@ def _show(options: argparse.Namespace, console: Console) -> int:
                 hints=("to accept such wheels, pass --allow-pure-python-wheel",),
             )
         total.values.append(audit_value(audit))
-        text = show_text(audit, verbose=console.verbosity > 0)
-        if draws(options, console) and not audit.is_pure:
+        if draws(options, console):
             from deloc8.report.to_terminal import show_parts_drawn  # noqa: PLC0415  only on a terminal
 
             emit_drawn(console, show_parts_drawn(audit, verbose=console.verbosity > 0))
         elif options.format == "text":
-            total.texts.append(text)
+            total.texts.append(show_text(audit, verbose=console.verbosity > 0))
         elif options.format == "html":
             from deloc8.report.page import Entry  # noqa: PLC0415  only for this output
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
 from deloc8.errors import InputError
-from deloc8.wheel.names import printable
+from deloc8.wheel.names import printable, printable_lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -116,8 +116,3 @@ def silence(stream: TextIO) -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
-
-
-def printable_lines(text: str) -> str:
-    """The text with everything but its line ends fit for a terminal: names in a wheel may hold control characters."""
-    return "\n".join(map(printable, text.split("\n")))

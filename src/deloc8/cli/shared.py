@@ -6,8 +6,8 @@ import importlib.util
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
-from deloc8.cli.console import printable_lines
 from deloc8.errors import InputError
+from deloc8.wheel.names import printable_lines
 
 if TYPE_CHECKING:
     import argparse

@@ -125,6 +125,9 @@ def package_metadata(notes: Iterable[Note]) -> Mapping[str, str]:
     return {}
 
 
+_PRIORITIES = ("required", "recommended", "suggested")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declaration:
     """One thing that a file says it opens at run time.
@@ -149,8 +152,11 @@ def dlopen_declarations(notes: Iterable[Note]) -> tuple[Declaration, ...]:
             sonames = entry.get("soname") if isinstance(entry, dict) else None
             names = tuple(name for name in sonames if isinstance(name, str)) if isinstance(sonames, list) else ()
             if names:
-                # The specification's own default.
-                found.append(Declaration(sonames=names, priority=str(entry.get("priority", "recommended"))))
+                priority = entry.get("priority")
+                # The specification's own default, also for words that it does not know.
+                found.append(
+                    Declaration(sonames=names, priority=priority if priority in _PRIORITIES else "recommended")
+                )
     return tuple(found)
 
 

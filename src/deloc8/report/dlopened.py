@@ -37,13 +37,14 @@ def openings_text(openings: Sequence[Opening], *, verbose: bool) -> str:
     for opening in shown:
         how = f"{opening.confidence.value}, {opening.priority}" if opening.priority else opening.confidence.value
         lines.append(f"  {printable(opening_place(opening))} opens {printable(' or '.join(opening.names))} ({how})")
-        lines.append(f"    {printable(_where(opening.resolution))}")
+        lines.append(f"    {printable(opening_source(opening.resolution))}")
     if len(openings) > len(shown):
         lines.append(f"  and {len(openings) - len(shown)} more (-v shows all)")
     return "\n".join(lines)
 
 
-def _where(resolution: Resolution) -> str:
+def opening_source(resolution: Resolution) -> str:
+    """Where an opened library comes from, in words."""
     return _WHERE[resolution.source].format(resolution.target)
 
 

@@ -18,6 +18,7 @@ from deloc8.report.to_text import edit_text
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from deloc8.audit.dlopen import Opening
     from deloc8.audit.match import PolicyMatch
     from deloc8.audit.verdict import Audit, Claim
     from deloc8.diagnostic import Diagnostic
@@ -137,6 +138,7 @@ class WheelPage:
         policy: The tag under which the graph is drawn.
         symbols: The versioned symbols it uses.
         notices: What a packager should know.
+        openings: What it opens at run time; None where nobody looked.
     """
 
     tag: str
@@ -148,6 +150,7 @@ class WheelPage:
     policy: str
     symbols: tuple[SymbolRow, ...]
     notices: tuple[Diagnostic, ...]
+    openings: tuple[Opening, ...] | None
 
 
 def wheel_page(audit: Audit, plan: Plan | None = None) -> WheelPage:
@@ -165,6 +168,7 @@ def wheel_page(audit: Audit, plan: Plan | None = None) -> WheelPage:
         policy=match.policy.tags[0],
         symbols=_symbols(audit, match),
         notices=notices(audit, match),
+        openings=audit.openings,
     )
 
 

@@ -15,8 +15,8 @@ from rich.text import Text
 
 from deloc8.report.findings import findings_text
 from deloc8.report.model import Barrier
-from deloc8.report.to_text import barrier_head, show_parts, shown_uses
-from deloc8.wheel.names import printable
+from deloc8.report.to_text import LIBRARIES_HEAD, barrier_head, show_parts, shown_uses
+from deloc8.wheel.names import printable, printable_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -56,9 +56,9 @@ def show_parts_drawn(audit: Audit, *, verbose: bool) -> list[RenderableType]:
 
 def _drawn(part: str | Mapping[str, str | None] | Barrier, *, verbose: bool) -> RenderableType:
     if isinstance(part, str):
-        return Text(part)
+        return Text(printable_lines(part))
     if not isinstance(part, Barrier):
-        return _table(("external library", "where it is"), _names(part))
+        return Group(Text(LIBRARIES_HEAD), _table(("external library", "where it is"), _names(part)))
     uses, rest = shown_uses(part, verbose=verbose)
     rows = [(printable(" -> ".join(use.chain)), "\n".join(map(printable, use.texts))) for use in uses]
     table = _table(("file", "what it does"), rows)
@@ -71,9 +71,7 @@ def _names(libraries: Mapping[str, str | None]) -> list[tuple[str, str]]:
 
 def findings_drawn(wheel: str, findings: Sequence[Diagnostic]) -> Text:
     """What `check` says of one wheel, the severities in colour."""
-    # `splitlines` would also end a line at what a hostile name may hold, such as a carriage return.
-    lines = findings_text(wheel, findings).removesuffix("\n").split("\n")
-    text = Text("\n".join(map(printable, lines)))
+    text = Text(printable_lines(findings_text(wheel, findings).removesuffix("\n")))
     for word, style in _STYLES.items():
         text.highlight_regex(rf"(?m)^ +{word}:", style)
     return text

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from deloc8.repair.model import Package, Plan
     from deloc8.report.model import FileUse
 
+# Short enough for a line.
+LIBRARIES_HEAD = "The following external shared libraries are required by the wheel:"
 # So many files are shown for each barred tag; -v shows all.
 _FILES_SHOWN = 3
 
@@ -47,9 +49,6 @@ def _lines(texts: Iterable[str]) -> str:
 
 def show_text(audit: Audit, *, verbose: bool = False) -> str:
     """What is in a wheel and what bars a better tag, ready to print."""
-    name = audit.facts.name.filename
-    if audit.is_pure:
-        return _sentence(f"{name} has no compiled files: it runs wherever Python does.") + "\n"
     return "\n\n".join(_paragraph(part, verbose=verbose) for part in show_parts(audit, verbose=verbose)) + "\n"
 
 
@@ -58,12 +57,18 @@ def _paragraph(part: str | Mapping[str, str | None] | Barrier, *, verbose: bool)
         return part
     if isinstance(part, Barrier):
         return _barrier(part, verbose=verbose)
-    head = _sentence("The following external shared libraries are required by the wheel:")
-    return f"{head}\n{json.dumps(part, indent=4, ensure_ascii=False)}"
+    return f"{LIBRARIES_HEAD}\n{json.dumps(part, indent=4, ensure_ascii=False)}"
 
 
 def show_parts(audit: Audit, *, verbose: bool) -> Iterator[str | Mapping[str, str | None] | Barrier]:
-    """What `show` says of a wheel with compiled files: sentences, its external libraries, and barriers."""
+    """What `show` says of a wheel: sentences, its external libraries, and barriers."""
+    if audit.is_pure:
+        yield _sentence(f"{audit.facts.name.filename} has no compiled files: it runs wherever Python does.")
+    else:
+        yield from _compiled_parts(audit, verbose=verbose)
+
+
+def _compiled_parts(audit: Audit, *, verbose: bool) -> Iterator[str | Mapping[str, str | None] | Barrier]:
     name = audit.facts.name.filename
     tag = audit.best.policy.tags[0]
     yield _sentence(f'{name} is consistent with the following platform tag: "{tag}".')

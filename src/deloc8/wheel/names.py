@@ -113,6 +113,11 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
+def printable_lines(text: str) -> str:
+    """The text with everything but its line ends fit for a terminal: names in a wheel may hold control characters."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
 def _bad_name(filename: str, what: str) -> WheelError:
     return WheelError(
         f"`{printable(filename)}` is not the file name of a wheel",

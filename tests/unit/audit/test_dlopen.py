@@ -119,6 +119,7 @@ def test_files_that_are_passed_over(scene: Scene) -> None:
         "demo/a.txt": call,
         "demo/b.py": big,
         "demo/c.py": b"CDLL",
+        "demo/d.py": b"def find_library(name):\n    'like dlopen'\n",
     }
     assert scene.audit(members).openings == ()
 
@@ -135,6 +136,34 @@ def test_a_damaged_file_is_passed_over(scene: Scene) -> None:
 
 def test_nobody_looks_where_it_is_not_asked_for(scene: Scene) -> None:
     assert scene.judge(wants("GLIBC_2.5"), dlopen=False).openings is None
+
+
+def test_a_call_by_another_name(scene: Scene) -> None:
+    code = b"from ctypes import CDLL as \\\n  Load\nLoad('libno.so')\n"
+    (found,) = openings(scene, wants("GLIBC_2.5"), code)
+    assert (found.line, found.names) == (3, ("libno.so",))
+
+
+def test_a_word_that_the_specification_does_not_know_is_its_default(scene: Scene) -> None:
+    words: tuple[object, ...] = ("\x1b[31m\nnow", "", 1, None, ["required"])
+    found = openings(scene, declaring(*({"soname": ["libno.so"], "priority": word} for word in words)))
+    assert {opening.priority for opening in found} == {"recommended"}
+
+
+def test_check_warns_where_python_asks_by_name_for_a_library_of_the_wheel(scene: Scene) -> None:
+    members: dict[str, bytes | ElfSpec] = {
+        CORE: declaring({"soname": ["libx.so.1"]}),
+        "demo.libs/libx.so.1": ElfSpec(soname="libx.so.1"),
+        "demo/lib.py": CALLS + b"ctypes.CDLL('libx.so.1')\n",
+    }
+    wheel = scene.wheel(members, tags=("cp311-cp311-manylinux_2_17_x86_64",))
+    found = [f for f in check_wheel(wheel, AuditOptions(sysroot=scene.root)) if f.code == "dlopened-library-missing"]
+    assert [(f.subject, f.message) for f in found] == [
+        (
+            "demo/lib.py",
+            "opens libx.so.1 at run time, which is found only if a file of the wheel has loaded it before",
+        )
+    ]
 
 
 def test_check_warns_of_what_would_not_be_found(scene: Scene) -> None:

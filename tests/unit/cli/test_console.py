@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deloc8.cli.console import Console, printable_lines, silence
+from deloc8.cli.console import Console, silence
 from deloc8.diagnostic import Diagnostic, Severity
 from deloc8.errors import InputError, WheelError
+from deloc8.wheel.names import printable_lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

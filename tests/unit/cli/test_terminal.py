@@ -10,6 +10,7 @@ import pytest
 
 from kit.elf import GLIBC, ElfSpec
 from kit.scene import CORE, Scene, wants
+from kit.wheels import build_wheel
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,6 +72,23 @@ def test_findings_are_coloured(scene: Scene) -> None:
 def test_a_file_gets_plain_text(tmp_path: Path) -> None:
     assert on_a_terminal("policies", "-o", tmp_path / "out") == ""
     assert "│" not in (tmp_path / "out").read_text("utf-8")
+
+
+def test_wheels_are_told_in_their_order(scene: Scene) -> None:
+    pure = build_wheel(scene.root.parent, {"pure.py": b""}, name="pure", tags=("py3-none-any",))
+    compiled = scene.wheel({CORE: wants("GLIBC_2.14", needed=("libfoo.so.1",))})
+    shown = on_a_terminal("show", "--allow-pure-python-wheel", pure, compiled, "--sysroot", scene.root, NO_COLOR="1")
+    assert -1 < shown.index("pure-1.0") < shown.index("demo-1.0")
+    assert "The following external shared libraries are required by the wheel:\n╭" in shown
+
+
+def test_names_are_shown_escaped(scene: Scene) -> None:
+    code = b"import ctypes\nctypes.CDLL('lib\\x1b[2J.so')\n"
+    wheel = scene.wheel({CORE: wants("GLIBC_2.14", needed=("lib\x1b[2J\r.so.1",)), "demo/lib.py": code})
+    shown = on_a_terminal("show", wheel, "--sysroot", scene.root, NO_COLOR="1")
+    assert r"lib\x1b[2J\r.so.1" in shown
+    assert r"opens lib\x1b[2J.so" in shown
+    assert "\x1b" not in shown
 
 
 def test_what_is_opened_at_run_time_stands_last(scene: Scene) -> None:

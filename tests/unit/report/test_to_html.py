@@ -104,6 +104,14 @@ def page(command: Command, scene: Scene, *arguments: str | Path) -> Page:
     return found
 
 
+def test_what_is_opened_at_run_time_is_told(command: Command, scene: Scene) -> None:
+    code = f"import ctypes\nctypes.CDLL({HOSTILE!r})\n".encode()
+    wheel = scene.wheel({CORE: wants("GLIBC_2.14"), "demo/lib.py": code})
+    text = page(command, scene, "show", wheel).text
+    assert f"{SHOWN} demo/lib.py:2 called not found" in text
+    assert "What it opens at run time" not in page(command, scene, "show", wheel, "--no-dlopen").text
+
+
 def test_the_page_needs_nothing_beside_it(command: Command, scene: Scene, wheel: Path) -> None:
     found = page(command, scene, "show", wheel)
     assert not {"link", "img", "iframe", "object", "form", "base"} & set(found.tags)

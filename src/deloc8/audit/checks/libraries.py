@@ -185,12 +185,18 @@ def check_opened(evidence: Evidence) -> Iterator[Diagnostic]:
         if not opening.is_by_name or opening.priority == "suggested":
             continue
         is_host_only = any(fnmatch.fnmatchcase(name, pattern) for name in opening.names for pattern in patterns)
-        if opening.resolution.source in {Source.SYSTEM, Source.NOTHING} and not is_host_only:
+        is_missing = opening.resolution.source in {Source.SYSTEM, Source.NOTHING}
+        if (is_missing or opening.is_in_vain) and not is_host_only:
             place = "" if opening.line is None else f", line {opening.line}"
+            why = (
+                "which the wheel does not have and no policy promises"
+                if is_missing
+                else "which is found only if a file of the wheel has loaded it before"
+            )
             yield finding(
                 "dlopened-library-missing",
                 opening.place,
-                f"opens {' or '.join(opening.names)} at run time, which the wheel does not have and no policy promises",
+                f"opens {' or '.join(opening.names)} at run time, {why}",
                 (f"{opening.confidence.value} in {opening.place}{place}",),
                 ("ship it in the package and open it by a path beside `__file__`, or say that users must install it",),
             )
