@@ -221,7 +221,11 @@ def _fixup(options: argparse.Namespace, console: Console) -> int:
             from deloc8.workflow import audit_wheel  # noqa: PLC0415
 
             total.entries.append(Entry(name=path.name, audit=audit_wheel(path, audit_options(options)), repair=repair))
-        if options.format == "text":
+        if repair is not None and console.verbosity >= 0 and draws(options, console):
+            from deloc8.report.repair_terminal import repair_drawn  # noqa: PLC0415  only on a terminal
+
+            emit_drawn(console, repair_drawn(repair, options.wheel_dir))
+        elif options.format == "text":
             # One wheel can take minutes: what was done is told at once.
             if options.output is None and console.verbosity >= 0:
                 console.data(text)
@@ -300,7 +304,12 @@ def _tree(options: argparse.Namespace, console: Console) -> int:
     def work(path: Path, total: _Sum) -> int:
         forest = dependency_forest(path, settings)
         total.values.append(tree_value(forest))
-        total.texts.append(tree_text(forest, verbose=console.verbosity > 0))
+        if draws(options, console):
+            from deloc8.report.to_terminal import tree_drawn  # noqa: PLC0415  only on a terminal
+
+            emit_drawn(console, [tree_drawn(forest, verbose=console.verbosity > 0)])
+        else:
+            total.texts.append(tree_text(forest, verbose=console.verbosity > 0))
         return DONE
 
     total = _each(options, console, work)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from deloc8.audit.why import explain
-from deloc8.cli.shared import DONE, audit_options, emit, emit_json, progress_bar
+from deloc8.cli.shared import DONE, audit_options, draws, emit, emit_drawn, emit_json, progress_bar
 from deloc8.errors import PureWheelError
 from deloc8.report.to_json import document
 from deloc8.report.why import why_text, why_value
@@ -32,6 +32,10 @@ def why(options: argparse.Namespace, console: Console) -> int:
     answer = explain(audit, options.subject)
     if options.format == "json":
         emit_json(options, console, document("why", [why_value(path.name, answer)]))
+    elif draws(options, console):
+        from deloc8.report.to_terminal import why_parts_drawn  # noqa: PLC0415  only on a terminal
+
+        emit_drawn(console, why_parts_drawn(path.name, answer))
     else:
         emit(options, console, why_text(path.name, answer))
     return DONE

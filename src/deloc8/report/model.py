@@ -9,13 +9,14 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 from deloc8.audit.match import Provision, ViolationCode, describe
-from deloc8.policy.model import sort_versions
+from deloc8.policy.model import sort_versions, version_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from deloc8.audit.match import PolicyMatch, Violation
     from deloc8.audit.verdict import Audit
+    from deloc8.audit.why import Use
     from deloc8.elf.edits import Edit
 
 # The dynamic loader stands among the needed names of many files; nobody has to install or graft it.
@@ -87,11 +88,16 @@ class FileUse:
 
     Attributes:
         chain: How the file comes into the wheel.
-        texts: What it does: ``needs stat@GLIBC_2.33 from libc.so.6``, without repetition.
+        violations: What it does.
     """
 
     chain: tuple[str, ...]
-    texts: tuple[str, ...]
+    violations: tuple[Violation, ...]
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """What it does in words: ``needs stat@GLIBC_2.33 from libc.so.6``, without repetition."""
+        return describe(self.violations)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,9 +164,48 @@ def _by_file(violations: Iterable[Violation]) -> tuple[FileUse, ...]:
     for violation in violations:
         by_chain.setdefault(violation.chain, []).append(violation)
     return tuple(
-        FileUse(chain=chain, texts=describe(by_chain[chain]))
+        FileUse(chain=chain, violations=tuple(by_chain[chain]))
         for chain in sorted(by_chain, key=lambda chain: (len(chain), chain))
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SymbolRow:
+    """Symbols of one version of one library that the same files ask for: a row of a table.
+
+    Attributes:
+        symbols: Their names; empty for a version without symbols.
+        version: The version; empty where there is none.
+        library: The needed name it is asked of; empty where the file does not say.
+        chains: How the files that ask come into the wheel, the shortest way first.
+    """
+
+    symbols: tuple[str, ...]
+    version: str
+    library: str
+    chains: tuple[tuple[str, ...], ...]
+
+
+def symbol_rows(askings: Iterable[Use | Violation]) -> tuple[SymbolRow, ...]:
+    """Who asks for which symbols, by library, the newest version first."""
+    chains: dict[tuple[str, str, str], set[tuple[str, ...]]] = {}
+    for row in askings:
+        chains.setdefault((row.library or "", row.version or "", row.symbol or ""), set()).add(row.chain)
+    groups: dict[tuple[str, str, frozenset[tuple[str, ...]]], list[str]] = {}
+    for (library, version, symbol), askers in sorted(chains.items()):
+        groups.setdefault((library, version, frozenset(askers)), []).append(symbol)
+    rows = [
+        SymbolRow(
+            symbols=tuple(filter(None, symbols)),
+            version=version,
+            library=library,
+            chains=tuple(sorted(askers, key=lambda chain: (len(chain), chain))),
+        )
+        for (library, version, askers), symbols in groups.items()
+    ]
+    rows.sort(key=lambda row: (len(row.chains[0]), row.chains))
+    rows.sort(key=lambda row: version_key(row.version), reverse=True)
+    return tuple(sorted(rows, key=lambda row: row.library))
 
 
 _CAPITAL = re.compile(r"(?<=[a-z])(?=[A-Z])")

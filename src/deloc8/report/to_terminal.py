@@ -13,20 +13,30 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from deloc8.audit.match import Violation, ViolationCode, describe
 from deloc8.report.findings import findings_text
-from deloc8.report.model import Barrier
+from deloc8.report.model import Barrier, symbol_rows
 from deloc8.report.to_text import LIBRARIES_HEAD, barrier_head, show_parts, shown_uses
+from deloc8.report.tree import LINES, tree_lines
+from deloc8.report.where import RELEASES_HEAD, Whereabouts, family_rows, release_texts
+from deloc8.report.why import why_parts
 from deloc8.wheel.names import printable, printable_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from rich.console import RenderableType
 
+    from deloc8.audit.forest import Forest
     from deloc8.audit.verdict import Audit
+    from deloc8.audit.why import Answer, Use
     from deloc8.diagnostic import Diagnostic
+    from deloc8.report import why
+    from deloc8.report.model import SymbolRow
+    from deloc8.report.to_text import Part
 
 _STYLES = {"error": "bold red", "warning": "bold yellow", "note": "bold cyan", "hint": "cyan"}
+_NOT_FOUND = "not found"
 
 
 def draw(parts: Iterable[RenderableType], *, width: int, color: bool) -> str:
@@ -46,27 +56,132 @@ def draw(parts: Iterable[RenderableType], *, width: int, color: bool) -> str:
     return drawn.getvalue()
 
 
+# -- show
+
+
 def show_parts_drawn(audit: Audit, *, verbose: bool) -> list[RenderableType]:
-    """What `show` says of a wheel, with a table for the libraries and one for each barrier."""
+    """What `show` says of a wheel, with tables for the libraries, for each barrier and for where it runs."""
     parts: list[RenderableType] = []
     for part in show_parts(audit, verbose=verbose):
         parts += [Text(""), _drawn(part, verbose=verbose)]
     return parts
 
 
-def _drawn(part: str | Mapping[str, str | None] | Barrier, *, verbose: bool) -> RenderableType:
+def _drawn(part: Part, *, verbose: bool) -> RenderableType:
     if isinstance(part, str):
         return Text(printable_lines(part))
+    if isinstance(part, Whereabouts):
+        return _where(part, verbose=verbose)
     if not isinstance(part, Barrier):
-        return Group(Text(LIBRARIES_HEAD), _table(("external library", "where it is"), _names(part)))
+        return Group(Text(LIBRARIES_HEAD), table(("external library", "where it is"), _places(part)))
     uses, rest = shown_uses(part, verbose=verbose)
-    rows = [(printable(" -> ".join(use.chain)), "\n".join(map(printable, use.texts))) for use in uses]
-    table = _table(("file", "what it does"), rows)
-    return Group(Text(barrier_head(part)), table, *([Text(rest.strip())] if rest else []))
+    violations = [row for use in uses for row in use.violations]
+    return Group(Text(barrier_head(part)), *_barred(violations), *([Text(rest.strip())] if rest else []))
 
 
-def _names(libraries: Mapping[str, str | None]) -> list[tuple[str, str]]:
-    return [(printable(name), printable(path or "not found")) for name, path in libraries.items()]
+def _places(libraries: Mapping[str, str | None]) -> list[tuple[str, Text]]:
+    return [(name, _place(path)) for name, path in libraries.items()]
+
+
+def _place(path: str | None) -> Text:
+    """Where a library is; that it is nowhere, in red."""
+    return Text(_NOT_FOUND, style="red") if path is None else Text(printable(path))
+
+
+def _barred(violations: Sequence[Violation]) -> Iterator[RenderableType]:
+    """A table of the symbols that are too new, and one of all else that files do."""
+    symbols = [row for row in violations if row.code is ViolationCode.SYMBOL_TOO_NEW]
+    if symbols:
+        yield _symbols(symbol_rows(symbols))
+    others: dict[tuple[str, ...], list[Violation]] = {}
+    for row in violations:
+        if row.code is not ViolationCode.SYMBOL_TOO_NEW:
+            others.setdefault(row.chain, []).append(row)
+    if others:
+        rows = [(stacked(steps(chain)), stacked(describe(found))) for chain, found in others.items()]
+        yield table(("file", "what it does"), rows)
+
+
+def _symbols(rows: Iterable[SymbolRow]) -> Table:
+    """Who asks for which symbols."""
+    cells = [
+        (
+            ", ".join(row.symbols),
+            Text(printable(row.version), style="yellow"),
+            row.library,
+            stacked(step for chain in row.chains for step in steps(chain)),
+        )
+        for row in rows
+    ]
+    return table(("symbol", "version", "library", "used by"), cells, lines=True)
+
+
+def steps(chain: Sequence[str]) -> Iterator[str]:
+    """How a file comes into the wheel, each step in its line: names of libraries are long."""
+    yield chain[0]
+    yield from (f"-> {name}" for name in chain[1:])
+
+
+def _where(where: Whereabouts, *, verbose: bool) -> RenderableType:
+    rows = [
+        (
+            " ".join(filter(None, (row.title, row.alike))),
+            Text(row.since, style="green") if row.since else Text("none", style="red"),
+            row.end,
+        )
+        for row in family_rows(where.found)
+    ]
+    parts: list[RenderableType] = [Text(where.head), table(("distribution", "it runs on", "and before that"), rows)]
+    if verbose:
+        releases = []
+        for standing in where.found.standings:
+            answer, dates = release_texts(standing)
+            style = "green" if standing.runs else "yellow" if standing.runs is None else "red"
+            releases.append((standing.release.name, Text(printable(answer), style=style), ", ".join(dates)))
+        parts += [Text(f"\n{RELEASES_HEAD}"), table(("release", "it runs", "supported"), releases)]
+    return Group(*parts)
+
+
+# -- the other commands
+
+
+def why_parts_drawn(wheel: str, answer: Answer) -> Iterator[RenderableType]:
+    """What `why` answers, with tables for who asks and for what bars."""
+    for number, part in enumerate(why_parts(wheel, answer)):
+        if number:
+            yield Text("")
+        yield from _why_drawn(part)
+
+
+def _why_drawn(part: why.Part) -> Iterator[RenderableType]:
+    if isinstance(part, str):
+        yield Text(part)
+        return
+    yield from _barred([row for row in part if isinstance(row, Violation)])
+    uses = [row for row in part if not isinstance(row, Violation)]
+    symbols = [use for use in uses if use.symbol or use.version]
+    libraries = [use for use in uses if not (use.symbol or use.version)]
+    if symbols:
+        yield _symbols(symbol_rows(symbols))
+    if libraries:
+        yield table(("library", "where it is", "needed by"), _needed(libraries), lines=True)
+
+
+def _needed(uses: Sequence[Use]) -> list[tuple[str, Text, Text]]:
+    """Who needs each library, by the place where it was found."""
+    chains: dict[tuple[str, str | None], list[str]] = {}
+    for use in uses:
+        chains.setdefault((use.library or "", use.found), []).extend(steps(use.chain))
+    return [(name, _place(found), stacked(rows)) for (name, found), rows in chains.items()]
+
+
+def tree_drawn(forest: Forest, *, verbose: bool) -> Text:
+    """The trees, with lines for branches; what was not found in red."""
+    text = Text("\n".join(tree_lines(forest, LINES, verbose=verbose)))
+    text.highlight_regex(r"(?m)[│├└─]", "dim")
+    text.highlight_regex(r"(?m)=> not found$", "red")
+    text.highlight_regex(r"(?m) \([^()]*\)$|^.* tried .*$", "dim")
+    return text
 
 
 def findings_drawn(wheel: str, findings: Sequence[Diagnostic]) -> Text:
@@ -79,16 +194,25 @@ def findings_drawn(wheel: str, findings: Sequence[Diagnostic]) -> Text:
 
 def policies_drawn(rows: Sequence[tuple[str, Sequence[str]]]) -> Table:
     """The policies, the best first, each with its other names."""
-    return _table(
-        ("policy", "other names"), [(printable(name), printable(", ".join(aliases))) for name, aliases in rows]
-    )
+    return table(("policy", "other names"), [(name, ", ".join(aliases)) for name, aliases in rows])
 
 
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    """A table whose cells fold: nothing is left out of a long path."""
-    table = Table(box=ROUNDED, header_style="bold", show_lines=False)
+def table(heads: Sequence[str], rows: Iterable[Sequence[str | Text]], *, lines: bool = False) -> Table:
+    """A table whose cells fold: nothing is left out of a long path. Plain strings are escaped here.
+
+    Args:
+        heads: The names of the columns.
+        rows: The cells.
+        lines: Whether a line stands between two rows.
+    """
+    drawn = Table(box=ROUNDED, header_style="bold", show_lines=lines)
     for head in heads:
-        table.add_column(Text(head), overflow="fold")
+        drawn.add_column(Text(head), overflow="fold")
     for row in rows:
-        table.add_row(*(Text(cell, overflow="fold") for cell in row))
-    return table
+        drawn.add_row(*(Text(printable(cell)) if isinstance(cell, str) else cell for cell in row))
+    return drawn
+
+
+def stacked(lines: Iterable[str]) -> Text:
+    """A cell of several lines; a line end in a name begins none."""
+    return Text("\n".join(map(printable, lines)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from deloc8.audit.notices import notices
 from deloc8.elf.edits import RemoveRpath, SetRpath
@@ -19,7 +19,7 @@ from deloc8.report.model import (
     reachable_tag,
     versioned_symbols,
 )
-from deloc8.report.where import where_text
+from deloc8.report.where import Whereabouts, whereabouts, whereabouts_text
 from deloc8.wheel.names import printable
 
 if TYPE_CHECKING:
@@ -52,23 +52,29 @@ def show_text(audit: Audit, *, verbose: bool = False) -> str:
     return "\n\n".join(_paragraph(part, verbose=verbose) for part in show_parts(audit, verbose=verbose)) + "\n"
 
 
-def _paragraph(part: str | Mapping[str, str | None] | Barrier, *, verbose: bool) -> str:
+# A sentence, the external libraries, a barrier, or where the wheel runs.
+Part: TypeAlias = "str | Mapping[str, str | None] | Barrier | Whereabouts"
+
+
+def _paragraph(part: Part, *, verbose: bool) -> str:
     if isinstance(part, str):
         return part
+    if isinstance(part, Whereabouts):
+        return whereabouts_text(part, verbose=verbose)
     if isinstance(part, Barrier):
         return _barrier(part, verbose=verbose)
     return f"{LIBRARIES_HEAD}\n{json.dumps(part, indent=4, ensure_ascii=False)}"
 
 
-def show_parts(audit: Audit, *, verbose: bool) -> Iterator[str | Mapping[str, str | None] | Barrier]:
-    """What `show` says of a wheel: sentences, its external libraries, and barriers."""
+def show_parts(audit: Audit, *, verbose: bool) -> Iterator[Part]:
+    """What `show` says of a wheel, in its parts."""
     if audit.is_pure:
         yield _sentence(f"{audit.facts.name.filename} has no compiled files: it runs wherever Python does.")
     else:
         yield from _compiled_parts(audit, verbose=verbose)
 
 
-def _compiled_parts(audit: Audit, *, verbose: bool) -> Iterator[str | Mapping[str, str | None] | Barrier]:
+def _compiled_parts(audit: Audit, *, verbose: bool) -> Iterator[Part]:
     name = audit.facts.name.filename
     tag = audit.best.policy.tags[0]
     yield _sentence(f'{name} is consistent with the following platform tag: "{tag}".')
@@ -105,7 +111,7 @@ def _compiled_parts(audit: Audit, *, verbose: bool) -> Iterator[str | Mapping[st
     reachable = reachable_tag(audit)
     if reachable and reachable != tag:
         yield _sentence(f'`deloc8 fixup` can reach the platform tag "{reachable}".')
-    where = where_text(audit, verbose=verbose)
+    where = whereabouts(audit)
     if where:
         yield where
     opened = openings_text(audit.openings or (), verbose=verbose)
@@ -170,13 +176,19 @@ def full_plan_text(plan: Plan, folder: Path) -> str:
             f"Would graft: {graft.source}",
             f"  as {graft.member}",
             f"  needed by {' -> '.join(graft.chain)}",
-            f"  {_owner(graft.owner)}",
+            f"  {owner_text(graft.owner)}",
             *(f"  {edit_text(edit)}" for edit in graft.edits),
         ]
     for patch in plan.patches:
         lines.append(f"Would change: {patch.member}")
         lines += [f"  move to {patch.moved_to}"] if patch.moved_to else []
         lines += [f"  {edit_text(edit)}" for edit in patch.edits]
+    return _lines([*lines, *rest_of_plan(plan, folder)])
+
+
+def rest_of_plan(plan: Plan, folder: Path) -> list[str]:
+    """What a repair would do beside its grafts and edits, in lines."""
+    lines = []
     told = plan.provenance
     for file in told.licences:
         lines += [f"Would copy the licence: {file.source}", f"  as {file.member}"]
@@ -185,10 +197,11 @@ def full_plan_text(plan: Plan, folder: Path) -> str:
         lines.append(f"Would strip all of these: {plan.strip.value}")
     if plan.tags is not None:
         lines.append(f"Would set the tags: {', '.join(plan.tags)}")
-    return _lines([*lines, "", f"Would write: {folder / plan.target.filename}"])
+    return [*lines, "", f"Would write: {folder / plan.target.filename}"]
 
 
-def _owner(owner: Package) -> str:
+def owner_text(owner: Package) -> str:
+    """Which package a library is of, in words."""
     if not owner.is_known:
         return f"of an unknown package: {owner.reason}" if owner.reason else "of an unknown package"
     return f"of the package {' '.join(filter(None, (owner.name, owner.version)))} ({owner.source.value})"

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from deloc8.audit.forest import Forest
     from deloc8.report.to_json import Json
 
-_BRANCH = ("|-- ", "|   ")
-_LAST = ("`-- ", "    ")
+# How the branches are drawn: the two ends of a line to a library and, below it, the lines that go on.
+ASCII = (("|-- ", "|   "), ("`-- ", "    "))
+LINES = (("├── ", "│   "), ("└── ", "    "))
 
 
 def tree_text(forest: Forest, *, verbose: bool = False) -> str:
@@ -24,20 +25,25 @@ def tree_text(forest: Forest, *, verbose: bool = False) -> str:
         forest: What to show.
         verbose: Tell every place that was tried, not only for libraries that were not found.
     """
+    return "".join(f"{line}\n" for line in tree_lines(forest, ASCII, verbose=verbose))
+
+
+def tree_lines(forest: Forest, branches: tuple[tuple[str, str], tuple[str, str]], *, verbose: bool) -> Iterator[str]:
+    """The lines of the trees, drawn with some branches."""
     shown: set[str] = set()
-    lines = []
     for root in forest.roots:
-        lines.append(forest.files[root].label)
-        lines += _branches(forest, root, shown, verbose=verbose)
-    return "".join(f"{printable(line)}\n" for line in lines)
+        yield printable(forest.files[root].label)
+        yield from map(printable, _below(forest, root, branches, shown, verbose=verbose))
 
 
-def _branches(forest: Forest, root: str, shown: set[str], *, verbose: bool) -> Iterator[str]:
+def _below(
+    forest: Forest, root: str, branches: tuple[tuple[str, str], tuple[str, str]], shown: set[str], *, verbose: bool
+) -> Iterator[str]:
     """The lines below one file. The stack stands in for recursion: a chain of libraries may be long."""
     stack = [(row, "", last) for row, last in _rows(forest, root, shown)]
     while stack:
         row, indent, last = stack.pop()
-        branch, space = _LAST if last else _BRANCH
+        branch, space = branches[last]
         again = row.target in shown and bool(forest.dependencies.get(row.target or ""))
         yield f"{indent}{branch}{row.name} => {_where(row)}{' (shown above)' if again else ''}"
         if verbose or row.target is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deloc8.audit.compat import compatibility
@@ -23,39 +24,94 @@ def where_text(audit: Audit, *, verbose: bool = False) -> str:
         audit: The verdict on the wheel.
         verbose: Tell every release.
     """
+    found = whereabouts(audit)
+    return "" if found is None else whereabouts_text(found, verbose=verbose)
+
+
+# The sentence over the releases.
+RELEASES_HEAD = "Of all releases that are known:"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whereabouts:
+    """Where a wheel runs, and the sentence over it."""
+
+    head: str
+    found: Compatibility
+
+
+def whereabouts_text(where: Whereabouts, *, verbose: bool) -> str:
+    """The sentence, and a line for each family; with `verbose` one for each release too."""
+    lines = [where.head, "", *map(_family_line, family_rows(where.found))]
+    if verbose:
+        lines += ["", RELEASES_HEAD, "", *map(_release, where.found.standings)]
+    return "\n".join(lines)
+
+
+def whereabouts(audit: Audit) -> Whereabouts | None:
+    """Where a wheel runs; None where no release with its C library is known."""
     found = compatibility(audit)
     if not found.standings:
-        return ""
+        return None
     if found.tag is not None:
         subject = f'As `deloc8 fixup` makes it for "{found.tag}", the wheel runs'
     elif audit.best.policy.is_unbounded:
         subject = "Beside the libraries that it needs, the wheel as it stands runs"
     else:
         subject = "As it stands, the wheel runs"
-    lines = [textwrap.fill(f"{subject} on these distributions, by what their libc and C++ runtime offer:"), ""]
-    lines += _families(found)
-    if verbose:
-        lines += ["", "Of all releases that are known:", "", *map(_release, found.standings)]
-    return "\n".join(lines)
+    head = textwrap.fill(f"{subject} on these distributions, by what their libc and C++ runtime offer:")
+    return Whereabouts(head=head, found=found)
 
 
-def _families(found: Compatibility) -> Iterator[str]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FamilyRow:
+    """What is told of distributions that stand and fall together.
+
+    Attributes:
+        title: Their name.
+        alike: Those beside the first that are named, in brackets; empty where there are none.
+        since: From which release on they fit; empty where none does.
+        end: The last release that does not fit, and why; empty where all fit.
+    """
+
+    title: str
+    alike: str
+    since: str
+    end: str
+
+
+def family_rows(found: Compatibility) -> Iterator[FamilyRow]:
+    """The families of distributions, each with where it begins to fit and what is in the way before."""
     told = None
     for row in found.kins:
-        alike = f" ({', '.join(row.kin.alike)} alike)" if row.kin.alike else ""
-        text = f"{row.kin.title} {row.since} and newer{alike}" if row.since else ""
+        end = ""
         if row.before is not None and row.lacks is not None:
             number = row.before.version if row.since else row.before.name
-            text += "; " if text else ""
             if row.doubtful:
-                text += f"what {number} offers of {row.lacks.what} is not known"
+                end = f"what {number} offers of {row.lacks.what} is not known"
             else:
-                text += f"not {number}" + (", for the same reason" if row.lacks == told else f": {row.lacks}")
+                end = f"not {number}" + (", for the same reason" if row.lacks == told else f": {row.lacks}")
                 told = row.lacks
-        yield _indented(text)
+        yield FamilyRow(
+            title=row.kin.title,
+            alike=f"({', '.join(row.kin.alike)} alike)" if row.kin.alike else "",
+            since=f"{row.since} and newer" if row.since else "",
+            end=end,
+        )
+
+
+def _family_line(row: FamilyRow) -> str:
+    fits = " ".join(filter(None, (row.title, row.since, row.alike))) if row.since else ""
+    return _indented("; ".join(filter(None, (fits, row.end))))
 
 
 def _release(standing: Standing) -> str:
+    answer, dates = release_texts(standing)
+    return printable("  " + "; ".join([f"{standing.release.name}: {answer}", *dates]))
+
+
+def release_texts(standing: Standing) -> tuple[str, tuple[str, ...]]:
+    """Whether a wheel runs on a release, in words, and until when that release is supported."""
     release = standing.release
     dates = [f"supported until {release.eol}"] if release.eol else []
     dates += [f"by some until {release.extended_eol}"] if release.extended_eol else []
@@ -63,7 +119,7 @@ def _release(standing: Standing) -> str:
         answer = "yes"
     else:
         answer = f"no, {standing.lacks.subject}" if standing.runs is False else f"unknown, {standing.lacks.subject}"
-    return printable("  " + "; ".join([f"{release.name}: {answer}", *dates]))
+    return answer, tuple(dates)
 
 
 def _indented(text: str) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import textwrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-from deloc8.audit.match import describe
+from deloc8.audit.match import Violation, describe
 from deloc8.audit.why import SubjectKind
 from deloc8.policy.model import version_key
 from deloc8.wheel.names import printable
@@ -13,25 +13,31 @@ from deloc8.wheel.names import printable
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from deloc8.audit.match import Violation
     from deloc8.audit.why import Answer, Use
     from deloc8.report.to_json import Json
 
 
+# A sentence, who asks for a thing, or what files do that bars a tag.
+Part: TypeAlias = "str | tuple[Use, ...] | tuple[Violation, ...]"
+
+
 def why_text(wheel: str, answer: Answer) -> str:
     """An answer, ready to print."""
-    return "\n".join(_lines(wheel, answer)) + "\n"
+    return "\n\n".join(map(_paragraph, why_parts(wheel, answer))) + "\n"
 
 
-def _lines(wheel: str, answer: Answer) -> Iterator[str]:
+def _paragraph(part: Part) -> str:
+    return part if isinstance(part, str) else "\n".join(_by_chain(_described(part)))
+
+
+def why_parts(wheel: str, answer: Answer) -> Iterator[Part]:
+    """An answer in its parts."""
     if answer.kind is SubjectKind.TAG:
         yield _sentence(f'{wheel} and the platform tag "{answer.subject}":')
         yield from _of_tag(answer)
     else:
         yield _sentence(f"{wheel} and the {answer.kind.value} {answer.subject}: it is asked for by")
-        yield ""
-        yield from _by_chain(_used(answer.uses))
-        yield ""
+        yield answer.uses
         if answer.bars:
             yield _sentence(f"It bars, by itself or by what it brings in, the tags {', '.join(answer.bars)}.")
         elif answer.inside_for:
@@ -39,28 +45,25 @@ def _lines(wheel: str, answer: Answer) -> Iterator[str]:
         else:
             yield "It bars no tag."
     if answer.ways:
-        yield ""
         yield "Ways out, the least effort first:"
-        yield ""
-        for number, way in enumerate(answer.ways, 1):
-            yield _filled(way, f"  {number}. ", "     ")
+        yield "\n".join(_filled(way, f"  {number}. ", "     ") for number, way in enumerate(answer.ways, 1))
 
 
-def _of_tag(answer: Answer) -> Iterator[str]:
-    curable = [row for row in answer.violations if row.is_curable]
-    blocking = [row for row in answer.violations if not row.is_curable]
+def _of_tag(answer: Answer) -> Iterator[Part]:
+    curable = tuple(row for row in answer.violations if row.is_curable)
+    blocking = tuple(row for row in answer.violations if not row.is_curable)
     if not answer.violations:
-        yield ""
         yield "The wheel fits it as it stands."
     for rows, head in ((blocking, "It is barred by what these files do:"), (curable, "`deloc8 fixup` cures these:")):
         if rows:
-            yield ""
             yield head
-            yield ""
-            yield from _by_chain(_described(rows))
+            yield rows
 
 
-def _described(violations: Sequence[Violation]) -> Iterator[tuple[tuple[str, ...], str]]:
+def _described(rows: tuple[Use, ...] | tuple[Violation, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
+    """What each file asks for or does, in lines."""
+    violations = [row for row in rows if isinstance(row, Violation)]
+    yield from _used([row for row in rows if not isinstance(row, Violation)])
     by_chain: dict[tuple[str, ...], list[Violation]] = {}
     for row in violations:
         by_chain.setdefault(row.chain, []).append(row)

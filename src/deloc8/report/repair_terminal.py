@@ -1,0 +1,54 @@
+"""The plan and the result of a repair, drawn for a terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from deloc8.repair.model import Outcome
+from deloc8.report.to_terminal import stacked, steps, table
+from deloc8.report.to_text import edit_text, owner_text, rest_of_plan, written_text
+from deloc8.wheel.names import printable_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from rich.console import RenderableType
+
+    from deloc8.elf.edits import Edit
+    from deloc8.repair.model import Graft, Plan
+
+
+def repair_drawn(repair: Plan | Outcome, folder: Path) -> Iterator[RenderableType]:
+    """What a repair would do, or did: a table of the grafts, one of the edits, and where the wheel is.
+
+    Args:
+        repair: The plan of a dry run, or the outcome.
+        folder: Where the planned wheel would go.
+    """
+    if isinstance(repair, Outcome):
+        yield from _tables(repair.plan, would="")
+        yield Text(printable_lines(written_text(repair.path).removesuffix("\n")), style="green")
+        return
+    yield from _tables(repair, would="would be ")
+    yield stacked(rest_of_plan(repair, folder))
+
+
+def _tables(plan: Plan, *, would: str) -> Iterator[RenderableType]:
+    if plan.grafts:
+        rows = [(graft.source, graft.member, stacked(steps(graft.chain)), _package(graft)) for graft in plan.grafts]
+        yield table((f"{would}grafted", "as", "needed by", "package"), rows, lines=True)
+    rows_of_edits = [(patch.member, _edits(patch.edits, patch.moved_to)) for patch in plan.patches]
+    rows_of_edits += [(graft.member, _edits(graft.edits, None)) for graft in plan.grafts if graft.edits]
+    if rows_of_edits:
+        yield table((f"{would}changed", "how"), rows_of_edits, lines=True)
+
+
+def _package(graft: Graft) -> str:
+    return owner_text(graft.owner).removeprefix("of ").removeprefix("the package ")
+
+
+def _edits(edits: Sequence[Edit], moved_to: str | None) -> Text:
+    return stacked([*([f"move to {moved_to}"] if moved_to else []), *map(edit_text, edits)])
