@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import enum
 import errno
+import io
 import mmap
 import os
 import stat
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -20,7 +22,7 @@ from deloc8.elf.image import ElfImage, parse
 from deloc8.errors import ElfError, InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping
+    from collections.abc import Hashable, Iterator, Mapping
 
     from deloc8.elf.view import Buffer
 
@@ -89,6 +91,7 @@ class Sysroot:
         self._real: dict[str, str | None] = {}
         self._folders: dict[str, str | None] = {}
         self._images: dict[str, ElfImage | NoImage] = {}
+        self._stamps: dict[str, tuple[int, ...]] = {}
         self._identities: dict[str, Hashable] = {}
 
     def real_path(self, path: str) -> str | None:
@@ -123,13 +126,23 @@ class Sysroot:
         return self._identities[real]
 
     def read(self, path: str) -> Buffer:
-        """The whole contents of a file, mapped; the mapping is released with its last reference.
+        """The whole contents of a file.
+
+        Those of a file whose image was taken are a copy, on which a later change on disk has no effect; those of others
+        are mapped, and the mapping is released with its last reference.
 
         Raises:
-            InputError: It cannot be read (`unreadable-library`).
+            InputError: It cannot be read (`unreadable-library`), or is not the file any more whose image was taken
+                (`library-changed`).
         """
+        real = self.real_path(path) or path
         try:
-            return _map(str(self.host_path(path)))
+            with _opened(self._root + real) as (descriptor, status):
+                expected = self._stamps.get(real)
+                if expected is None:
+                    return _map(descriptor, status)
+                if expected == _stamp(status):
+                    return io.FileIO(descriptor, closefd=False).readall()
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             raise InputError(
@@ -138,6 +151,7 @@ class Sysroot:
                 context=(f"{reason} ({self._root}{path})",),
                 hints=("check that the file is there and that you may read it",),
             ) from error
+        raise library_changed(path)
 
     def host_path(self, path: str) -> Path:
         """Where a path stands on this machine, with the symlinks on the way followed."""
@@ -196,7 +210,8 @@ class Sysroot:
 
     def _load(self, real: str) -> ElfImage | NoImage:
         try:
-            data = _map(self._root + real)
+            with _opened(self._root + real) as (descriptor, status):
+                data = _map(descriptor, status)
         except OSError as error:
             return NoImage(fault=Fault.UNREADABLE, reason=error.strerror or str(error))
         except ValueError as error:
@@ -204,9 +219,11 @@ class Sysroot:
         if data[:4] != ELF_MAGIC:
             return NoImage(fault=Fault.NOT_ELF)
         try:
-            return parse(data, real)  # an image keeps no reference to the mapping: it ends here
+            image = parse(data, real)  # an image keeps no reference to the mapping: it ends here
         except ElfError as error:
             return NoImage(fault=Fault.UNREADABLE, reason="; ".join(error.context))
+        self._stamps[real] = _stamp(status)
+        return image
 
 
 class Overlay:
@@ -264,8 +281,19 @@ class Overlay:
         return self._files.list(folder)
 
 
-def _map(path: str) -> Buffer:
-    """The contents of a regular file.
+def library_changed(path: str) -> InputError:
+    """The error for a library that is another one than a moment ago."""
+    return InputError(
+        f"`{path}` has changed while the wheel was being repaired",
+        code="library-changed",
+        context=("its contents are not those that the plan was made for",),
+        hints=("run the repair again when nothing installs or builds libraries at the same time",),
+    )
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[tuple[int, os.stat_result]]:
+    """A descriptor of a regular file, and what the system says of it.
 
     Raises:
         OSError: It cannot be opened.
@@ -277,8 +305,15 @@ def _map(path: str) -> Buffer:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise ValueError("it is a folder" if stat.S_ISDIR(status.st_mode) else "it is no regular file")
-        if not status.st_size:
-            return b""
-        return mmap.mmap(descriptor, status.st_size, access=mmap.ACCESS_READ)
+        yield descriptor, status
     finally:
         os.close(descriptor)
+
+
+def _map(descriptor: int, status: os.stat_result) -> Buffer:
+    return mmap.mmap(descriptor, status.st_size, access=mmap.ACCESS_READ) if status.st_size else b""
+
+
+def _stamp(status: os.stat_result) -> tuple[int, ...]:
+    """What changes when a file is replaced or written to."""
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns

@@ -168,7 +168,8 @@ def _tried(violation: Violation, facts: WheelFacts) -> tuple[str, ...]:
 def _place(attempt: Attempt) -> str:
     """Where an attempt looked, as the user knows it."""
     if attempt.result in _PASSED_OVER:
-        return f"{attempt.path} ({attempt.result.value})"
+        reason = f": {attempt.reason}" if attempt.result is Result.UNREADABLE and attempt.reason else ""
+        return f"{attempt.path} ({attempt.result.value}{reason})"
     if attempt.origin.stage is Stage.CACHE:
         return attempt.path
     folder = posixpath.dirname(attempt.path) or attempt.path

@@ -7,7 +7,8 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from deloc8.elf.writer import edit
-from deloc8.errors import InputError, WheelError
+from deloc8.errors import WheelError
+from deloc8.loader.sysroot import library_changed
 from deloc8.repair.grafting import launcher
 from deloc8.repair.licenses import add_licence_fields
 from deloc8.wheel.metadata import parse_wheel_metadata, retag
@@ -48,7 +49,7 @@ def execute(plan: Plan, source: Source, target: Path, options: WriteOptions) -> 
     archive = source.archive
     rows = read_record(archive)
     reader = _Reader(archive=archive)
-    change = _changer(plan)
+    change = _changer(plan, target)
     replaced: dict[str, Callable[[], Buffer]] = {}
     added = []
     for patch in plan.patches:
@@ -125,16 +126,16 @@ def _constant(contents: bytes) -> Callable[[], Buffer]:
     return lambda: contents
 
 
-def _changer(plan: Plan) -> Callable[[Buffer, Patch | Graft, str], Buffer]:
+def _changer(plan: Plan, wheel: Path) -> Callable[[Buffer, Patch | Graft, str], Buffer]:
     """What makes the new contents of a file from the old ones."""
     level, arch = plan.strip, plan.policy.arch
     if level is None or arch is None:
         return lambda contents, target, name: edit(contents, target.edits, name).data
-    from deloc8.repair.strip import find_strip, strip  # noqa: PLC0415  only where it is asked for
+    from deloc8.repair.strip import Stripper, find_strip, strip  # noqa: PLC0415  only where it is asked for
 
-    tool = find_strip(arch)
+    stripper = Stripper(level=level, tool=find_strip(arch), target=wheel)
     # Stripped first: strip moves what the edits rely on.
-    return lambda contents, target, name: edit(strip(contents, level, tool, name), target.edits, name).data
+    return lambda contents, target, name: edit(strip(contents, stripper, name), target.edits, name).data
 
 
 def _patched(
@@ -156,12 +157,7 @@ def _unchanged(sysroot: Sysroot, path: str, digest: str) -> Callable[[], Buffer]
     def contents() -> Buffer:
         found = sysroot.read(path)
         if sha256(found).hexdigest() != digest:
-            raise InputError(
-                f"`{path}` has changed while the wheel was being repaired",
-                code="library-changed",
-                context=("its contents are not those that the plan was made for",),
-                hints=("run the repair again when nothing installs or builds libraries at the same time",),
-            )
+            raise library_changed(path)
         return found
 
     return contents

@@ -5,16 +5,32 @@ from __future__ import annotations
 import platform
 import shutil
 import subprocess
-import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deloc8.errors import InputError, UsageError
 from deloc8.repair.model import StripLevel
 from deloc8.target import Arch, parse_platform_tag
+from deloc8.wheel.staging import workroom
 
 if TYPE_CHECKING:
     from deloc8.elf.view import Buffer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stripper:
+    """What is removed, by which program, and where it may work.
+
+    Attributes:
+        level: What is removed.
+        tool: The program, as `find_strip` found it.
+        target: The wheel that is being written: temporary files stand beside it.
+    """
+
+    level: StripLevel
+    tool: str
+    target: Path
 
 
 _OPTIONS = {StripLevel.DEBUG: "--strip-debug", StripLevel.ALL: "--strip-all"}
@@ -56,29 +72,33 @@ def find_strip(arch: Arch) -> str:
     )
 
 
-def strip(contents: Buffer, level: StripLevel, tool: str, name: str) -> bytes:
+def strip(contents: Buffer, stripper: Stripper, name: str) -> bytes:
     """The contents of an ELF file without its symbols or debug sections.
 
     Args:
         contents: The whole file.
-        level: What is removed.
-        tool: The program, as `find_strip` found it.
+        stripper: How it is done.
         name: How errors call the file.
 
     Raises:
         InputError: The program refuses the file.
     """
-    with tempfile.TemporaryDirectory(prefix="deloc8-") as folder:
-        path = Path(folder, "file")
+    with workroom(stripper.target) as folder:
+        path = Path(folder, "file").absolute()  # a relative one may look like an option
         path.write_bytes(contents)
         done = subprocess.run(  # noqa: S603  a fixed program on a file of our own, without a shell
-            [tool, _OPTIONS[level], str(path)], capture_output=True, text=True, errors="replace", check=False
+            [stripper.tool, _OPTIONS[stripper.level], str(path)],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
         )
         if done.returncode:
             raise InputError(
                 f"`{name}` could not be stripped",
                 code="strip-failed",
-                context=(f"{tool} ended with exit code {done.returncode}", *done.stderr.splitlines()),
+                context=(f"{stripper.tool} ended with exit code {done.returncode}", *done.stderr.splitlines()),
                 hints=("repair the wheel without --strip",),
             )
         return path.read_bytes()

@@ -15,12 +15,15 @@ from deloc8.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+    from tempfile import TemporaryDirectory
 
-_TEMPORARY = re.compile(r"\.deloc8-[0-9a-f]{16}\.tmp")
+_TEMPORARY = re.compile(r"(\.deloc8-[0-9a-f]{16}\.tmp)(-\w+)?")
 
 
 class Stage:
     """A temporary file beside its place, locked as long as its process works on it.
+
+    A folder beside it whose name continues the file's after a hyphen (`workroom`) lives no longer than the file.
 
     Attributes:
         path: Where to write: into the file that is there, or the lock is lost.
@@ -55,12 +58,37 @@ def _claim(folder: Path) -> tuple[Path, int]:
         os.close(lock)  # another process swept it away before it was locked
 
 
+def workroom(path: Path) -> TemporaryDirectory[str]:
+    """A folder for other programs to work in, beside the temporary file of a stage; removed with all that is in it."""
+    import tempfile  # noqa: PLC0415  few runs need one
+
+    return tempfile.TemporaryDirectory(prefix=f"{path.name}-", dir=path.parent)
+
+
 def _sweep(folder: Path) -> None:
     """Remove what killed processes of this user left in a folder; a file that its process still locks stays."""
+    workrooms: list[tuple[os.DirEntry[str], str]] = []
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
-            if _TEMPORARY.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+            found = _TEMPORARY.fullmatch(entry.name)
+            if found is None:
+                continue
+            if found[2] is None and entry.is_file(follow_symlinks=False):
                 _remove_abandoned(entry)
+            elif found[2] is not None and entry.is_dir(follow_symlinks=False):
+                workrooms.append((entry, found[1]))
+    for entry, owner in workrooms:
+        # A living process has its file as long as it has the folder.
+        if not os.path.lexists(folder / owner):
+            _remove_workroom(entry)
+
+
+def _remove_workroom(entry: os.DirEntry[str]) -> None:
+    import shutil  # noqa: PLC0415  only after a kill in the midst of a strip
+
+    with suppress(OSError):
+        if entry.stat(follow_symlinks=False).st_uid == os.geteuid():
+            shutil.rmtree(entry.path)
 
 
 def _remove_abandoned(entry: os.DirEntry[str]) -> None:

@@ -138,6 +138,26 @@ def test_read(system: System) -> None:
     assert bytes(system.sysroot.read("/lib/empty")) == b""
 
 
+def test_a_library_is_read_as_the_one_whose_image_was_taken(system: System) -> None:
+    path = system.library("/lib/liba.so", ElfSpec(soname="liba.so"))
+    system.symlink("/lib/link.so", "liba.so")
+    place, sysroot = system.top / path[1:], system.sysroot
+    assert isinstance(sysroot.image("/lib/link.so"), ElfImage)
+    contents = sysroot.read(path)
+    place.write_bytes(place.read_bytes()[:100])
+    assert bytes(contents) == build_elf(ElfSpec(soname="liba.so"))
+    for spelling in (path, "/lib/link.so"):
+        with pytest.raises(InputError, match=spelling) as caught:
+            sysroot.read(spelling)
+        assert caught.value.code == "library-changed"
+    # Another file under the same name is another library, however much alike.
+    system.library("/lib/other.so", ElfSpec(soname="liba.so"))
+    os.utime(system.top / "lib/other.so", ns=(place.stat().st_atime_ns, place.stat().st_mtime_ns))
+    (system.top / "lib/other.so").replace(place)
+    with pytest.raises(InputError, match="has changed"):
+        sysroot.read(path)
+
+
 @pytest.mark.parametrize(("path", "reason"), [("/none", "No such file"), ("/lib", "a folder"), ("/nul\0", "null ")])
 def test_read_says_what_is_wrong(system: System, path: str, reason: str) -> None:
     system.write("/lib/x")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import zipfile
 from typing import TYPE_CHECKING
 
@@ -95,6 +96,21 @@ def test_a_library_that_changes_after_the_plan_is_an_error(bench: Bench) -> None
         carry_out(bench, wheel, lambda: bench.library(f"{LIB}/liba.so.1", payload=b"another build"))
     assert caught.value.code == "library-changed"
     assert not (bench.dist / "target").exists()
+
+
+def test_a_library_that_is_written_to_in_place_is_grafted_as_it_was_hashed_or_not_at_all(bench: Bench) -> None:
+    """The same size and the same time: only the hash tells, and it is that of the very bytes that are grafted."""
+    path = bench.system.top / bench.library(f"{LIB}/liba.so.1", payload=b"one build")[1:]
+    wheel = bench.extension(needed=("liba.so.1",))
+
+    def write() -> None:
+        status = path.stat()
+        path.write_bytes(path.read_bytes().replace(b"one build", b"two build"))
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+    with pytest.raises(InputError, match=f"{LIB}/liba") as caught:
+        carry_out(bench, wheel, write)
+    assert caught.value.code == "library-changed"
 
 
 def test_a_library_that_vanishes_after_the_plan_is_an_error(bench: Bench) -> None:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import platform
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from deloc8.errors import InputError, UsageError
 from deloc8.repair.model import StripLevel
-from deloc8.repair.strip import find_strip, strip
+from deloc8.repair.strip import Stripper, find_strip, strip
 from deloc8.target import Arch, parse_platform_tag
 from kit.bench import EXT, Bench, contents, image, names
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 HOST = parse_platform_tag(f"linux_{platform.machine()}").arch
 FOREIGN = next(arch for arch in Arch if arch is not HOST)
@@ -98,6 +95,20 @@ def test_what_is_edited_is_stripped_first(
 def test_a_strip_that_fails_is_told(tools: Path) -> None:
     tool = add(tools, "strip", "#!/bin/sh\necho no file of mine >&2\nexit 3\n")
     with pytest.raises(InputError, match=r"`liba\.so`") as caught:
-        strip(b"x", StripLevel.ALL, tool, "liba.so")
+        strip(b"x", Stripper(level=StripLevel.ALL, tool=tool, target=tools / "out"), "liba.so")
     assert caught.value.code == "strip-failed"
     assert caught.value.context == (f"{tool} ended with exit code 3", "no file of mine")
+    assert sorted(path.name for path in tools.iterdir()) == ["strip"]
+
+
+def test_a_folder_that_looks_like_an_option(
+    bench_wheel: tuple[Bench, Path], tools: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stand-in takes its second argument for the file; `sed` would take one that begins with a hyphen otherwise."""
+    add(tools, "x86_64-linux-gnu-strip")
+    add(tools, "strip")
+    monkeypatch.setenv("PATH", f"{tools}:/usr/bin:/bin")
+    bench, wheel = bench_wheel
+    monkeypatch.chdir(bench.dist.parent)
+    bench.out = Path("-w")
+    assert b"strip--all" in contents(bench.repair(wheel, strip=StripLevel.ALL).path)[EXT]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from deloc8.errors import InputError
-from deloc8.wheel.staging import stage
+from deloc8.wheel.staging import stage, workroom
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -160,6 +160,36 @@ def test_without_locks_nothing_is_taken_for_abandoned(tmp_path: Path, monkeypatc
     with stage(tmp_path / "file") as staged:
         staged.commit()
     assert everything(tmp_path) == [ABANDONED, "file"]
+
+
+def test_a_workroom_goes_with_its_contents(tmp_path: Path) -> None:
+    with stage(tmp_path / "file") as staged, workroom(staged.path) as folder:
+        (tmp_path / folder / "inner").touch()
+        with stage(tmp_path / "other"):  # another process sweeps meanwhile
+            assert (tmp_path / folder / "inner").exists()
+    assert everything(tmp_path) == []
+
+
+def test_workrooms_that_killed_processes_left_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ABANDONED).touch()
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "kept").touch()
+    for name in (f"{ABANDONED}-abcd_123", ".deloc8-00000000000000ff.tmp-12345678"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").touch()
+        (tmp_path / name / "link").symlink_to(outside)
+    (tmp_path / ".deloc8-0000000000000001.tmp-link").symlink_to(outside)
+    (tmp_path / ".deloc8-0000000000000002.tmp-file").touch()
+    (tmp_path / ".deloc8-0000000000000003.tmp-x.y").mkdir()
+    with monkeypatch.context() as another_user:
+        another_user.setattr(os, "geteuid", lambda: -1)
+        with stage(tmp_path / "file"):
+            assert (tmp_path / ".deloc8-00000000000000ff.tmp-12345678" / "file").exists()
+    with stage(tmp_path / "file"):
+        pass
+    kept = [f".deloc8-000000000000000{end}" for end in ("1.tmp-link", "2.tmp-file", "3.tmp-x.y")]
+    assert everything(tmp_path) == sorted([*kept, "outside", "outside/kept"])
 
 
 def test_a_file_keeps_the_usual_permissions(tmp_path: Path) -> None:
