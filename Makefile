@@ -5,6 +5,7 @@
 #   make test-all      the tests on every CPython from 3.10 up that this machine has
 #   make test-systems  repair real wheels and use them in a bare Debian (mmdebstrap, bubblewrap)
 #   make test-machines of these, only those of other machines and C libraries
+#   make compat        build the compatibility libraries that deloc8 puts into wheels, one for each machine
 #   make lint          the static checks alone
 #   make bench         time and memory beside auditwheel's (WHEELS=... ROUNDS=...)
 #   make compare       tags, libraries and repaired names beside auditwheel's (WHEELS=FOLDER)
@@ -20,14 +21,15 @@ DEMO_VENV ?= build/demo-venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO_READY := $(DEMO_VENV)/.ready
+COMPAT := build/compat.ready
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 WHEELS ?=
 ROUNDS ?= 5
 PYTEST_ARGS ?=
 
-.PHONY: demo test test-all test-systems test-machines lint bench compare docs clean python-is-new-enough
+.PHONY: demo test compat test-all test-systems test-machines lint bench compare docs clean python-is-new-enough
 
-test: lint
+test: lint compat
 	$(BIN)/python -m pytest -n auto --cov --cov-report=term $(PYTEST_ARGS)
 
 lint: $(READY)
@@ -36,13 +38,21 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
+compat: $(COMPAT)
+
+# The machine code is never committed; a wheel of deloc8 carries it (compat/hatch_build.py).
+$(COMPAT): compat/build.py $(wildcard compat/src/*) src/deloc8/repair/data/compat.json | $(READY)
+	$(BIN)/python compat/build.py
+	@mkdir -p $(@D)
+	@touch $@
+
 test-all: $(READY)
 	$(BIN)/python tools/test_all.py
 
-test-systems: $(READY)
+test-systems: $(READY) compat
 	$(BIN)/python -m pytest -m systems tests/systems $(PYTEST_ARGS)
 
-test-machines: $(READY)
+test-machines: $(READY) compat
 	$(BIN)/python -m pytest -m systems tests/systems/test_machines.py tests/systems/test_runtimes.py $(PYTEST_ARGS)
 
 demo: $(DEMO_READY)
@@ -74,5 +84,6 @@ python-is-new-enough:
 	@'$(PYTHON)' -c 'import sys; sys.exit(sys.version_info < (3, 10) and "deloc8 needs Python 3.10 or newer; $(PYTHON) is " + sys.version.split()[0] + ": say make PYTHON=/path/to/python3")'
 
 clean:
+	rm -rf src/deloc8/repair/data/compat
 	rm -rf .venv .venvs build dist wheelhouse .cache .coverage .coverage.* coverage.xml .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find src tests tools examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

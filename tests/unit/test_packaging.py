@@ -7,12 +7,17 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from compat import backend, build
+from compat.hatch_build import CompatibilityLibraries
 from hatchling.builders.sdist import SdistBuilder
 from hatchling.builders.wheel import WheelBuilder
+
+from kit.compat import MACHINES, compat_library
 
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
@@ -30,6 +35,8 @@ def sdist(top: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def build_wheel(source: Path, folder: Path) -> Path:
+    if find_spec("ziglang") is None:
+        pytest.skip("needs the compiler of ziglang (PyPI: ziglang)")
     (path,) = WheelBuilder(str(source)).build(directory=str(folder), versions=["standard"])
     return Path(path)
 
@@ -45,8 +52,9 @@ def test_wheel_holds_every_file_of_the_package_and_nothing_else(top: Path, wheel
     package = {
         path.relative_to(source).as_posix()
         for path in (source / "deloc8").rglob("*")
-        if path.is_file() and path.suffix != ".pyc"
+        if path.is_file() and path.suffix not in {".pyc", ".so"}
     }
+    package |= {f"deloc8/repair/data/compat/{machine}.so" for machine in MACHINES}
     assert {"deloc8/py.typed", "deloc8/cli/__init__.py"} <= package
     assert any(re.fullmatch(r"deloc8/policy/data/.*\.json", name) for name in package)
     assert {name for name in members(wheel) if ".dist-info/" not in name} == package
@@ -59,6 +67,8 @@ def test_wheel_carries_the_license(wheel: Path) -> None:
 def test_sdist_holds_what_the_targets_of_make_need(sdist: Path) -> None:
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
+    assert not {name for name in names if name.endswith((".so", ".o"))}
+    assert {"compat/build.py", "compat/hatch_build.py", "compat/src/compat.h", "compat/src/stat.c"} <= names
     expected = {"Makefile", "pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md"}
     assert expected | {"examples/demo.py", "tests/conftest.py", "tools/test_all.py", "benchmarks/compare.py"} <= names
 
@@ -70,6 +80,33 @@ def test_sdist_builds_the_same_wheel(sdist: Path, wheel: Path, tmp_path: Path) -
     rebuilt = build_wheel(unpacked, tmp_path / "dist")
     assert rebuilt.name == wheel.name
     assert rebuilt.read_bytes() == wheel.read_bytes()
+
+
+def test_wheel_carries_the_compatibility_libraries(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        for machine in MACHINES:
+            data = archive.read(f"deloc8/repair/data/compat/{machine}.so")
+            assert data == compat_library(machine).read_bytes()
+
+
+def test_an_editable_installation_needs_no_compiler(top: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subprocess, "run", None)
+    metadata: Any = None
+    hook = CompatibilityLibraries(str(top), {}, None, metadata, str(tmp_path), "wheel")
+    data: dict[str, dict[str, str]] = {"force_include": {}}
+    hook.initialize("editable", data)
+    hook.finalize("editable", data, "deloc8.whl")
+    assert data == {"force_include": {}}
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(TypeError):
+        hook.initialize("standard", data)
+
+
+def test_the_compiler_is_required_where_a_wheel_is_built(top: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(top)
+    assert [name for name in backend.get_requires_for_build_wheel() if "zig" in name] == [build.REQUIREMENT]
+    assert not [name for name in backend.get_requires_for_build_editable() if "zig" in name]
+    assert not [name for name in backend.get_requires_for_build_sdist() if "zig" in name]
 
 
 def test_installed_wheel_runs(wheel: Path, tmp_path: Path) -> None:

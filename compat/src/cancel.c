@@ -1,0 +1,16 @@
+/* System calls as cancellation points. */
+#include "compat.h"
+
+#include <pthread.h>
+
+long cancellable_syscall(long number, long a, long b, long c, long d, long e, long f) {
+    int previous;
+    /* As glibc before 2.41 does itself: while the call lasts, cancelling takes effect at once; and a request that is
+     * already there takes effect here. */
+    pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &previous);
+    long result = syscall(number, a, b, c, d, e, f);
+    int saved = errno;
+    pthread_setcanceltype(previous, &previous);
+    errno = saved;
+    return result;
+}

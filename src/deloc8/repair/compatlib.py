@@ -1,0 +1,114 @@
+"""The compatibility library: functions of newer releases of glibc, for wheels that shall run on older ones.
+
+The sources are in compat/ of the repository, with what builds them; a wheel of deloc8 carries the libraries. The table
+of what they hold is written by tools/make_compat.py.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, TypedDict
+
+from deloc8.errors import UnrepairableError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from deloc8.target import Arch
+
+__all__ = ["SONAME", "CompatFunction", "library", "provided"]
+
+SONAME = "libdeloc8_compat.so.1"
+"""The soname that the library is built with; a graft of it gets a name of its own, as all grafts do."""
+
+_DATA = Path(__file__).parent / "data"
+_PREFIX = "GLIBC_"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompatFunction:
+    """A function that the library of a machine holds.
+
+    Attributes:
+        name: The symbol.
+        since: The version under which glibc has it there, such as ``GLIBC_2.33``.
+        needs: The highest version that the library asks of glibc, such as ``GLIBC_2.17``.
+        description: What it does and by which means, in a line.
+    """
+
+    name: str
+    since: str
+    needs: str
+    description: str
+
+
+class _Machine(TypedDict):
+    needs: str
+    functions: dict[str, str]
+
+
+class _Table(TypedDict):
+    """The table as it is stored; versions are without ``GLIBC_``."""
+
+    descriptions: dict[str, str]
+    machines: dict[str, _Machine]
+
+
+@cache
+def _table() -> _Table:
+    table: _Table = json.loads((_DATA / "compat.json").read_text("utf-8"))
+    return table
+
+
+@cache
+def provided(arch: Arch) -> Mapping[str, CompatFunction]:
+    """The functions that the library of a machine holds, by name; none where there is no library for it.
+
+    A function is there only where glibc introduced it after the first release that has a platform tag on that machine.
+    """
+    table = _table()
+    if arch.value not in table["machines"]:
+        return MappingProxyType({})
+    machine = table["machines"][arch.value]
+    return MappingProxyType(
+        {
+            name: CompatFunction(
+                name=name,
+                since=_PREFIX + since,
+                needs=_PREFIX + machine["needs"],
+                description=table["descriptions"][name],
+            )
+            for name, since in machine["functions"].items()
+        }
+    )
+
+
+def library(arch: Arch) -> bytes:
+    """The library of a machine, as it was built.
+
+    Raises:
+        UnrepairableError: There is none for this machine, or it has not been built (``compat-library-missing``).
+    """
+    if not provided(arch):
+        raise UnrepairableError(
+            f"there is no compatibility library for {arch.value}",
+            code="compat-library-missing",
+            context=[f"machines that have one: {', '.join(sorted(_table()['machines']))}"],
+        )
+    path = _DATA / "compat" / f"{arch.value}.so"
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise UnrepairableError(
+            f"the compatibility library for {arch.value} has not been built",
+            code="compat-library-missing",
+            context=[f"looked for {path}", "deloc8 runs from its sources; its wheels carry the library"],
+            hints=[
+                "in the folder of the sources, `make compat` builds it",
+                "or install a wheel of deloc8",
+            ],
+        ) from None
