@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import enum
 import re
-from dataclasses import dataclass
+
+from deloc8.values import dataclass
 
 
 class Libc(enum.Enum):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from deloc8.errors import InputError, PolicyError, PureWheelError, UsageError
 from deloc8.loader.search import SearchOptions
 from deloc8.loader.sysroot import Sysroot
 from deloc8.policy.load import read_policies
+from deloc8.values import dataclass, replace
 from deloc8.wheel.archive import open_wheel
 
 if TYPE_CHECKING:

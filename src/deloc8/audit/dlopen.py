@@ -5,7 +5,6 @@ from __future__ import annotations
 import enum
 import posixpath
 import re
-from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from deloc8.elf.notes import dlopen_declarations
 from deloc8.errors import WheelError
 from deloc8.loader.search import Located, Search
 from deloc8.loader.sysroot import Overlay
+from deloc8.values import dataclass, replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,30 +4,29 @@ from __future__ import annotations
 
 import posixpath
 from collections import Counter
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from deloc8.elf.constants import ELF_MAGIC, ET_DYN, ET_EXEC
+from deloc8.audit.images import read_images
 from deloc8.elf.dynamic import Dynamic
-from deloc8.elf.image import parse
-from deloc8.errors import ElfError, InputError, WheelError
+from deloc8.errors import InputError, WheelError
 from deloc8.loader.ldconf import libc_of_system
 from deloc8.loader.libc import libc_of
 from deloc8.loader.resolve import Resolver
 from deloc8.loader.search import Stage
 from deloc8.loader.sysroot import Overlay
 from deloc8.target import Libc, parse_platform_tag
+from deloc8.values import dataclass, replace
 from deloc8.wheel.metadata import parse_wheel_metadata
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from deloc8.elf.image import ElfImage
     from deloc8.loader.resolve import LoadGraph
     from deloc8.loader.search import Lookup, SearchOptions
     from deloc8.loader.sysroot import Sysroot
     from deloc8.target import Arch
-    from deloc8.wheel.archive import Member, WheelArchive
+    from deloc8.wheel.archive import WheelArchive
     from deloc8.wheel.names import WheelName
 
 # Where the loader simulation sees the installed wheel: below a folder that no system has, laid out as an environment.
@@ -44,9 +43,6 @@ _SCHEMES = {
 
 # The libraries that the user asks for hang on a file that no wheel has, as if it needed them.
 REQUEST = VIRTUAL_ROOT + "/--include"
-
-# No ELF file is shorter than its file header.
-_SMALLEST_ELF = 52
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,7 +168,7 @@ def gather(
         InputError: A library that the user wants was not found.
         ElfError: ELF members are not sound; all of them are named.
     """
-    images = _read_images(archive, threads)
+    images = read_images(archive, threads)
     _refuse_purelib(archive, images)
     arch = _choose_arch(archive.name, images)
     libc = _choose_libc(archive.name, images, arch, sysroot)
@@ -228,51 +224,6 @@ def _refuse_missing(requested: Iterable[Dependency]) -> None:
             context=tried or ("no folder was searched",),
             hints=("give the path of the library, or name its folder with --add-path",),
         )
-
-
-def _read_images(archive: WheelArchive, threads: int) -> Mapping[str, ElfImage]:
-    """The images of all ELF members that a loader could load, by member name."""
-    candidates = [
-        member
-        for member in archive.members
-        if member.size >= _SMALLEST_ELF and archive.peek(member, len(ELF_MAGIC)) == ELF_MAGIC
-    ]
-
-    def read(member: Member) -> ElfImage | ElfError:
-        try:
-            return parse(archive.read(member), member.name)
-        except ElfError as error:
-            return error
-
-    results = _map(read, candidates, threads)
-    errors = [result for result in results if isinstance(result, ElfError)]
-    if errors:
-        raise _all_errors(errors)
-    return {
-        member.name: image
-        for member, image in zip(candidates, results, strict=True)
-        if not isinstance(image, ElfError) and image.type in {ET_DYN, ET_EXEC}
-    }
-
-
-def _map(
-    read: Callable[[Member], ElfImage | ElfError], members: Sequence[Member], threads: int
-) -> Sequence[ElfImage | ElfError]:
-    if min(threads, len(members)) <= 1:
-        return [read(member) for member in members]
-    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415  costs 10 ms, which small wheels need not pay
-
-    with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(read, members))
-
-
-def _all_errors(errors: Sequence[ElfError]) -> ElfError:
-    first = errors[0]
-    if len(errors) == 1:
-        return first
-    lines = [line for error in errors for line in (f"{error.message}:", *(f"  {text}" for text in error.context))]
-    message = f"{len(errors)} ELF files of the wheel are not sound"
-    return ElfError(message, code=first.code, context=lines, hints=first.hints)
 
 
 def _refuse_purelib(archive: WheelArchive, images: Mapping[str, ElfImage]) -> None:

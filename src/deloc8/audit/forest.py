@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from deloc8.loader.libc import libc_of
 from deloc8.loader.resolve import Resolver
 from deloc8.loader.sysroot import Overlay, Sysroot
 from deloc8.target import Libc
+from deloc8.values import dataclass, replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -6,13 +6,13 @@ import enum
 import fnmatch
 import re
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deloc8.audit.facts import REQUEST
 from deloc8.elf.notes import x86_isa_level
 from deloc8.policy.model import split_version, version_key
 from deloc8.target import Arch
+from deloc8.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

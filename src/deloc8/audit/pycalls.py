@@ -7,8 +7,9 @@ import posixpath
 import re
 import warnings
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from deloc8.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deloc8.audit.match import MatchOptions, PolicyMatch, Violation, match_policies
@@ -13,6 +12,7 @@ from deloc8.loader.libc import libc_of
 from deloc8.policy.load import LAST_MINOR, builtin_policies, find_policy, manylinux_policy
 from deloc8.policy.model import Family, number_key, split_version
 from deloc8.target import Libc, parse_platform_tag
+from deloc8.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,13 +5,13 @@ from __future__ import annotations
 import enum
 import fnmatch
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deloc8.audit.match import ViolationCode
 from deloc8.audit.verdict import find_tag
 from deloc8.errors import UsageError
 from deloc8.policy.model import split_version, version_key
+from deloc8.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -26,6 +25,7 @@ from deloc8.cli.shared import (
 from deloc8.diagnostic import Severity
 from deloc8.errors import Deloc8Error, PureWheelError, UnrepairableError, UsageError, VerificationError
 from deloc8.target import Arch, Libc, parse_platform_tag
+from deloc8.values import replace
 
 if TYPE_CHECKING:
     import argparse
@@ -113,14 +113,14 @@ def exit_code(error: Deloc8Error) -> int:
     return DEFECT if isinstance(error, VerificationError) else NOT_AS_ASKED
 
 
-@dataclass
 class _Sum:
     """What came of several wheels."""
 
-    codes: list[int] = field(default_factory=list)
-    texts: list[str] = field(default_factory=list)
-    values: list[Json] = field(default_factory=list)
-    entries: list[Entry] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.codes: list[int] = []
+        self.texts: list[str] = []
+        self.values: list[Json] = []
+        self.entries: list[Entry] = []
 
     @property
     def code(self) -> int:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
 from deloc8.errors import InputError
+from deloc8.values import dataclass
 from deloc8.wheel.names import printable, printable_lines
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from deloc8.elf import constants as c
@@ -18,6 +17,7 @@ from deloc8.elf.edits import (
     impossible,
 )
 from deloc8.elf.symbols import count_symbols
+from deloc8.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

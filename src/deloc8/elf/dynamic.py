@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from deloc8.elf import constants as c
+from deloc8.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -67,12 +67,19 @@ class DynamicTable:
         Raises:
             ElfError: The table reaches beyond the end of the file, or its size is not said.
         """
+        offset, size = self._strings_range
+        return self.view.slice(_STRING_TABLE, offset, size)
+
+    @cached_property
+    def _strings_range(self) -> tuple[int, int]:
+        """Where DT_STRTAB begins, and its size."""
         if c.DT_STRTAB not in self.values:
-            return b""
+            return 0, 0
         offset = self.locate("DT_STRTAB", c.DT_STRTAB)
         if c.DT_STRSZ not in self.values:
             raise self.view.sick("DT_STRTAB", self.value_offset(c.DT_STRTAB), "comes without DT_STRSZ")
-        return self.view.slice("the string table of DT_STRTAB and DT_STRSZ", offset, self.values[c.DT_STRSZ])
+        self.view.check_range(_STRING_TABLE, offset, self.values[c.DT_STRSZ])
+        return offset, self.values[c.DT_STRSZ]
 
     def value_offset(self, tag: int) -> int:
         """Where the value of a tag stands in the file.
@@ -113,32 +120,44 @@ class DynamicTable:
         Raises:
             ElfError: As for `string`; or the strings overlap each other thousandfold.
         """
-        text, left = self._text, self._budget.left
-        find = text.find
-        names: list[str] = []
+        strings, zero, base, size = self._haystack
+        left = self._budget.left
+        find, limit = strings.find, base + size
+        names: list[Any] = []
         for position in positions:
-            end = find("\0", position)
+            start = base + position
+            end = find(zero, start, limit)
             if end < 0:
-                what = f"names the string at {position}, outside of DT_STRTAB ({len(text)} bytes)"
+                what = f"names the string at {position}, outside of DT_STRTAB ({size} bytes)"
                 raise self.view.sick(field, place(len(names)), what)
-            left -= end - position
+            left -= end - start
             if left < 0:
                 what = "names one of very many strings that overlap each other"
                 raise self.view.sick(field, place(len(names)), what)
-            names.append(text[position:end])
+            names.append(strings[start:end])
         self._budget.left = left
-        if text.isascii():
+        if zero == b"\0":
+            return [name.decode("utf-8", "surrogateescape") for name in names]
+        if strings.isascii():
             return names
         return [name.encode("latin-1").decode("utf-8", "surrogateescape") for name in names]
 
     @cached_property
-    def _text(self) -> str:
-        # One character for each byte, so that positions stay what they are and a name is a plain slice.
-        return self.strings.decode("latin-1")
+    def _haystack(self) -> tuple[Any, str | bytes, int, int]:
+        """What names are cut from: bytes or text, its zero, where the string table begins in it, and the table's size.
+
+        Of a large table few names are wanted, as a rule: they are read where they stand.
+        """
+        offset, size = self._strings_range
+        data = self.view.data
+        if size <= _LARGE_STRINGS or isinstance(data, memoryview):
+            # One character for each byte, so that positions stay what they are and a name is a plain slice.
+            return self.strings.decode("latin-1"), "\0", 0, size
+        return data, b"\0", offset, size
 
     @cached_property
     def _budget(self) -> _Budget:
-        return _Budget(max(len(self.strings) * _STRINGS_FACTOR, _STRINGS_FLOOR))
+        return _Budget(max(self._strings_range[1] * _STRINGS_FACTOR, _STRINGS_FLOOR))
 
 
 class _Budget:
@@ -153,6 +172,8 @@ class _Budget:
         self.left = left
 
 
+_STRING_TABLE = "the string table of DT_STRTAB and DT_STRSZ"
+_LARGE_STRINGS = 4 << 20
 _STRINGS_FACTOR = 8
 _STRINGS_FLOOR = 1 << 24
 # Linkers write some thirty entries, and one for each needed library.

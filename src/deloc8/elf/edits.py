@@ -7,10 +7,10 @@ changes nothing.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 
 from deloc8.elf import constants as c
 from deloc8.errors import ElfError
+from deloc8.values import dataclass
 
 
 class RpathKind(enum.Enum):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deloc8.elf import constants as c
@@ -12,6 +11,7 @@ from deloc8.elf.symbols import DefinedSymbol, UndefinedSymbol, read_defined, rea
 from deloc8.elf.versions import DefinedVersion, VersionNeed, read_defined_versions, read_version_needs
 from deloc8.elf.view import View
 from deloc8.target import arch_of_elf
+from deloc8.values import dataclass
 
 if TYPE_CHECKING:
     from deloc8.elf.view import Buffer, Section, Segment

@@ -7,7 +7,6 @@ spared, so that the table of program headers stays where it is, and the file can
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -31,6 +30,7 @@ from deloc8.elf.slots import Home, Slot, extendable_segment, find_home, top_of
 from deloc8.elf.strings import place_strings
 from deloc8.elf.view import Segment
 from deloc8.target import arch_of_elf
+from deloc8.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,8 +7,9 @@ Standard Base (symbol versioning) name them. ``W`` stands for a word as wide as 
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from functools import cached_property
+
+from deloc8.values import dataclass
 
 # A 64-bit symbol and program header have their fields in another order, so those two have a table for each class.
 _FILE_HEADER = (

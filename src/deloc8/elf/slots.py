@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from deloc8.elf import constants as c
 from deloc8.elf.edits import impossible
 from deloc8.elf.notes import read_notes
 from deloc8.elf.pieces import Piece, Role, pieces_within, strings_piece
+from deloc8.values import dataclass, replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -8,11 +8,11 @@ from __future__ import annotations
 import fnmatch
 import re
 import struct
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deloc8.errors import InputError
 from deloc8.target import Arch, Libc
+from deloc8.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from deloc8.target import Libc
+from deloc8.values import dataclass, field
 
 if TYPE_CHECKING:
     from deloc8.elf.image import ElfImage

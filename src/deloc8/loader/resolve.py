@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ from deloc8.errors import InputError
 from deloc8.loader.libc import find_libc, libc_of
 from deloc8.loader.search import Located, Lookup, Machine, Origin, Search, SearchOptions, Stage
 from deloc8.target import Libc
+from deloc8.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping

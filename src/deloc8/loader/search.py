@@ -6,7 +6,6 @@ The order is that of glibc's `_dl_map_object` (elf/dl-load.c) and of musl's `loa
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
@@ -18,6 +17,7 @@ from deloc8.loader.lookup import Attempt, Lookup, Origin, Result, SearchOptions,
 from deloc8.loader.sysroot import Fault
 from deloc8.loader.tokens import PLATFORMS, Tokens, expand, expand_for_musl, folder_of
 from deloc8.target import Libc
+from deloc8.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from deloc8.target import Arch
+from deloc8.values import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,6 @@ or a list of them), `forbidden_symbols` (library: list of symbols) and `tag` (th
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deloc8.errors import PolicyError
@@ -28,6 +27,7 @@ from deloc8.policy.model import (
     split_version,
 )
 from deloc8.target import Arch, make_platform_tag, parse_platform_tag
+from deloc8.values import dataclass
 from deloc8.wheel.names import printable
 
 if TYPE_CHECKING:

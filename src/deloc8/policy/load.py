@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
@@ -12,6 +11,7 @@ from deloc8.errors import UsageError
 from deloc8.policy.files import policy_to_seed_json, read_policies
 from deloc8.policy.model import EVERY_LIBRARY, Ceiling, Family, Policy
 from deloc8.target import Arch, Libc, parse_platform_tag
+from deloc8.values import replace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import enum
 import re
-from dataclasses import dataclass, field
 from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from deloc8.target import Arch, make_platform_tag
+from deloc8.values import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

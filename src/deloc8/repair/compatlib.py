@@ -7,13 +7,13 @@ of what they hold is written by tools/make_compat.py.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypedDict
 
 from deloc8.errors import UnrepairableError
+from deloc8.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

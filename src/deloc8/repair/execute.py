@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from deloc8.errors import WheelError
 from deloc8.loader.sysroot import library_changed
 from deloc8.repair.grafting import launcher
 from deloc8.repair.licenses import add_licence_fields
+from deloc8.values import dataclass, field
 from deloc8.wheel.metadata import parse_wheel_metadata, retag
 from deloc8.wheel.record import check_record, hash_members, hash_of, read_record
 from deloc8.wheel.writer import Changes, NewMember, WriteOptions, write_wheel

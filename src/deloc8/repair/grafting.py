@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import fnmatch
 import posixpath
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from deloc8.audit.facts import REQUEST, SITE_PACKAGES, VIRTUAL_ROOT
 from deloc8.audit.match import Provision
 from deloc8.errors import UsageError
+from deloc8.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

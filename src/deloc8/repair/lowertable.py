@@ -6,12 +6,12 @@ They are written by tools/lowering_table.py from Debian's packages of glibc.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 from deloc8.policy.model import version_key
+from deloc8.values import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

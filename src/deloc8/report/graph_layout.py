@@ -8,8 +8,9 @@ share their places, so that the fifty edges to the C library run as one line.
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from deloc8.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,11 +5,11 @@ from __future__ import annotations
 import enum
 import re
 from collections import deque
-from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 from deloc8.audit.match import Provision, ViolationCode, describe
 from deloc8.policy.model import sort_versions, version_key
+from deloc8.values import dataclass, field_names, replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -213,6 +213,6 @@ _CAPITAL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 def edit_fields(edit: Edit) -> tuple[str, Mapping[str, str | bool]]:
     """The kind of an edit, such as ``set-rpath``, and its fields."""
-    values = {field.name: getattr(edit, field.name) for field in fields(edit)}
+    values = {name: getattr(edit, name) for name in field_names(edit)}
     shown = {name: value.name.lower() if isinstance(value, enum.Enum) else value for name, value in values.items()}
     return _CAPITAL.sub("-", type(edit).__name__).lower(), shown

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deloc8.audit.match import ViolationCode
@@ -14,6 +13,7 @@ from deloc8.repair.model import Outcome
 from deloc8.report.graph import draw
 from deloc8.report.model import barriers, libraries_to_graft, reachable_tag
 from deloc8.report.to_text import edit_text
+from deloc8.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import textwrap
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deloc8.audit.compat import compatibility
+from deloc8.values import dataclass
 from deloc8.wheel.names import printable
 
 if TYPE_CHECKING:

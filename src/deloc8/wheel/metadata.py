@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deloc8.errors import WheelError
+from deloc8.values import dataclass
 from deloc8.wheel.names import printable
 
 if TYPE_CHECKING:

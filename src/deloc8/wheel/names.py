@@ -7,9 +7,9 @@ written, and does not know the variant label.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from deloc8.errors import WheelError
+from deloc8.values import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

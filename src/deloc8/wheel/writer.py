@@ -7,11 +7,11 @@ import functools
 import hashlib
 import time
 from collections import deque
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from deloc8.errors import UsageError, WheelError
+from deloc8.values import dataclass, field
 from deloc8.wheel import codec
 from deloc8.wheel.archive import LARGE_MEMBER, Member
 from deloc8.wheel.names import printable

@@ -7,10 +7,10 @@ understand differently is refused, so everything is compared with everything, an
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from deloc8.errors import WheelError
+from deloc8.values import dataclass
 from deloc8.wheel.names import printable
 
 if TYPE_CHECKING:

@@ -15,6 +15,13 @@ from kit.elf import MACHINES, ElfSpec, build_elf, build_with_places
 DT_STRTAB, DT_STRSZ, DT_SONAME, DT_NEEDED = 5, 10, 14, 1
 
 
+@pytest.fixture(autouse=True, params=["read whole", "read where they stand"])
+def _way_of_reading_names(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test holds for small string tables and for large ones, which are read otherwise."""
+    if request.param != "read whole":
+        monkeypatch.setattr("deloc8.elf.dynamic._LARGE_STRINGS", -1)
+
+
 def table_of(spec: ElfSpec) -> DynamicTable:
     table = read_table(View.open(build_elf(spec), "lib.so"))
     assert table is not None

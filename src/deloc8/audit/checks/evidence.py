@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deloc8.audit.verdict import Truth, find_tag
@@ -11,6 +10,7 @@ from deloc8.diagnostic import Diagnostic, Severity
 from deloc8.elf.debug import debug_size
 from deloc8.elf.image import parse_defined
 from deloc8.errors import ElfError
+from deloc8.values import dataclass
 from deloc8.wheel.metadata import parse_core_metadata, parse_wheel_metadata
 
 if TYPE_CHECKING:

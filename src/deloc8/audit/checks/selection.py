@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import fnmatch
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from deloc8.audit.checks.table import RULES, sort_findings
 from deloc8.diagnostic import Diagnostic, Severity
 from deloc8.errors import UsageError
+from deloc8.values import dataclass, replace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from deloc8.audit.checks import files, libraries, names, promises
 from deloc8.audit.checks.stable_abi import check_stable_abi
 from deloc8.diagnostic import Diagnostic, Severity
 from deloc8.errors import InputError, WheelError
+from deloc8.values import dataclass, replace
 from deloc8.wheel.record import check_record, hash_members, read_record
 
 if TYPE_CHECKING:

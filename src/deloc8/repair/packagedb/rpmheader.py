@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 import struct
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deloc8.repair.packagedb.answer import Installed, text
+from deloc8.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

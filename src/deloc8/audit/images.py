@@ -1,0 +1,92 @@
+"""The ELF files of a wheel, read by several threads in bounded memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from deloc8.elf.constants import ELF_MAGIC, ET_DYN, ET_EXEC
+from deloc8.elf.image import parse
+from deloc8.errors import ElfError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from deloc8.elf.image import ElfImage
+    from deloc8.wheel.archive import Member, WheelArchive
+
+# No ELF file is shorter than its file header.
+_SMALLEST_ELF = 52
+_BUDGET = 32 << 20  # bytes of members that may be in memory at a time, but one member always may
+_MAPPED_SHARE = 16  # a large member is read into a file; this part of it, its symbols and their names, is looked at
+
+
+def read_images(archive: WheelArchive, threads: int) -> Mapping[str, ElfImage]:
+    """The images of all ELF members that a loader could load, by member name.
+
+    Raises:
+        ElfError: Some are not sound; all of them are named.
+    """
+    candidates = [
+        member
+        for member in archive.members
+        if member.size >= _SMALLEST_ELF and archive.peek(member, len(ELF_MAGIC)) == ELF_MAGIC
+    ]
+
+    def read(member: Member) -> ElfImage | ElfError:
+        try:
+            return parse(archive.read(member), member.name)
+        except ElfError as error:
+            return error
+
+    results = _map(read, candidates, threads)
+    errors = [result for result in results if isinstance(result, ElfError)]
+    if errors:
+        raise _all_errors(errors)
+    return {
+        member.name: image
+        for member, image in zip(candidates, results, strict=True)
+        if not isinstance(image, ElfError) and image.type in {ET_DYN, ET_EXEC}
+    }
+
+
+def _map(
+    read: Callable[[Member], ElfImage | ElfError], members: Sequence[Member], threads: int
+) -> Sequence[ElfImage | ElfError]:
+    if min(threads, len(members)) <= 1:
+        return [read(member) for member in members]
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415  costs 10 ms, which small wheels need not pay
+    from threading import Condition  # noqa: PLC0415  the same
+
+    from deloc8.wheel.archive import LARGE_MEMBER  # noqa: PLC0415  not for commands without wheels
+
+    room = Condition()
+    held = 0
+
+    def read_with_room(member: Member) -> ElfImage | ElfError:
+        nonlocal held
+        is_mapped = member.size > LARGE_MEMBER
+        weight = member.size // _MAPPED_SHARE if is_mapped else member.size + member.compressed_size
+        with room:
+            room.wait_for(lambda: not held or held + weight <= _BUDGET)
+            held += weight
+        try:
+            return read(member)
+        finally:
+            with room:
+                held -= weight
+                room.notify_all()
+
+    # The longest work begins first, or the other threads would wait for it in the end.
+    by_size = sorted(members, key=lambda member: -member.size)
+    with ThreadPoolExecutor(threads) as pool:
+        images = dict(zip(by_size, pool.map(read_with_room, by_size), strict=True))
+    return [images[member] for member in members]
+
+
+def _all_errors(errors: Sequence[ElfError]) -> ElfError:
+    first = errors[0]
+    if len(errors) == 1:
+        return first
+    lines = [line for error in errors for line in (f"{error.message}:", *(f"  {text}" for text in error.context))]
+    message = f"{len(errors)} ELF files of the wheel are not sound"
+    return ElfError(message, code=first.code, context=lines, hints=first.hints)
