@@ -66,7 +66,7 @@ def debian(suite: str, packages: Sequence[str], machine: str | None = None) -> R
     """
     words = [suite, *packages] + ([machine] if machine else [])
     key = hashlib.sha256(" ".join(words).encode()).hexdigest()[:12]
-    cache = _cache_folder()
+    cache = cache_folder()
     path = cache / f"{suite}-{key}"
     with (cache / f"{suite}-{key}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -81,7 +81,7 @@ def _architectures(machine: str | None) -> list[str]:
 
 def _unpack(suite: str, options: Sequence[str], path: Path) -> None:
     mmdebstrap = require("mmdebstrap", "Debian: mmdebstrap")
-    mirror = _mirror()
+    address = mirror()
     if not _KEYRING.exists():
         pytest.skip(f"needs {_KEYRING} (Debian: debian-archive-keyring)")
     scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
@@ -90,7 +90,7 @@ def _unpack(suite: str, options: Sequence[str], path: Path) -> None:
         scratch.chmod(0o755)
         root = scratch / "root"
         command = [mmdebstrap, "--quiet", "--variant=extract", *options]
-        command += [f"--keyring={_KEYRING}", suite, str(root), mirror]
+        command += [f"--keyring={_KEYRING}", suite, str(root), address]
         ended = subprocess.run(
             command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=600, check=False
         )
@@ -108,7 +108,7 @@ def _unpack(suite: str, options: Sequence[str], path: Path) -> None:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _mirror() -> str:
+def mirror() -> str:
     """The address of the first archive that apt is set up with, security updates aside."""
     apt = require("apt-get", "Debian")
     command = [apt, "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"]
@@ -119,7 +119,7 @@ def _mirror() -> str:
     pytest.skip("needs an apt that is set up with a Debian mirror")
 
 
-def _cache_folder() -> Path:
+def cache_folder() -> Path:
     """A folder that outlives the run: the user's cache, or the repository's .cache where no home can be written to."""
     top = Path(__file__).resolve().parent.parent.parent
     user = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "deloc8-tests"
