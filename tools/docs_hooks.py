@@ -12,9 +12,13 @@ import deloc8
 from deloc8.cli.args import build_parser
 from deloc8.cli.help import every_parser
 from deloc8.policy.load import builtin_policies
+from deloc8.policy.model import version_key
+from deloc8.repair.lowertable import LoweringClass, load_table
 from deloc8.target import Arch, Libc
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from mkdocs.config.defaults import MkDocsConfig
     from mkdocs.structure.files import Files
 
@@ -33,6 +37,7 @@ def reference_pages() -> dict[str, str]:
     return {
         "reference/command-line.md": command_line_page(),
         "reference/policies.md": policies_page(),
+        "reference/older-versions.md": older_versions_page(),
         "reference/api.md": api_page(),
     }
 
@@ -60,6 +65,48 @@ def policies_page() -> str:
         rows = [f"| `{name}` | {', '.join(machines)} |" for name, machines in names.items()]
         parts += [f"## {libc.value}", "\n".join(["| policy, other names | machines |", "|---|---|", *rows])]
     return "\n\n".join(parts) + "\n"
+
+
+_CLASSES = {
+    LoweringClass.MOVED: "the same function: only its version and its library changed",
+    LoweringClass.SAME: "another name of the same function",
+    LoweringClass.SUPERSET: "another function, which keeps every promise of the newer one",
+    LoweringClass.DIFFERS: "another function, with a small, known difference",
+}
+
+
+def older_versions_page() -> str:
+    """The ways to older versions of glibc's symbols: how many, and those that were decided by hand."""
+    ways = {arch.value: table.every_way() for arch in Arch if (table := load_table(arch))}
+    parts = [
+        "# Older versions of symbols",
+        "To which older version a symbol of glibc can be bound, made from the tables that deloc8 carries.",
+        "[How the tables are made](../explanation/older-versions.md) is told elsewhere.",
+    ]
+    rows = [
+        f"| {machine} | {' | '.join(str(sum(way.kind is kind for way in found)) for kind in LoweringClass)} |"
+        for machine, found in ways.items()
+    ]
+    head = f"| machine | {' | '.join(kind.value for kind in LoweringClass)} |"
+    parts.append("\n".join([head, "|---|" + "---|" * len(LoweringClass), *rows]))
+    for kind in (LoweringClass.SUPERSET, LoweringClass.DIFFERS):
+        found: dict[str, dict[tuple[str, str, str], None]] = {}
+        for way in (way for table in ways.values() for way in table if way.kind is kind):
+            found.setdefault(way.reason, {})[way.symbol, way.version, way.to_symbol] = None
+        parts += [f"## {kind.value}", f"{_CLASSES[kind].capitalize()}.", _older_rows(found)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _older_rows(found: Mapping[str, Iterable[tuple[str, str, str]]]) -> str:
+    """The table of one class: a row for each reason."""
+    rows = ["| asked for | bound to an older | because |", "|---|---|---|"]
+    for reason, names in found.items():
+        versions = sorted({version for _, version, _ in names}, key=version_key)
+        symbols = sorted({f"`{symbol}`" for symbol, _, _ in names})
+        targets = sorted({f"`{target}`" for _, _, target in names})
+        numbers = ", ".join(version.removeprefix("GLIBC_") for version in versions)
+        rows.append(f"| {' '.join(symbols)} ({numbers}) | {' '.join(targets)} | {reason} |")
+    return "\n".join(rows)
 
 
 def api_page() -> str:

@@ -79,7 +79,7 @@ def situation(way: Way) -> str:
 def ways(arch: Arch, kind: LoweringClass) -> list[Way]:
     table = load_table(arch)
     assert table is not None
-    return [way for found in table._ways.values() for way in found if way.kind is kind]
+    return [way for way in table.every_way() if way.kind is kind]
 
 
 def cases(kind: LoweringClass, *, is_math: bool, machines: tuple[Arch, ...]) -> list[object]:

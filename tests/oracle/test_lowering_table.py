@@ -21,10 +21,10 @@ PROVEN = {LoweringClass.MOVED, LoweringClass.SAME}
 FETCHED = (Arch.X86_64, Arch.RISCV64)
 
 
-def ways(arch: Arch) -> list[Way]:
+def ways(arch: Arch) -> tuple[Way, ...]:
     table = load_table(arch)
     assert table is not None
-    return [way for found in table._ways.values() for way in found]
+    return table.every_way()
 
 
 @pytest.mark.parametrize("arch", FETCHED)

@@ -102,6 +102,10 @@ class LoweringTable:
         """
         return self._ways.get((symbol, version), ())
 
+    def every_way(self) -> tuple[Way, ...]:
+        """All ways of the machine, in the order of the table."""
+        return tuple(way for found in self._ways.values() for way in found)
+
     def single_version(self, symbol: str) -> bool:
         """Whether the symbol has one version in every glibc that the table knows, and that above the base version.
 
