@@ -1,11 +1,22 @@
 from __future__ import annotations
 
+import sys
+from typing import TYPE_CHECKING
+
 import pytest
 
 from deloc8.policy.load import builtin_policies
 from deloc8.policy.model import version_key
 from deloc8.repair.lowertable import LoweringClass, LoweringTable, Way, load_table
 from deloc8.target import Arch, Libc
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MOVED, SAME, SUPERSET, DIFFERS = LoweringClass
 
@@ -183,7 +194,15 @@ def test_the_policies_allow_every_library_that_is_asked(arch: Arch) -> None:
     assert {library for library in needed if not oldest.allows_library(library)} == set()
 
 
-def test_a_machine_without_a_table(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
+def test_every_decision_is_in_the_tables_and_nothing_else(top: Path) -> None:
+    reviewed = tomllib.loads((top / "tools" / "lowering_reviewed.toml").read_text("utf-8"))
+    decided = {(entry["class"], entry["reason"]) for entry in reviewed["way"]}
+    carried = {(way.kind.value, way.reason) for arch in Arch for way in table(arch).every_way()}
+    assert {row for row in carried if row[0] in {"superset", "differs"}} == decided
+    assert all(entry["reason"] for part in reviewed.values() for entry in part)
+
+
+def test_a_machine_without_a_table(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("deloc8.repair.lowertable._DATA", tmp_path)
     load_table.cache_clear()
     assert load_table(Arch.X86_64) is None
