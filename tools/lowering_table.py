@@ -13,7 +13,7 @@ Four classes:
   also the names whose equal addresses prove nothing.
 
 Data and thread-local variables have no way: a program may hold a copy of a variable (R_*_COPY), under the one version
-it was linked with, and a second version would then be another variable.
+it was linked with, and a second version would then be another variable. The one exception is said by hand.
 """
 
 from __future__ import annotations

@@ -286,6 +286,31 @@ static void *nothing(void *unused)
     return unused;
 }
 
+struct ending {
+    function f;
+    uintptr_t result;
+};
+
+static void *end(void *given)
+{
+    struct ending *ending = given;
+    ((void (*)(uintptr_t))ending->f)(ending->result);
+    return NULL;
+}
+
+static void leave(function f)
+{
+    struct ending small = {f, 3}, large = {f, ((uintptr_t)1 << (sizeof(uintptr_t) > 4 ? 32 : 0)) | 3};
+    pthread_t thread;
+    void *result;
+    pthread_create(&thread, NULL, end, &small);
+    pthread_join(thread, &result);
+    printf("[small]%d ", (int)(uintptr_t)result);
+    pthread_create(&thread, NULL, end, &large);
+    pthread_join(thread, &result);
+    printf("[low half]%d [whole]%lx ", (int)(uintptr_t)result, (unsigned long)(uintptr_t)result);
+}
+
 static void kill_thread(function f)
 {
     int (*send)(pthread_t, int) = (int (*)(pthread_t, int))f;
@@ -410,7 +435,7 @@ static int act(const char *situation, function f, const char *name, const char *
     } plain[] = {
         {"copy", copy}, {"wipe", wipe}, {"equal", equal}, {"align", align}, {"once", once}, {"self", self}, {"alike", alike},
         {"yield", yield}, {"nap", nap}, {"key-get", key_get}, {"key-delete", key_delete}, {"key-set", key_set},
-        {"key-create", key_create}, {"kill", kill_thread}, {"quick", quick}, {"memory-file", memory_file},
+        {"key-create", key_create}, {"kill", kill_thread}, {"leave", leave}, {"quick", quick}, {"memory-file", memory_file},
     };
     static const struct {
         const char *name;

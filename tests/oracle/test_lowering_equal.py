@@ -25,6 +25,7 @@ MACHINES = {
     Arch.I686: ("x86-linux-gnu.2.34", "i386"),
 }
 LIBM = "libm.so.6"
+VARIABLE = "__signgam"
 
 TWO_ARGUMENTS = {"pow", "hypot", "fmod"}
 
@@ -43,6 +44,7 @@ SITUATIONS = {
     "pthread_setspecific": "key-set",
     "pthread_key_create": "key-create",
     "pthread_kill": "kill",
+    "pthread_exit": "leave",
     "quick_exit": "quick",
     "glob": "find",
     "glob64": "find",
@@ -62,6 +64,7 @@ DIFFERENCES = {
     "key-set": "failed",
     "key-create": "failed",
     "kill": "ended",
+    "leave": "whole",
     "quick": "thread_local",
     "find": "dangling own functions",
     "spawn": "text",
@@ -88,7 +91,9 @@ def cases(kind: LoweringClass, *, is_math: bool, machines: tuple[Arch, ...]) -> 
         for arch in machines
         for way in ways(arch, kind)
         # The names for _Float64 and its kin lead to the same functions everywhere.
-        if (way.library == LIBM) is is_math and (arch is Arch.X86_64 or not re.search(r"f(32|64)x?$", way.symbol))
+        if way.symbol != VARIABLE
+        and (way.library == LIBM) is is_math
+        and (arch is Arch.X86_64 or not re.search(r"f(32|64)x?$", way.symbol))
     ]
 
 
@@ -132,6 +137,14 @@ def test_the_sign_of_nan_is_the_difference_of_the_logarithms(symbol: str) -> Non
     _, signs = compare(way, Arch.X86_64)
     assert signs > 0
     assert "NaN" in way.reason
+
+
+@pytest.mark.parametrize("arch", MACHINES)
+def test_the_variable_is_one(arch: Arch) -> None:
+    (way,) = (way for way in ways(arch, LoweringClass.SUPERSET) if way.symbol == VARIABLE)
+    defined = glibc(arch.value, NEWEST).defines(LIBM)
+    assert defined[way.symbol, way.version] == defined[way.to_symbol, way.to_version]
+    assert defined[way.symbol, way.version][1] == "OBJECT"
 
 
 def results(line: str) -> dict[str, str]:

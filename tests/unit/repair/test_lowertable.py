@@ -114,7 +114,7 @@ def test_every_step_of_a_way_is_given_from_the_highest_down() -> None:
         ("_dl_find_object", "GLIBC_2.35"),
         # Data.
         ("__libc_single_threaded", "GLIBC_2.32"),
-        ("__signgam", "GLIBC_2.23"),
+        ("_sys_errlist", "GLIBC_2.12"),
         ("sys_errlist", "GLIBC_2.12"),
         # Old enough for every tag, or not there at all.
         ("regexec", "GLIBC_2.3.4"),
