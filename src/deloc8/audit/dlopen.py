@@ -1,4 +1,4 @@
-"""The libraries that a wheel opens at run time: what its ELF files declare, and what its Python files call."""
+"""The libraries that a wheel opens at run time: declared or mentioned in its ELF files, called in its Python files."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import enum
 import posixpath
 import re
 from fnmatch import fnmatchcase
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from deloc8.audit.facts import SITE_PACKAGES, VIRTUAL_ROOT, install_path, travelling
 from deloc8.elf.dynamic import Dynamic
+from deloc8.elf.mentions import mentioned_libraries, opens_libraries
 from deloc8.elf.notes import dlopen_declarations
 from deloc8.errors import WheelError
 from deloc8.loader.search import Located, Search
@@ -32,6 +34,7 @@ class Confidence(enum.Enum):
 
     DECLARED = "declared"
     CALLED = "called"
+    MENTIONED = "mentioned"
 
 
 class Source(enum.Enum):
@@ -62,18 +65,22 @@ class Opening:
 
     Attributes:
         place: The member that opens it.
-        line: The line of the call; None for a declaration.
+        line: The line of the call; None where it is none.
+        offset: Where in the file a mentioned name stands; None where it is none.
         names: Names, paths as installed, or a pattern of names (what ``find_library`` looks for); the preferred first.
         confidence: How it is known.
         priority: Of a declaration: ``required``, ``recommended`` or ``suggested``; empty for a call.
+        is_optional: Whether a call's failure is caught, or its name may be another one.
         resolution: What it leads to.
     """
 
     place: str
-    line: int | None
+    line: int | None = None
+    offset: int | None = None
     names: tuple[str, ...]
     confidence: Confidence
     priority: str = ""
+    is_optional: bool = False
     resolution: Resolution
 
     @property
@@ -89,17 +96,24 @@ class Opening:
 
 # Larger files are generated, and are not worth the time of parsing them.
 _LARGEST_SOURCE = 1 << 20
-# Plain words are found far faster than the pattern, and most files have none. The pattern, a call of one of them or
-# another name given to it, costs far less than parsing.
-_MARKS = (b"dlopen", b"DLL", b"LoadLibrary", b"_library")  # something of each
-_CALL = re.compile(rb"(?<!def )\b(?:dlopen|CDLL|PyDLL|LoadLibrary|find_library|load_library)\s*(?:\(|as\b)")
+# What opens libraries; behind it: a call, or another name given to it; before it: what makes it something else.
+_WORDS = (b"dlopen", b"CDLL", b"PyDLL", b"LoadLibrary", b"find_library", b"load_library")
+_CALL = re.compile(rb"\s*(?:\(|as\b)")
+_LONGER = re.compile(rb"(?:\w|\bdef )\Z")
+_WITHOUT_SUFFIX = frozenset({b"find_library", b"load_library"})
+_SUFFIX = re.compile(rb"\.so\b|['\"]so['\"]")
+# Bounds for hostile files: the openings of each kind, and the names of one.
+_MOST_OPENINGS = 2000
+_MOST_NAMES = 64
 _NOTHING = Resolution(source=Source.NOTHING)
 
 
 def find_openings(
     archive: WheelArchive, facts: WheelFacts, policy: Policy, sysroot: Sysroot, options: SearchOptions
 ) -> tuple[Opening, ...]:
-    """What a wheel opens at run time: the declarations, then the calls, in the order of the archive.
+    """What a wheel opens at run time: declarations, then calls, then mentions, each in the order of the archive.
+
+    Beyond 2000 of each nothing is told.
 
     Args:
         archive: The wheel.
@@ -109,7 +123,8 @@ def find_openings(
         options: How they are looked for.
     """
     finder = _Finder(facts, policy, sysroot, options)
-    return (*_declared(facts, finder), *_called(archive, finder))
+    kinds = (_declared(facts, finder), _called(archive, finder), _mentioned(archive, facts, finder))
+    return tuple(opening for openings in kinds for opening in islice(openings, _MOST_OPENINGS))
 
 
 def _declared(facts: WheelFacts, finder: _Finder) -> Iterator[Opening]:
@@ -117,11 +132,10 @@ def _declared(facts: WheelFacts, finder: _Finder) -> Iterator[Opening]:
         for declaration in dlopen_declarations(file.image.notes):
             yield Opening(
                 place=file.label,
-                line=None,
-                names=declaration.sonames,
+                names=declaration.sonames[:_MOST_NAMES],
                 confidence=Confidence.DECLARED,
                 priority=declaration.priority,
-                resolution=finder.resolve(declaration.sonames, Located(file.path, file.image)),
+                resolution=finder.resolve(declaration.sonames[:_MOST_NAMES], Located(file.path, file.image)),
             )
 
 
@@ -136,9 +150,24 @@ def _called(archive: WheelArchive, finder: _Finder) -> Iterator[Opening]:
             yield Opening(
                 place=member.name,
                 line=call.line,
-                names=(call.name.removeprefix(SITE_PACKAGES + "/"),),
+                names=tuple(name.removeprefix(SITE_PACKAGES + "/") for name in call.names),
                 confidence=Confidence.CALLED,
-                resolution=finder.resolve((call.name,), None),
+                is_optional=call.is_optional,
+                resolution=finder.resolve(call.names, None),
+            )
+
+
+def _mentioned(archive: WheelArchive, facts: WheelFacts, finder: _Finder) -> Iterator[Opening]:
+    for file in facts.own:
+        if file.member is None or not opens_libraries(file.image):
+            continue
+        for name, offset in mentioned_libraries(archive.read(archive.member(file.member)), file.image):
+            yield Opening(
+                place=file.label,
+                offset=offset,
+                names=(name,),
+                confidence=Confidence.MENTIONED,
+                resolution=finder.resolve((name,), Located(file.path, file.image)),
             )
 
 
@@ -150,7 +179,27 @@ def _source(archive: WheelArchive, member: Member) -> bytes | None:
         source = bytes(archive.read(member))
     except WheelError:  # `check` tells of damaged members
         return None
-    return source if any(mark in source for mark in _MARKS) and _CALL.search(source) else None
+    # Plain words are found far faster than a pattern, and most files have none of these, one of which stands in each.
+    may_match = b"dlopen" in source or b"DLL" in source or b"ibrary" in source
+    return source if may_match and _may_open(source) else None
+
+
+def _may_open(source: bytes) -> bool:
+    """Whether a file calls what opens libraries, and has what the name of one is made of: parsing costs far more."""
+    calls = {word for word in _WORDS if _is_called(source, word)}
+    if b"ctypeslib" not in source:
+        calls.discard(b"load_library")  # numpy's is meant, which adds the suffix by itself; others have the name too
+    return bool(calls) and (not calls.isdisjoint(_WITHOUT_SUFFIX) or _SUFFIX.search(source) is not None)
+
+
+def _is_called(source: bytes, word: bytes) -> bool:
+    """Whether a function of that name is called, or gets another name. A pattern for the whole is far slower."""
+    position = source.find(word)
+    while position >= 0:
+        if _CALL.match(source, position + len(word)) and not _LONGER.search(source, max(0, position - 4), position):
+            return True
+        position = source.find(word, position + 1)
+    return False
 
 
 class _Finder:

@@ -11,6 +11,7 @@ from deloc8.audit.notices import notices
 from deloc8.audit.verdict import Truth, find_tag
 from deloc8.diagnostic import Diagnostic, Severity
 from deloc8.elf.edits import RemoveNeeded, RemoveRpath, ReplaceNeeded, RpathKind, SetRpath, SetSoname
+from deloc8.elf.mentions import OPENERS
 from deloc8.errors import UnrepairableError, UsageError
 from deloc8.repair import grafting
 from deloc8.repair.choose import is_blind
@@ -257,12 +258,9 @@ def _can_reach(file: ElfFile, folder: str) -> bool:
     return grafting.installed_tree(origin) == grafting.installed_tree(folder) or _is_program(file)
 
 
-# glibc searches the DT_RPATH of the object that calls one of these.
-_OPENERS = frozenset({"dlopen", "dlmopen"})
-
-
 def _opens(file: ElfFile) -> bool:
-    return any(symbol.name in _OPENERS for symbol in file.image.undefined)
+    """Whether a file opens libraries itself: glibc searches the DT_RPATH of the object that calls dlopen."""
+    return any(symbol.name in OPENERS for symbol in file.image.undefined)
 
 
 def _kind_of(file: ElfFile, otherwise: RpathKind) -> RpathKind:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from deloc8.audit.dlopen import Source
+from deloc8.audit.dlopen import Confidence, Source
 from deloc8.wheel.names import printable
 
 if TYPE_CHECKING:
@@ -24,19 +24,28 @@ _WHERE = {
 
 
 def opening_place(opening: Opening) -> str:
-    """Where a library is opened: the member, and the line of a call."""
+    """Where a library is opened: the member, and the line of a call or the offset of a name."""
+    if opening.offset is not None:
+        return f"{opening.place} at {opening.offset:#x}"
     return opening.place if opening.line is None else f"{opening.place}:{opening.line}"
+
+
+def opening_known(opening: Opening) -> str:
+    """How it is known, in words: ``called``, ``called, may fail``, ``declared, required``."""
+    more = "may fail" if opening.is_optional else opening.priority
+    return f"{opening.confidence.value}, {more}" if more else opening.confidence.value
 
 
 def openings_text(openings: Sequence[Opening], *, verbose: bool) -> str:
     """The paragraph of `show`, each opening in two lines; empty where there is none."""
     if not openings:
         return ""
-    lines = ["The following libraries are opened at run time:"]
+    lines = ["The following libraries are opened at run time, or may be:"]
     shown = openings if verbose else openings[:_OPENINGS_SHOWN]
     for opening in shown:
-        how = f"{opening.confidence.value}, {opening.priority}" if opening.priority else opening.confidence.value
-        lines.append(f"  {printable(opening_place(opening))} opens {printable(' or '.join(opening.names))} ({how})")
+        names = printable(" or ".join(opening.names))
+        verb = "mentions" if opening.confidence is Confidence.MENTIONED else "opens"
+        lines.append(f"  {printable(opening_place(opening))} {verb} {names} ({opening_known(opening)})")
         lines.append(f"    {printable(opening_source(opening.resolution))}")
     if len(openings) > len(shown):
         lines.append(f"  and {len(openings) - len(shown)} more (-v shows all)")
@@ -53,9 +62,11 @@ def opening_value(opening: Opening) -> dict[str, object]:
     return {
         "file": opening.place,
         "line": opening.line,
+        "offset": opening.offset,
         "names": list(opening.names),
         "confidence": opening.confidence.value,
         "priority": opening.priority or None,
+        "optional": opening.is_optional,
         "resolves_to": opening.resolution.source.value,
         "target": opening.resolution.target,
     }

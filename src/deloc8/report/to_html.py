@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from deloc8.errors import UsageError
 from deloc8.repair.model import Outcome
-from deloc8.report.dlopened import opening_place, opening_source
+from deloc8.report.dlopened import opening_known, opening_place, opening_source
 from deloc8.report.graph import MEANINGS
 from deloc8.report.page import repair_page, wheel_page
 from deloc8.wheel.names import printable
@@ -53,7 +53,11 @@ def read_template() -> Template:
         environment.globals[name.replace(".", "_")] = text
         environment.globals[name.replace(".", "_") + "_hash"] = _hash(text)
     environment.globals.update(
-        meanings=MEANINGS, statuses=_STATUSES, opening_place=opening_place, opening_source=opening_source
+        meanings=MEANINGS,
+        statuses=_STATUSES,
+        opening_known=opening_known,
+        opening_place=opening_place,
+        opening_source=opening_source,
     )
     return environment.from_string((folder / "page.html.j2").read_text("utf-8"))
 

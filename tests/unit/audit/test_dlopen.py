@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from deloc8.audit.dlopen import Confidence, Opening, Resolution, Source
 from deloc8.report.dlopened import opening_value, openings_text
 from deloc8.workflow import AuditOptions, audit_wheel, check_wheel
-from kit.elf import ElfSpec, NoteSpec
+from kit.elf import ElfSpec, NoteSpec, Undefined, build_elf
 from kit.scene import CORE, Scene, wants
 
 if TYPE_CHECKING:
@@ -184,6 +185,63 @@ def test_check_warns_of_what_would_not_be_found(scene: Scene) -> None:
     assert not [f for f in check_wheel(wheel, AuditOptions(sysroot=scene.root, dlopen=False)) if "dlopen" in f.code]
 
 
+def test_what_may_fail_is_told_and_not_warned_of(scene: Scene) -> None:
+    code = CALLS + b"try:\n    ctypes.CDLL('libno.so')\nexcept OSError:\n    pass\n"
+    (found,) = openings(scene, wants("GLIBC_2.5"), code)
+    assert found.is_optional
+    assert "opens libno.so (called, may fail)" in openings_text([found], verbose=False)
+    wheel = scene.wheel({CORE: wants("GLIBC_2.5"), "demo/lib.py": code})
+    assert not [f for f in check_wheel(wheel, AuditOptions(sysroot=scene.root)) if "dlopen" in f.code]
+
+
+def test_suffixes_apart_from_names_are_read(scene: Scene) -> None:
+    code = b"import ctypes, sys\next = {'linux': 'so', 'win32': 'dll'}[sys.platform]\nctypes.CDLL(f'libno.{ext}')\n"
+    (found,) = openings(scene, wants("GLIBC_2.5"), code)
+    assert found.names == ("libno.so",)
+
+
+def test_numpys_function_adds_the_suffix(scene: Scene) -> None:
+    code = b"from numpy.ctypeslib import load_library\nload_library('libx', __file__)\n"
+    (found,) = openings(scene, wants("GLIBC_2.5"), code)
+    assert found.names == ("demo/libx.so",)
+    assert openings(scene, wants("GLIBC_2.5"), b"from mine import load_library\nload_library('libx.so')\n") == ()
+
+
+OPENER = ElfSpec(
+    soname="libself.so.1",
+    needed=("libfoo.so.1", "libc.so.6"),
+    undefined=(Undefined("dlopen", "GLIBC_2.2.5", "libc.so.6"),),
+    runpath="$ORIGIN/../demo.libs",
+    payload=b"\0libx.so.1\0libno.so.2\0lib%s.so\0libx.so.1\0see libx.so\0.so\0libfoo.so.1\0/opt/p.so\0",
+)
+
+
+def test_names_in_a_file_that_opens_libraries_are_mentioned(scene: Scene) -> None:
+    found = openings(scene, OPENER, libx=ElfSpec(soname="libx.so.1"))
+    assert [(row.names, row.resolution.source) for row in found] == [
+        (("libx.so.1",), Source.MEMBER),
+        (("libno.so.2",), Source.NOTHING),
+        (("/opt/p.so",), Source.NOTHING),
+    ]
+    data = build_elf(OPENER)
+    assert [row.offset for row in found] == [data.index(name) for name in (b"libx.so.1", b"libno.so.2", b"/opt/p.so")]
+    assert {row.confidence for row in found} == {Confidence.MENTIONED}
+    text = openings_text(found, verbose=False)
+    assert f"  demo/_core.so at {found[0].offset:#x} mentions libx.so.1 (mentioned)\n" in text
+    assert openings(scene, replace(OPENER, undefined=())) == ()
+
+
+def test_check_does_not_warn_of_mentions(scene: Scene) -> None:
+    wheel = scene.wheel({CORE: OPENER})
+    assert not [f for f in check_wheel(wheel, AuditOptions(sysroot=scene.root)) if "dlopen" in f.code]
+
+
+def test_only_so_many_are_looked_at(scene: Scene) -> None:
+    found = openings(scene, declaring(*({"soname": [f"lib{n}.so", *"a" * 100]} for n in range(2100))))
+    assert len(found) == 2000
+    assert len(found[0].names) == 64
+
+
 OPENING = Opening(
     place="demo/lib.py",
     line=2,
@@ -196,7 +254,7 @@ OPENING = Opening(
 def test_the_paragraph_of_show(scene: Scene) -> None:
     found = openings(scene, declaring({"soname": ["libfoo.so.1", "libbar.so.1"]}), CALLS + b"ctypes.CDLL('libno.so')")
     assert openings_text(found, verbose=False) == (
-        "The following libraries are opened at run time:\n"
+        "The following libraries are opened at run time, or may be:\n"
         "  demo/_core.so opens libfoo.so.1 or libbar.so.1 (declared, recommended)\n"
         "    found on this system: /usr/lib/libfoo.so.1\n"
         "  demo/lib.py:2 opens libno.so (called)\n"
@@ -217,6 +275,8 @@ def test_the_value_for_json() -> None:
         "names": ["libno.so"],
         "confidence": "called",
         "priority": None,
+        "offset": None,
+        "optional": False,
         "resolves_to": "nothing",
         "target": None,
     }

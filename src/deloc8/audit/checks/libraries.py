@@ -6,7 +6,7 @@ import fnmatch
 from typing import TYPE_CHECKING
 
 from deloc8.audit.checks.evidence import finding, is_c_library, library_name, listed
-from deloc8.audit.dlopen import Source
+from deloc8.audit.dlopen import Confidence, Source
 from deloc8.audit.match import is_libpython
 from deloc8.policy.load import host_only_libraries
 from deloc8.target import Libc
@@ -178,11 +178,13 @@ def check_opened(evidence: Evidence) -> Iterator[Diagnostic]:
     """Libraries that are opened by name at run time, and are neither in the wheel nor promised by the policy.
 
     Where they are found on this machine, another need not have them. Those of drivers and displays come from the
-    machine by their nature, and what is only suggested may be missing.
+    machine by their nature; what is only suggested, or opened where a failure is caught, may be missing; and what a
+    file merely mentions may never be opened.
     """
     patterns = host_only_libraries()
     for opening in evidence.audit.openings or ():
-        if not opening.is_by_name or opening.priority == "suggested":
+        may_be_missing = opening.is_optional or opening.priority == "suggested"
+        if not opening.is_by_name or may_be_missing or opening.confidence is Confidence.MENTIONED:
             continue
         is_host_only = any(fnmatch.fnmatchcase(name, pattern) for name in opening.names for pattern in patterns)
         is_missing = opening.resolution.source in {Source.SYSTEM, Source.NOTHING}

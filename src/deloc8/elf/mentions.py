@@ -1,0 +1,77 @@
+"""Names of shared libraries among the constants of a file: what it may open at run time."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from deloc8.elf import constants as c
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from deloc8.elf.image import ElfImage
+    from deloc8.elf.view import Buffer
+
+# The functions that open a library: of the C library, and of frameworks that many programs share.
+OPENERS = frozenset({"dlopen", "dlmopen"})
+_FRAMEWORKS = frozenset(
+    {
+        *("lt_dlopen", "lt_dlopenext", "lt_dlopenadvise"),  # libltdl
+        *("g_module_open", "g_module_open_full"),  # GLib
+        *("PR_LoadLibrary", "PR_LoadLibraryWithFlags"),  # NSPR
+        *("SDL_LoadObject", "apr_dso_load", "uv_dlopen", "DSO_load"),  # SDL, APR, libuv, OpenSSL
+    }
+)
+_CLASSES = ("_ZN8QLibrary", "_ZN4Poco13SharedLibrary", "_ZN16wxDynamicLibrary")  # Qt, POCO, wxWidgets
+
+_MARK = b".so"
+_NAME = re.compile(rb"(?:[\w.+/$@-]*/)?[A-Za-z_][\w.+-]*\.so(?:\.\w+)*")
+_LONGEST = 256
+_MOST = 256
+
+
+class Mention(NamedTuple):
+    """One name: where in the file it stands first."""
+
+    name: str
+    offset: int
+
+
+def opens_libraries(image: ElfImage) -> bool:
+    """Whether a file asks for a function that opens libraries."""
+    return any(
+        symbol.name in OPENERS or symbol.name in _FRAMEWORKS or symbol.name.startswith(_CLASSES)
+        for symbol in image.undefined
+    )
+
+
+def mentioned_libraries(data: Buffer, image: ElfImage) -> tuple[Mention, ...]:
+    """The names of shared libraries that stand whole among a file's read-only data, in the order of the file.
+
+    Its own name and those in its dynamic section are left out, and all beyond the first 256.
+    """
+    known = {image.soname, *image.needed, *(need.file for need in image.version_needs)}
+    found: dict[str, int] = {}
+    for segment in image.segments:
+        if segment.type == c.PT_LOAD and not segment.flags & c.PF_W:
+            for name, offset in _names(data, segment.offset, segment.offset + segment.filesz):
+                if name not in known:
+                    found.setdefault(name, offset)
+                if len(found) == _MOST:
+                    break
+    return tuple(Mention(name, found[name]) for name in sorted(found, key=lambda name: found[name]))
+
+
+def _names(data: Buffer, start: int, end: int) -> Iterator[Mention]:
+    """The constants of C in a part of a file that are names of libraries."""
+    text = bytes(data) if isinstance(data, memoryview) else data
+    position = text.find(_MARK, start, end)
+    while position >= 0:
+        first = text.rfind(b"\0", max(start, position - _LONGEST), position) + 1
+        last = text.find(b"\0", position, min(end, position + _LONGEST))
+        if first and last > position:
+            constant = bytes(text[first:last])
+            if _NAME.fullmatch(constant):
+                yield Mention(constant.decode("ascii"), first)
+        position = text.find(_MARK, max(last, position + len(_MARK)), end)

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import mmap
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from deloc8.elf.image import parse
+from deloc8.elf.mentions import mentioned_libraries, opens_libraries
+from kit.elf import ElfSpec, Undefined, build_elf
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def mentions(payload: bytes, **more: object) -> list[str]:
+    data = build_elf(replace(ElfSpec(payload=payload), **more))  # type: ignore[arg-type]  # the caller names fields
+    return [name for name, _ in mentioned_libraries(data, parse(data, "a.so"))]
+
+
+@pytest.mark.parametrize(
+    ("text", "is_name"),
+    [
+        (b"liba.so", True),
+        (b"liba.so.1.2", True),
+        (b"libstdc++.so.6", True),
+        (b"/usr/lib/a-b/lib_a.so.1", True),
+        (b"$ORIGIN/../liba.so", True),
+        (b"plugin.so", True),
+        (b"lib%s.so", False),
+        (b"cannot open liba.so", False),
+        (b".so", False),
+        (b"liba.so.", False),
+        (b"liba.sock", False),
+        (b"liba.so.1:libb.so.1", False),
+        (b"lib\xe9.so", False),
+        (b"a" * 300 + b".so", False),
+        (b"a.so" + b".1" * 300, False),
+    ],
+)
+def test_what_is_a_name(text: bytes, is_name: bool) -> None:  # noqa: FBT001  a column of the table above
+    assert mentions(b"\0" + text + b"\0") == ([text.decode()] if is_name else [])
+
+
+def test_names_stand_between_zeros() -> None:
+    assert mentions(b"\x01liba.so\0") == []
+    assert mentions(b"\0liba.so") == []
+
+
+def test_each_name_is_told_once_in_the_order_of_the_file() -> None:
+    assert mentions(b"\0libb.so\0liba.so\0libb.so\0") == ["libb.so", "liba.so"]
+
+
+def test_what_the_dynamic_section_names_is_known() -> None:
+    assert mentions(b"\0liba.so.1\0libb.so.1\0", soname="liba.so.1", needed=("libb.so.1",)) == []
+
+
+def test_so_many_are_told() -> None:
+    assert len(mentions(b"\0" + b"".join(b"lib%d.so\0" % number for number in range(400)))) == 256
+
+
+def test_a_file_may_be_mapped(tmp_path: Path) -> None:
+    data = build_elf(ElfSpec(payload=b"\0liba.so\0"))
+    image = parse(data, "a.so")
+    (tmp_path / "a.so").write_bytes(data)
+    with (tmp_path / "a.so").open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        assert mentioned_libraries(mapped, image) == mentioned_libraries(memoryview(data), image)
+    assert [name for name, _ in mentioned_libraries(data, image)] == ["liba.so"]
+
+
+@pytest.mark.parametrize(
+    ("symbol", "opens"),
+    [
+        ("dlopen", True),
+        ("dlmopen", True),
+        ("lt_dlopenext", True),
+        ("g_module_open", True),
+        ("_ZN8QLibraryC1ERK7QStringP7QObject", True),
+        ("dlsym", False),
+        ("dlclose", False),
+    ],
+)
+def test_who_opens_libraries(symbol: str, opens: bool) -> None:  # noqa: FBT001  a column of the table above
+    spec = ElfSpec(needed=("libc.so.6",), undefined=(Undefined(symbol, "GLIBC_2.2.5", "libc.so.6"),))
+    assert opens_libraries(parse(build_elf(spec), "a.so")) is opens
