@@ -162,6 +162,8 @@ def _mentioned(archive: WheelArchive, facts: WheelFacts, finder: _Finder) -> Ite
         if file.member is None or not opens_libraries(file.image):
             continue
         for name, offset in mentioned_libraries(archive.read(archive.member(file.member)), file.image):
+            if name == posixpath.basename(file.path):
+                continue  # a plugin tells its own name
             yield Opening(
                 place=file.label,
                 offset=offset,

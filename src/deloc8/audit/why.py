@@ -11,11 +11,12 @@ from deloc8.audit.match import ViolationCode
 from deloc8.audit.verdict import find_tag
 from deloc8.errors import UsageError
 from deloc8.policy.model import split_version, version_key
-from deloc8.values import dataclass
+from deloc8.values import dataclass, replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from deloc8.audit.dlopen import Opening
     from deloc8.audit.facts import ElfFile
     from deloc8.audit.match import PolicyMatch, Violation
     from deloc8.audit.verdict import Audit
@@ -63,6 +64,7 @@ class Answer:
         bars: The tags that it bars and no graft can cure, the nearest first.
         inside_for: The tags that want it inside the wheel, the nearest first; for a tag: itself, if it wants grafts.
         ways: The ways out, the one of least effort first; empty where nothing is barred.
+        openings: For a library: where it is opened at run time, or may be.
     """
 
     subject: str
@@ -72,6 +74,7 @@ class Answer:
     bars: tuple[str, ...]
     inside_for: tuple[str, ...]
     ways: tuple[str, ...]
+    openings: tuple[Opening, ...] = ()
 
 
 def explain(audit: Audit, subject: str) -> Answer:
@@ -92,8 +95,9 @@ def explain(audit: Audit, subject: str) -> Answer:
         (SubjectKind.LIBRARY, _libraries),
     ):
         found = select(subject, uses)
-        if found:
-            return _of_uses(audit, subject, kind, found)
+        openings = _openings(audit, subject) if kind is SubjectKind.LIBRARY else ()
+        if found or openings:
+            return replace(_of_uses(audit, subject, kind, found), openings=openings)
     raise _unknown(audit, subject, uses)
 
 
@@ -173,10 +177,23 @@ def _libraries(subject: str, uses: Sequence[Use]) -> tuple[Use, ...]:
     )
 
 
+def _openings(audit: Audit, subject: str) -> tuple[Opening, ...]:
+    """Where a library is opened; the names that are looked for may be patterns themselves."""
+    return tuple(
+        opening
+        for opening in audit.openings or ()
+        if any(
+            fnmatch.fnmatchcase(name, subject) or ("*" in name and fnmatch.fnmatchcase(subject, name))
+            for name in (*opening.names, *filter(None, [opening.resolution.target]))
+        )
+    )
+
+
 def _unknown(audit: Audit, subject: str, uses: Sequence[Use]) -> UsageError:
     import difflib  # noqa: PLC0415  only for a fault
 
     names = {name for use in uses for name in (use.library, use.symbol, use.version) if name}
+    names.update(name for opening in audit.openings or () for name in opening.names)
     names.update(tag for match in audit.matches for tag in match.policy.tags)
     # A comparison takes time that grows with the lengths of both.
     close = difflib.get_close_matches(subject[:100], sorted(name for name in names if len(name) <= 100), n=3)  # noqa: PLR2004  see above

@@ -90,6 +90,7 @@ def build_parser() -> Parser:
     why = commands.add_parser("why", help="explain a library, a symbol, a version or a tag")
     why.add_argument("wheels", nargs=1, type=Path, metavar="WHEEL", help="a wheel file")
     why.add_argument("subject", metavar="SUBJECT", help="libpq.so.5, stat, stat@GLIBC_2.33, GLIBC_2.34, manylinux_2_17")
+    _add_no_dlopen(why)
     _add_shared(why)
     tree = commands.add_parser("tree", help="the dependency tree of a wheel, an ELF file or a folder")
     tree.add_argument("wheels", nargs="+", type=Path, metavar="PATH", help="a wheel, an ELF file or a folder")

@@ -27,6 +27,7 @@ _CLASSES = ("_ZN8QLibrary", "_ZN4Poco13SharedLibrary", "_ZN16wxDynamicLibrary") 
 
 _MARK = b".so"
 _NAME = re.compile(rb"(?:[\w.+/$@-]*/)?[A-Za-z_][\w.+-]*\.so(?:\.\w+)*")
+_LOADER = re.compile(rb"(?:.*/)?ld(?:64|-[\w.-]+)?\.so[\w.]*")  # the dynamic loader itself, of any system
 _LONGEST = 256
 _MOST = 256
 
@@ -49,7 +50,7 @@ def opens_libraries(image: ElfImage) -> bool:
 def mentioned_libraries(data: Buffer, image: ElfImage) -> tuple[Mention, ...]:
     """The names of shared libraries that stand whole among a file's read-only data, in the order of the file.
 
-    Its own name and those in its dynamic section are left out, and all beyond the first 256.
+    Those in its dynamic section and those of dynamic loaders are left out, and all beyond the first 256.
     """
     known = {image.soname, *image.needed, *(need.file for need in image.version_needs)}
     found: dict[str, int] = {}
@@ -72,6 +73,6 @@ def _names(data: Buffer, start: int, end: int) -> Iterator[Mention]:
         last = text.find(b"\0", position, min(end, position + _LONGEST))
         if first and last > position:
             constant = bytes(text[first:last])
-            if _NAME.fullmatch(constant):
+            if _NAME.fullmatch(constant) and not _LOADER.fullmatch(constant):
                 yield Mention(constant.decode("ascii"), first)
         position = text.find(_MARK, max(last, position + len(_MARK)), end)

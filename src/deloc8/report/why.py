@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from deloc8.audit.match import Violation, describe
 from deloc8.audit.why import SubjectKind
 from deloc8.policy.model import version_key
+from deloc8.report.dlopened import opening_value, openings_text
 from deloc8.wheel.names import printable
 
 if TYPE_CHECKING:
@@ -36,8 +37,13 @@ def why_parts(wheel: str, answer: Answer) -> Iterator[Part]:
         yield _sentence(f'{wheel} and the platform tag "{answer.subject}":')
         yield from _of_tag(answer)
     else:
-        yield _sentence(f"{wheel} and the {answer.kind.value} {answer.subject}: it is asked for by")
-        yield answer.uses
+        if answer.uses:
+            yield _sentence(f"{wheel} and the {answer.kind.value} {answer.subject}: it is asked for by")
+            yield answer.uses
+        else:
+            yield _sentence(f"{wheel} and the library {answer.subject}: no file needs it.")
+        if answer.openings:
+            yield openings_text(answer.openings, verbose=True)
         if answer.bars:
             yield _sentence(f"It bars, by itself or by what it brings in, the tags {', '.join(answer.bars)}.")
         elif answer.inside_for:
@@ -151,4 +157,5 @@ def why_value(wheel: str, answer: Answer) -> Json:
         "bars": list(answer.bars),
         "inside_for": list(answer.inside_for),
         "ways_out": list(answer.ways),
+        "openings": [opening_value(opening) for opening in answer.openings],
     }

@@ -212,7 +212,7 @@ OPENER = ElfSpec(
     needed=("libfoo.so.1", "libc.so.6"),
     undefined=(Undefined("dlopen", "GLIBC_2.2.5", "libc.so.6"),),
     runpath="$ORIGIN/../demo.libs",
-    payload=b"\0libx.so.1\0libno.so.2\0lib%s.so\0libx.so.1\0see libx.so\0.so\0libfoo.so.1\0/opt/p.so\0",
+    payload=b"\0libx.so.1\0libno.so.2\0lib%s.so\0libx.so.1\0see libx.so\0.so\0libfoo.so.1\0/opt/p.so\0_core.so\0",
 )
 
 

@@ -94,3 +94,40 @@ def test_the_document_is_that_of_the_schema(scene: Scene, capsys: pytest.Capture
     (answer,) = document["wheels"]
     assert list(answer) == list(schemas()["why"]["$defs"]["answer"]["properties"])  # type: ignore[index]
     assert answer["bars"]
+
+
+def test_a_library_that_is_opened_at_run_time(scene: Scene) -> None:
+    code = b"from ctypes import CDLL, util\nCDLL('libno.so.1')\nutil.find_library('no')\nCDLL('libfoo.so.1')\n"
+    audit = scene.audit({CORE: wants("GLIBC_2.5", needed=("libfoo.so.1",)), "demo/lib.py": code})
+    text = why_text("demo.whl", explain(audit, "libno.so.1"))
+    assert text == (
+        "demo.whl and the library libno.so.1: no file needs it.\n\n"
+        "The following libraries are opened at run time, or may be:\n"
+        "  demo/lib.py:2 opens libno.so.1 (called)\n"
+        "    not found\n"
+        "  demo/lib.py:3 opens libno.so* (called)\n"
+        "    not found\n\n"
+        "It bars no tag.\n"
+    )
+    both = why_text("demo.whl", explain(audit, "libfoo.so.1"))
+    assert "    needs libfoo.so.1: /usr/lib/libfoo.so.1\n" in both
+    assert "  demo/lib.py:4 opens libfoo.so.1 (called)\n" in both
+    assert len(explain(audit, "/usr/lib/libfoo*").openings) == 1
+    assert explain(audit, "use0").openings == ()
+
+
+def test_a_library_that_is_opened_at_run_time_is_told_by_the_command(
+    scene: Scene, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = b"from ctypes import CDLL\nCDLL('libno.so.1')\n"
+    wheel = scene.wheel({CORE: wants("GLIBC_2.5"), "demo/lib.py": code})
+    command = Command(capsys)
+    told = command("why", wheel, "libno.so.1", "--sysroot", scene.root, "--format", "json").json
+    pytest.importorskip("jsonschema", reason="jsonschema judges it (cyclonedx's extra)").validate(
+        told, schemas()["why"]
+    )
+    assert told["wheels"][0]["openings"][0]["line"] == 2
+    unknown = command("why", wheel, "libno.so.1", "--sysroot", scene.root, "--no-dlopen")
+    assert unknown.code == 2
+    close = command("why", wheel, "libno.so.2", "--sysroot", scene.root)
+    assert "did you mean `libno.so.1`" in close.err
