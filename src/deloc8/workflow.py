@@ -40,7 +40,10 @@ class AuditOptions:
         add_paths: Folders searched before everything else.
         only_paths: Folders searched instead of the system's own; None: the system's own.
         exclude: Globs of libraries that are left out, by needed name or by path.
-        include: Libraries that are grafted though nothing needs them, by needed name or path.
+        include: Libraries that are grafted though nothing needs them, by name, path or glob.
+        include_dlopened: Which libraries that are opened at run time are grafted: ``declared`` ones, or ``called``
+            ones too; empty for none.
+        force: Whether even libraries of the machine's drivers are grafted on request.
         graft: Globs of libraries that are grafted although a policy takes them from the system.
         check_isa: Whether a processor level above the baseline bars a policy.
         dlopen: Whether the libraries are looked for that it opens at run time.
@@ -54,6 +57,8 @@ class AuditOptions:
     only_paths: tuple[str, ...] | None = None
     exclude: tuple[str, ...] = ()
     include: tuple[str, ...] = ()
+    include_dlopened: str = ""
+    force: bool = False
     graft: tuple[str, ...] = ()
     check_isa: bool = True
     dlopen: bool = True
@@ -148,7 +153,7 @@ def plan_repair(path: Path, goal: Goal, options: AuditOptions = _DEFAULTS) -> Pl
     """
     with open_wheel(path) as archive:
         sysroot = Sysroot(options.sysroot)
-        audit, _ = _audit(archive, sysroot, options)
+        audit, _ = _audit_for_repair(archive, sysroot, options)
         return _plan(archive, audit, sysroot, goal)
 
 
@@ -171,7 +176,7 @@ def repair_wheel(
     """
     with open_wheel(path) as archive:
         sysroot = Sysroot(options.sysroot)
-        audit, extra = _audit(archive, sysroot, options)
+        audit, extra = _audit_for_repair(archive, sysroot, options)
         plan = _plan(archive, audit, sysroot, goal)
         from deloc8.repair.execute import Source  # noqa: PLC0415  `show` and `--dry-run` do without these
         from deloc8.repair.verify import Claim  # noqa: PLC0415
@@ -187,10 +192,37 @@ def _audit(archive: WheelArchive, sysroot: Sysroot, options: AuditOptions) -> tu
     return judge(facts, extra, options.match), extra
 
 
+def _audit_for_repair(
+    archive: WheelArchive, sysroot: Sysroot, options: AuditOptions
+) -> tuple[Audit, tuple[Policy, ...]]:
+    """The verdict with the libraries on request; what the wheel opens at run time is looked for only then."""
+    if not options.include and not options.include_dlopened:
+        return _audit(archive, sysroot, options)
+    from deloc8.audit.dlopen import Confidence  # noqa: PLC0415  only where it is asked for
+    from deloc8.repair.opened import expand, names_to_open, refuse_host_libraries  # noqa: PLC0415
+
+    include = expand(options.include, sysroot, options.search)
+    if not options.force:
+        refuse_host_libraries(include)
+    audit, extra = _audit(archive, sysroot, replace(options, include=include))
+    audit = _with_openings(archive, audit, sysroot, options)
+    if options.include_dlopened:
+        names = names_to_open(audit.openings or (), Confidence(options.include_dlopened), sysroot)
+        include = (*include, *(name for name in names if name not in include))
+        openings = audit.openings
+        audit, extra = _audit(archive, sysroot, replace(options, include=include))
+        audit = replace(audit, openings=openings)
+    return audit, extra
+
+
 def _audit_whole(archive: WheelArchive, sysroot: Sysroot, options: AuditOptions) -> Audit:
-    """The verdict, with what the wheel opens at run time; a repair does without."""
+    """The verdict, with what the wheel opens at run time."""
     audit, _ = _audit(archive, sysroot, options)
-    if audit.is_pure or not options.dlopen:
+    return _with_openings(archive, audit, sysroot, options) if options.dlopen else audit
+
+
+def _with_openings(archive: WheelArchive, audit: Audit, sysroot: Sysroot, options: AuditOptions) -> Audit:
+    if audit.is_pure:
         return audit
     from deloc8.audit.dlopen import find_openings  # noqa: PLC0415  only where it is asked for
 

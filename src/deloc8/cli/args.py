@@ -178,6 +178,13 @@ def _add_fixup(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--include", action="append", default=[], metavar="LIB", help="graft this library too, though nothing needs it"
     )
+    group.add_argument(
+        "--include-dlopened",
+        choices=["declared", "called"],
+        metavar="HOW",
+        help="what it opens so: declared, or called too",
+    )
+    group.add_argument("--force", action="store_true", help="include even libraries of the host's drivers")
     group.add_argument("--no-mangle", action="append", default=[], metavar="GLOB", help="keep the names of these")
     group.add_argument("--no-sbom", action="store_true", help="no bill of materials (SBOM) of the grafts")
     group.add_argument("--no-licenses", action="store_true", help="no licence files of the grafts' packages")

@@ -48,6 +48,8 @@ def audit_options(options: argparse.Namespace) -> AuditOptions:
         only_paths=options.ldpaths,
         exclude=tuple(options.exclude),
         include=tuple(getattr(options, "include", ())),
+        include_dlopened=getattr(options, "include_dlopened", None) or "",
+        force=getattr(options, "force", False),
         graft=tuple(getattr(options, "graft", ())),
         check_isa=not options.disable_isa_ext_check,
         dlopen=not getattr(options, "no_dlopen", True),

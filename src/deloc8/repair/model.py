@@ -100,6 +100,7 @@ class Graft:
         chain: How it comes into the wheel: a member, then needed names.
         edits: What is changed in the copy.
         owner: The package it belongs to.
+        openers: Of a library on request: the members that open libraries, and find it by their search path.
     """
 
     source: str
@@ -111,6 +112,7 @@ class Graft:
     chain: tuple[str, ...]
     edits: tuple[Edit, ...]
     owner: Package = Package()
+    openers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,11 +11,11 @@ from deloc8.audit.notices import notices
 from deloc8.audit.verdict import Truth, find_tag
 from deloc8.diagnostic import Diagnostic, Severity
 from deloc8.elf.edits import RemoveNeeded, RemoveRpath, ReplaceNeeded, RpathKind, SetRpath, SetSoname
-from deloc8.elf.mentions import OPENERS
 from deloc8.errors import UnrepairableError, UsageError
 from deloc8.repair import grafting
 from deloc8.repair.choose import is_blind
 from deloc8.repair.model import Graft, Patch, Plan
+from deloc8.repair.opened import OPENED, opened_notes, opens
 from deloc8.target import Libc
 from deloc8.values import dataclass, replace
 from deloc8.wheel.paths import path_fault
@@ -57,6 +57,7 @@ def make_plan(audit: Audit, goal: Goal, match: PolicyMatch, fingerprints: Mappin
         names=names,
         library_folder=_library_folder(facts, goal),
         folders=grafting.folders_of(facts.members),
+        requested=frozenset(target for _, target in grafting.graft_edges(REQUEST, closure, facts)),
     )
     grafts = {names[file.path]: builder.graft(file, fingerprints[file.path]) for file in closure.grafts}
     patches = [patch for patch in map(builder.patch, facts.own) if patch.edits or patch.moved_to or goal.strip]
@@ -71,7 +72,7 @@ def make_plan(audit: Audit, goal: Goal, match: PolicyMatch, fingerprints: Mappin
         patches=tuple(patches),
         exclude=audit.options.exclude,
         strip=goal.strip,
-        notes=(*_notes(audit, match, platforms), *builder.notes(patches)),
+        notes=(*_notes(audit, match, platforms), *builder.notes(patches), *opened_notes(audit, tuple(grafts.values()))),
     )
 
 
@@ -112,14 +113,16 @@ class _Builder:
     names: Mapping[str, str]
     library_folder: str
     folders: frozenset[str]
+    requested: frozenset[str]
 
-    @property
-    def graft_path(self) -> str:
-        return f"{SITE_PACKAGES}/{self.library_folder}"
+    def home(self, path: str) -> str:
+        """The folder of a graft, as installed."""
+        folder = f"{SITE_PACKAGES}/{self.library_folder}"
+        return f"{folder}/{OPENED}" if path in self.requested else folder
 
     def graft(self, file: ElfFile, source: Fingerprint) -> Graft:
-        name = self.names[file.path]
-        member = f"{self.library_folder}/{name}"
+        name, home = self.names[file.path], self.home(file.path)
+        member = f"{home.removeprefix(SITE_PACKAGES + '/')}/{name}"
         if f"{SITE_PACKAGES}/{member}" in self.facts.members:
             raise UsageError(
                 f"the wheel has a file `{member}` already, where a graft would go",
@@ -129,8 +132,8 @@ class _Builder:
             )
         edits: list[Edit] = [] if file.image.soname == name else [SetSoname(soname=name)]
         edits += self._needed(file)
-        installed = replace(file, path=f"{self.graft_path}/{name}")
-        entries = [grafting.relative_entry(self.graft_path, folder) for folder in self._wanted_folders(file)]
+        installed = replace(file, path=f"{home}/{name}")
+        entries = [grafting.relative_entry(home, folder) for folder in self._wanted_folders(file)]
         edits += _rpath_edits(installed, tuple(entries), self._kind)
         return Graft(
             source=file.path,
@@ -141,6 +144,9 @@ class _Builder:
             member=member,
             chain=self.closure.chain(file, self.facts),
             edits=tuple(edits),
+            openers=tuple(own.label for own in self.facts.own if home in self._opened_folders(own))
+            if file.path in self.requested
+            else (),
         )
 
     def patch(self, file: ElfFile) -> Patch:
@@ -197,12 +203,16 @@ class _Builder:
         beforehand = dict(self._beforehand(file))
         for dependency in self.facts.dependencies.get(file.path, ()):
             if self.closure.provisions[file.path, dependency.name] is Provision.GRAFT:
-                folders[self.graft_path] = None
+                folders[self.home(dependency.target or "")] = None
             elif dependency.name in beforehand:
                 folders[posixpath.dirname(beforehand[dependency.name])] = None
-        if REQUEST in self.facts.files and file.member is not None and _opens(file):
-            folders.update(dict.fromkeys([self.graft_path] if _can_reach(file, self.graft_path) else ()))
+        folders.update(dict.fromkeys(self._opened_folders(file)))
         return tuple(folders)
+
+    def _opened_folders(self, file: ElfFile) -> tuple[str, ...]:
+        """The folder of the libraries on request, for a file that may open them."""
+        home = self.home(min(self.requested, default=""))
+        return (home,) if self.requested and opens(file) and _can_reach(file, home) else ()
 
     def _new_home(self, file: ElfFile) -> str:
         left_behind = any(
@@ -256,11 +266,6 @@ def _can_reach(file: ElfFile, folder: str) -> bool:
     """Whether search folders, or a move, can lead a file to a folder of the wheel."""
     origin = SITE_PACKAGES if file.member is None else file.path
     return grafting.installed_tree(origin) == grafting.installed_tree(folder) or _is_program(file)
-
-
-def _opens(file: ElfFile) -> bool:
-    """Whether a file opens libraries itself: glibc searches the DT_RPATH of the object that calls dlopen."""
-    return any(symbol.name in OPENERS for symbol in file.image.undefined)
 
 
 def _kind_of(file: ElfFile, otherwise: RpathKind) -> RpathKind:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import posixpath
 from typing import TYPE_CHECKING
 
-from deloc8.audit.facts import found_beforehand, gather
+from deloc8.audit.facts import SITE_PACKAGES, found_beforehand, gather
 from deloc8.audit.match import MatchOptions, describe, match_policies
 from deloc8.audit.verdict import Truth, judge
 from deloc8.elf.edits import RemoveNeeded, RemoveRpath, ReplaceNeeded, RpathKind, SetRpath, SetSoname
 from deloc8.elf.invariants import broken_invariants
 from deloc8.errors import ElfError, VerificationError, WheelError
-from deloc8.loader.search import SearchOptions
+from deloc8.loader.search import Located, Search, SearchOptions
+from deloc8.loader.sysroot import Overlay
 from deloc8.repair.grafting import installed_tree, launcher
 from deloc8.repair.model import Check, Proof
 from deloc8.repair.provenance import provenance_problems
@@ -89,6 +90,7 @@ def _checks(claim: Claim, written: WheelArchive, threads: int) -> tuple[Check, .
         ("every edit is there", _edits(claim, facts)),
         ("every edited file is fit to be loaded", _layout(claim, written)),
         ("every needed library is found", _needed(claim, facts)),
+        ("every library on request is found by who opens it", _opened(claim, facts)),
         ("the tags are true and agree", _tags(claim, facts, _wheel_file(written))),
         ("it is told where every graft comes from", provenance_problems(plan, claim.source, written)),
         ("installers read the same tags from its name", _name(plan)),
@@ -231,6 +233,20 @@ def _needed(claim: Claim, facts: WheelFacts) -> Iterator[str]:
                     yield f"{file.label} does not find {dependency.name}, though the wheel has it"
             elif dependency.target is None and posixpath.basename(dependency.name) in grafted:
                 yield f"{file.label} does not find the graft {dependency.name}"
+
+
+def _opened(claim: Claim, facts: WheelFacts) -> Iterator[str]:
+    """The names that stay as they are in the code lead, by the search path of who opens them, to the grafts."""
+    own = {file.label: file for file in facts.own}
+    moved = {patch.member: patch.target for patch in claim.plan.patches}
+    files = Overlay(claim.sysroot, {file.path: file.image for file in facts.own})
+    search = Search(files, replace(_NOTHING, libc=facts.libc or _NOTHING.libc), {})
+    for graft in claim.plan.grafts:
+        for opener in graft.openers:
+            file = own[moved.get(opener, opener)]
+            lookup = search.find(graft.new_name, (Located(file.path, file.image),), search.machine_of(file.image))
+            if lookup.path is None or posixpath.normpath(lookup.path) != f"{SITE_PACKAGES}/{graft.member}":
+                yield f"{file.label} does not find {graft.new_name}, which it shall open"
 
 
 def _tags(claim: Claim, facts: WheelFacts, wheel: WheelMetadata) -> Iterator[str]:

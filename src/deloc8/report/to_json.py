@@ -141,6 +141,7 @@ def _graft(graft: Graft) -> Json:
         "chain": list(graft.chain),
         "edits": _edits(graft.edits),
         "package": _package(graft.owner),
+        "openers": list(graft.openers),
     }
 
 

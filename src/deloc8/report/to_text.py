@@ -176,6 +176,7 @@ def full_plan_text(plan: Plan, folder: Path) -> str:
             f"Would graft: {graft.source}",
             f"  as {graft.member}",
             f"  needed by {' -> '.join(graft.chain)}",
+            *(f"  found by {opener}, which opens libraries" for opener in graft.openers),
             f"  {owner_text(graft.owner)}",
             *(f"  {edit_text(edit)}" for edit in graft.edits),
         ]

@@ -312,25 +312,6 @@ def test_libraries_that_only_an_excluded_one_needs_are_named(bench: Bench) -> No
     assert codes(bench.plan(wheel, exclude=("liba.so.1", "libb.so.1", "libc9.so.1"))) == {}
 
 
-def test_libraries_on_request_keep_their_names_and_are_found_by_dlopen(bench: Bench) -> None:
-    bench.library(f"{LIB}/libplugin.so.1", needed=("liba.so.1",))
-    bench.library(f"{LIB}/liba.so.1")
-    wheel = bench.wheel(
-        {
-            EXT: ElfSpec(undefined=(Undefined("dlopen"),)),
-            "demo/plain.so": ElfSpec(),
-            f"{DATA}/lib/libown.so": ElfSpec(undefined=(Undefined("dlopen"),)),
-        }
-    )
-    outcome = bench.repair(wheel, include=("libplugin.so.1",))
-    plugin, a = outcome.plan.grafts
-    assert plugin.member == "demo.libs/libplugin.so.1"
-    assert plugin.chain == ("--include", "libplugin.so.1")
-    assert a.new_name != "liba.so.1"
-    assert [patch.member for patch in outcome.plan.patches] == [EXT]
-    assert names(image(outcome.path, EXT))[2] == "$ORIGIN/../demo.libs"
-
-
 def test_a_library_on_request_that_modules_take_from_the_system_too(bench: Bench) -> None:
     bench.library(f"{LIB}/libz.so.1")
     wheel = bench.extension(needed=("libz.so.1",))
