@@ -13,8 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-RELEASES = {"2.31": "bullseye", "2.36": "bookworm", "2.41": "trixie"}
-"""The release of Debian for each glibc: the last before libc's libraries became one, and two after."""
+RELEASES = {"2.31": "bullseye", "2.36": "bookworm", "2.41": "trixie", "2.43": "forky"}
+"""The release of Debian for each glibc: the last before libc's libraries became one, and those after.
+
+The last is not out yet. When it has a newer glibc, say so here, or name a mirror that still has this one.
+"""
 
 MIRROR = "http://deb.debian.org/debian"
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
@@ -88,6 +91,10 @@ class Libraries:
         return sorted(homes, key=lambda soname: (soname != "libc.so.6", soname))
 
 
+class OtherReleaseError(Exception):
+    """Debian's release has another glibc than the one that was asked for."""
+
+
 def version_key(version: str) -> tuple[int, ...]:
     """What versions are ordered by."""
     return tuple(map(int, version.split(".")))
@@ -101,7 +108,12 @@ def read_machine(machine: str, folder: Path, *, mirror: str = MIRROR) -> list[Li
 
 
 def fetch(machine: str, release: str, folder: Path, *, mirror: str = MIRROR) -> Path:
-    """The folder into which the C library of a machine is unpacked."""
+    """The folder into which the C library of a machine is unpacked.
+
+    Raises:
+        OtherReleaseError: The release has another glibc by now.
+        subprocess.CalledProcessError: apt cannot fetch the package.
+    """
     (debian, package) = next((debian, package) for known, debian, package in _PACKAGES if known == machine)
     suite = RELEASES[release]
     unpacked = folder / f"{suite}-{machine}"
@@ -112,6 +124,9 @@ def fetch(machine: str, release: str, folder: Path, *, mirror: str = MIRROR) -> 
         fetched.mkdir()
         subprocess.run(["apt-get", "-qq", *options, "download", package], cwd=fetched, check=True)
         (archive,) = fetched.glob("*.deb")
+        # libc6_2.43-7_amd64.deb
+        if not archive.name.startswith(f"{package}_{release}-"):
+            raise OtherReleaseError(f"{suite} has {archive.name}, and no glibc {release} any more")
         subprocess.run(["dpkg-deb", "-x", archive, fetched / "root"], check=True)
         archive.unlink()
         fetched.rename(unpacked)

@@ -3,7 +3,8 @@
    program KIND NAME VERSION                          what one gives for the edges of the number range
    program KIND NAME VERSION NAME VERSION COUNT       how many of COUNT random numbers and of the edges two disagree on
 
-   KIND is d, f or l for one argument, and dd or ff for two. */
+   KIND is d, f or l for one argument, dd or ff for two, nf for a whole number and a float, fp for a float and the place
+   of a sign. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -18,6 +19,8 @@ typedef double (*one_double)(double);
 typedef double (*two_doubles)(double, double);
 typedef float (*one_float)(float);
 typedef float (*two_floats)(float, float);
+typedef float (*order_and_float)(int, float);
+typedef float (*float_and_sign)(float, int *);
 typedef long double (*one_long)(long double);
 
 struct answer {
@@ -80,6 +83,10 @@ static struct answer ask(const char *kind, void *function, int *sign, double a, 
         answer.value = ((one_float)function)((float)a);
     else if (!strcmp(kind, "ff"))
         answer.value = ((two_floats)function)((float)a, (float)b);
+    else if (!strcmp(kind, "nf"))
+        answer.value = ((order_and_float)function)(a > -30 && a < 30 ? (int)a : 4, (float)b);
+    else if (!strcmp(kind, "fp"))
+        answer.value = ((float_and_sign)function)((float)a, sign);
     else
         answer.value = ((one_long)function)(a);
     /* Any function may raise this one without need (C11 F.10). */
@@ -110,7 +117,7 @@ int main(int count, char **words)
     void *math = dlopen("libm.so.6", RTLD_NOW), *functions[2] = {0};
     int *sign = math ? dlsym(math, "signgam") : NULL;
     const char *kind = words[1];
-    int is_narrow = *kind == 'f';
+    int is_narrow = strchr(kind, 'f') != NULL, has_two = !strcmp(kind, "dd") || !strcmp(kind, "ff") || !strcmp(kind, "nf");
     for (int i = 0; sign && i < (count > 4 ? 2 : 1); i++) {
         functions[i] = dlvsym(math, words[2 + 2 * i], words[3 + 2 * i]);
         if (!functions[i])
@@ -119,7 +126,7 @@ int main(int count, char **words)
     if (functions[0] == functions[1])
         return 3;
     for (int i = 0; i < EDGES; i++)
-        for (int j = 0; j < (kind[1] ? EDGES : 1); j++)
+        for (int j = 0; j < (has_two ? EDGES : 1); j++)
             if (functions[1])
                 compare(kind, functions, sign, edges[i], edges[j]);
             else {

@@ -139,6 +139,43 @@ static void wipe(function f)
     printf("[sum]%lx ", sum);
 }
 
+static void fill(function f)
+{
+    unsigned long sum = 0;
+    for (int size = 0; size < 1500; size += size < 70 ? 1 : 37) {
+        memset(one, 7, sizeof one);
+        sum += ((void *(*)(void *, int, size_t))f)(one + size % 16, 300 + size, size) == one + size % 16;
+        for (int i = 0; i < 4096; i++)
+            sum = sum * 31 + one[i];
+    }
+    printf("[sum]%lx ", sum);
+}
+
+static void release(function f)
+{
+    for (size_t size = 16; size < 1 << 20; size *= 3) {
+        char *place = aligned_alloc(16, size / 16 * 16), *small = malloc(size);
+        memset(place, 1, size / 16 * 16);
+        memset(small, 2, size);
+        /* In the order of free_aligned_sized; free_sized takes what it takes for the size as a hint too. */
+        ((void (*)(void *, size_t, size_t))f)(place, size / 16 * 16, size / 16 * 16);
+        ((void (*)(void *, size_t, size_t))f)(small, size, size);
+    }
+    ((void (*)(void *, size_t, size_t))f)(NULL, 16, 16);
+    printf("[released]all ");
+}
+
+static void magnitude(function f, const char *name)
+{
+    int is_wide = strcmp(name, "uabs") && strcmp(name, "abs");
+    static const long long values[] = {0, 1, -1, 77, -77, INT_MAX, -INT_MAX, INT_MIN, LLONG_MAX, -LLONG_MAX, LLONG_MIN};
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++)
+        if (is_wide)
+            printf("[%lld]%llu ", values[i], ((unsigned long long (*)(long long))f)(values[i]));
+        else if (values[i] >= INT_MIN && values[i] <= INT_MAX)
+            printf("[%lld]%u ", values[i], ((unsigned (*)(int))f)((int)values[i]));
+}
+
 static void equal(function f)
 {
     for (int size = 0; size < 200; size++)
@@ -433,7 +470,7 @@ static int act(const char *situation, function f, const char *name, const char *
         const char *name;
         void (*act)(function);
     } plain[] = {
-        {"copy", copy}, {"wipe", wipe}, {"equal", equal}, {"align", align}, {"once", once}, {"self", self}, {"alike", alike},
+        {"copy", copy}, {"wipe", wipe}, {"fill", fill}, {"release", release}, {"equal", equal}, {"align", align}, {"once", once}, {"self", self}, {"alike", alike},
         {"yield", yield}, {"nap", nap}, {"key-get", key_get}, {"key-delete", key_delete}, {"key-set", key_set},
         {"key-create", key_create}, {"kill", kill_thread}, {"leave", leave}, {"quick", quick}, {"memory-file", memory_file},
     };
@@ -452,6 +489,8 @@ static int act(const char *situation, function f, const char *name, const char *
         return strtol_narrow(f, locale), 0;
     if (!strcmp(situation, "wcstol"))
         return strtol_wide(f, locale), 0;
+    if (!strcmp(situation, "magnitude"))
+        return magnitude(f, name), 0;
     if (!strcmp(situation, "scanf"))
         return scanf_any(f, strrchr(name, '_') + 1), 0;
     return 2;

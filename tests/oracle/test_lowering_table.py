@@ -14,7 +14,7 @@ from kit.glibc import Glibc, glibc, table_of
 if TYPE_CHECKING:
     from pathlib import Path
 
-OLDEST, *NEWER = RELEASES = ("2.31", "2.36", "2.41")
+OLDEST, *NEWER = RELEASES = ("2.31", "2.36", "2.41", "2.43")
 PROVEN = {LoweringClass.MOVED, LoweringClass.SAME}
 
 # Those whose packages stand in the same lists; the tool was run for all machines.
