@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deloc8.audit.facts import gather
+from deloc8.audit.images import Reading
 from deloc8.audit.match import MatchOptions
 from deloc8.audit.verdict import Audit, judge
 from deloc8.errors import InputError, PolicyError, PureWheelError, UsageError
@@ -187,7 +188,8 @@ def repair_wheel(
 
 
 def _audit(archive: WheelArchive, sysroot: Sysroot, options: AuditOptions) -> tuple[Audit, tuple[Policy, ...]]:
-    facts = gather(archive, sysroot, options.search, include=options.include, threads=options.threads)
+    reading = Reading(threads=options.threads, mentions=options.dlopen)
+    facts = gather(archive, sysroot, options.search, include=options.include, reading=reading)
     extra = _read_policy_files(options.policy_files, facts.arch) if facts.arch else ()
     return judge(facts, extra, options.match), extra
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from deloc8.audit.facts import SITE_PACKAGES, VIRTUAL_ROOT, install_path, travelling
 from deloc8.elf.dynamic import Dynamic
-from deloc8.elf.mentions import mentioned_libraries, opens_libraries
 from deloc8.elf.notes import dlopen_declarations
 from deloc8.errors import WheelError
 from deloc8.loader.search import Located, Search
@@ -123,7 +122,7 @@ def find_openings(
         options: How they are looked for.
     """
     finder = _Finder(facts, policy, sysroot, options)
-    kinds = (_declared(facts, finder), _called(archive, finder), _mentioned(archive, facts, finder))
+    kinds = (_declared(facts, finder), _called(archive, finder), _mentioned(facts, finder))
     return tuple(opening for openings in kinds for opening in islice(openings, _MOST_OPENINGS))
 
 
@@ -157,11 +156,9 @@ def _called(archive: WheelArchive, finder: _Finder) -> Iterator[Opening]:
             )
 
 
-def _mentioned(archive: WheelArchive, facts: WheelFacts, finder: _Finder) -> Iterator[Opening]:
+def _mentioned(facts: WheelFacts, finder: _Finder) -> Iterator[Opening]:
     for file in facts.own:
-        if file.member is None or not opens_libraries(file.image):
-            continue
-        for name, offset in mentioned_libraries(archive.read(archive.member(file.member)), file.image):
+        for name, offset in file.image.mentions:
             if name == posixpath.basename(file.path):
                 continue  # a plugin tells its own name
             yield Opening(

@@ -6,7 +6,7 @@ import posixpath
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from deloc8.audit.images import read_images
+from deloc8.audit.images import Reading, read_images
 from deloc8.elf.dynamic import Dynamic
 from deloc8.errors import InputError, WheelError
 from deloc8.loader.ldconf import libc_of_system
@@ -152,7 +152,7 @@ def gather(
     options: SearchOptions,
     *,
     include: tuple[str, ...] = (),
-    threads: int = 1,
+    reading: Reading = Reading(),  # noqa: B008  a frozen value
 ) -> WheelFacts:
     """The facts of a wheel.
 
@@ -161,14 +161,14 @@ def gather(
         sysroot: Where libraries outside the wheel are looked for.
         options: How they are looked for; their C library is replaced by that of the wheel.
         include: Libraries that the user wants in the wheel, by needed name or path, though nothing needs them.
-        threads: How many members are inflated at a time.
+        reading: How its members are read.
 
     Raises:
         WheelError: ELF files where none may be, or for machines that no policy knows.
         InputError: A library that the user wants was not found.
         ElfError: ELF members are not sound; all of them are named.
     """
-    images = read_images(archive, threads)
+    images = read_images(archive, reading)
     _refuse_purelib(archive, images)
     arch = _choose_arch(archive.name, images)
     libc = _choose_libc(archive.name, images, arch, sysroot)

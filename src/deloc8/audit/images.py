@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 from deloc8.elf.constants import ELF_MAGIC, ET_DYN, ET_EXEC
 from deloc8.elf.image import parse
+from deloc8.elf.mentions import mentioned_libraries, opens_libraries
 from deloc8.errors import ElfError
+from deloc8.values import dataclass, replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +22,20 @@ _BUDGET = 32 << 20  # bytes of members that may be in memory at a time, but one 
 _MAPPED_SHARE = 16  # a large member is read into a file; this part of it, its symbols and their names, is looked at
 
 
-def read_images(archive: WheelArchive, threads: int) -> Mapping[str, ElfImage]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """How members are read.
+
+    Attributes:
+        threads: How many are inflated at a time.
+        mentions: Whether names of libraries are looked for in those that open libraries.
+    """
+
+    threads: int = 1
+    mentions: bool = False
+
+
+def read_images(archive: WheelArchive, reading: Reading) -> Mapping[str, ElfImage]:
     """The images of all ELF members that a loader could load, by member name.
 
     Raises:
@@ -34,11 +49,16 @@ def read_images(archive: WheelArchive, threads: int) -> Mapping[str, ElfImage]:
 
     def read(member: Member) -> ElfImage | ElfError:
         try:
-            return parse(archive.read(member), member.name)
+            data = archive.read(member)
+            image = parse(data, member.name)
+            if reading.mentions and opens_libraries(image):
+                # Now, while the contents are at hand: to unpack them again would cost far more.
+                return replace(image, mentions=mentioned_libraries(data, image))
         except ElfError as error:
             return error
+        return image
 
-    results = _map(read, candidates, threads)
+    results = _map(read, candidates, reading.threads)
     errors = [result for result in results if isinstance(result, ElfError)]
     if errors:
         raise _all_errors(errors)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 # A test is one of the system by the names and texts in it; all other tests are not looked into.
 _NAME = re.compile(r"win|linux|darwin|mac|osx|posix|unix|platform", re.IGNORECASE)
-_TEXT = re.compile(r"(win|linux|darwin|mac|osx|posix|unix|nt|cygwin|msys|java|free|aix|sun|ios).*", re.IGNORECASE)
+_TEXT = re.compile(r"(win|linux|darwin|mac|osx|posix|unix|nt|cygwin|msys|java|free|bsd|aix|sun|ios).*", re.IGNORECASE)
 _DEEPEST = 20
 
 
@@ -69,11 +69,14 @@ def _compare(test: ast.Compare, scope: ast.AST | None, values: Values) -> bool |
 
 
 def _starts(test: ast.Call, scope: ast.AST | None, values: Values) -> bool | None:
-    if not (isinstance(test.func, ast.Attribute) and test.func.attr == "startswith" and test.args):
+    if not (isinstance(test.func, ast.Attribute) and test.func.attr in {"startswith", "endswith"} and test.args):
         return None
     first = test.args[0]
     texts = _texts([test.func.value, *(first.elts if isinstance(first, ast.Tuple) else [first])], scope, values)
-    return None if texts is None else texts[0].startswith(tuple(texts[1:]))
+    if texts is None:
+        return None
+    text, *ends = texts
+    return text.startswith(tuple(ends)) if test.func.attr == "startswith" else text.endswith(tuple(ends))
 
 
 def _texts(nodes: Sequence[ast.expr], scope: ast.AST | None, values: Values) -> list[str] | None:

@@ -14,6 +14,7 @@ from deloc8.target import arch_of_elf
 from deloc8.values import dataclass
 
 if TYPE_CHECKING:
+    from deloc8.elf.mentions import Mention
     from deloc8.elf.view import Buffer, Section, Segment
     from deloc8.target import Arch
 
@@ -36,6 +37,7 @@ class ElfImage:
         defined_versions: The versions that the file defines.
         undefined: The symbols it asks of others.
         notes: Its notes.
+        mentions: Names of libraries among its constants; empty where nobody looked.
     """
 
     bits: int
@@ -51,6 +53,7 @@ class ElfImage:
     defined_versions: tuple[DefinedVersion, ...]
     undefined: tuple[UndefinedSymbol, ...]
     notes: tuple[Note, ...]
+    mentions: tuple[Mention, ...] = ()
 
     @property
     def arch(self) -> Arch | None:

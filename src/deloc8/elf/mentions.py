@@ -26,7 +26,8 @@ _FRAMEWORKS = frozenset(
 _CLASSES = ("_ZN8QLibrary", "_ZN4Poco13SharedLibrary", "_ZN16wxDynamicLibrary")  # Qt, POCO, wxWidgets
 
 _MARK = b".so"
-_NAME = re.compile(rb"(?:[\w.+/$@-]*/)?[A-Za-z_][\w.+-]*\.so(?:\.\w+)*")
+# Right before a constant text the end of a constant number may stand, as of most small ones of eight bytes.
+_NAME = re.compile(rb"(?:[^\0]{0,7}[?@\xbf\xc0])?((?:[\w.+/$-]*/)?[A-Za-z_][\w.+-]*\.so(?:\.\w+)*)")
 _LOADER = re.compile(rb"(?:.*/)?ld(?:64|-[\w.-]+)?\.so[\w.]*")  # the dynamic loader itself, of any system
 _LONGEST = 256
 _MOST = 256
@@ -72,7 +73,7 @@ def _names(data: Buffer, start: int, end: int) -> Iterator[Mention]:
         first = text.rfind(b"\0", max(start, position - _LONGEST), position) + 1
         last = text.find(b"\0", position, min(end, position + _LONGEST))
         if first and last > position:
-            constant = bytes(text[first:last])
-            if _NAME.fullmatch(constant) and not _LOADER.fullmatch(constant):
-                yield Mention(constant.decode("ascii"), first)
+            match = _NAME.fullmatch(bytes(text[first:last]))
+            if match and not _LOADER.fullmatch(match[1]):
+                yield Mention(match[1].decode("ascii"), first + match.start(1))
         position = text.find(_MARK, max(last, position + len(_MARK)), end)

@@ -6,6 +6,7 @@ import posixpath
 from typing import TYPE_CHECKING
 
 from deloc8.audit.facts import SITE_PACKAGES, found_beforehand, gather
+from deloc8.audit.images import Reading
 from deloc8.audit.match import MatchOptions, describe, match_policies
 from deloc8.audit.verdict import Truth, judge
 from deloc8.elf.edits import RemoveNeeded, RemoveRpath, ReplaceNeeded, RpathKind, SetRpath, SetSoname
@@ -83,7 +84,7 @@ def verify(claim: Claim, path: Path, *, threads: int = 1) -> Proof:
 
 def _checks(claim: Claim, written: WheelArchive, threads: int) -> tuple[Check, ...]:
     plan = claim.plan
-    facts = gather(written, claim.sysroot, _NOTHING, threads=threads)
+    facts = gather(written, claim.sysroot, _NOTHING, reading=Reading(threads=threads))
     steps = (
         ("RECORD and contents agree", _record(written)),
         ("nothing else has changed", _unchanged(claim, written)),

@@ -17,6 +17,7 @@ from deloc8.audit.facts import (
     install_path,
     wanted_versions,
 )
+from deloc8.audit.images import Reading
 from deloc8.errors import ElfError, InputError, WheelError
 from deloc8.loader.search import SearchOptions, Stage
 from deloc8.target import Arch, Libc
@@ -49,7 +50,7 @@ def facts_of(
 ) -> WheelFacts:
     path = scene.wheel(members, tags=(tag,))
     with open_wheel(path) as archive:
-        return gather(archive, scene.system.sysroot, SearchOptions(), include=include, threads=threads)
+        return gather(archive, scene.system.sysroot, SearchOptions(), include=include, reading=Reading(threads=threads))
 
 
 def row_of(facts: WheelFacts, member: str, name: str) -> Dependency:

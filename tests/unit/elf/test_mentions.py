@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import mmap
+import struct
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -50,6 +51,13 @@ def test_what_is_a_name(text: bytes, is_name: bool) -> None:  # noqa: FBT001  a 
 def test_names_stand_between_zeros() -> None:
     assert mentions(b"\x01liba.so\0") == []
     assert mentions(b"\0liba.so") == []
+
+
+def test_a_number_may_stand_right_before_a_name() -> None:
+    payload = struct.pack("<d", 120.0) + b"liba.so.1\0" + struct.pack("<d", -0.25) + b"libb.so.1\0"
+    data = build_elf(ElfSpec(payload=payload))
+    found = mentioned_libraries(data, parse(data, "a.so"))
+    assert found == (("liba.so.1", data.index(b"liba.so.1")), ("libb.so.1", data.index(b"libb.so.1")))
 
 
 def test_each_name_is_told_once_in_the_order_of_the_file() -> None:
