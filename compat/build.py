@@ -53,7 +53,8 @@ TARGETS = {
     "i686": Target("x86-linux-gnu", "2.17", "2.17", 0x1000, ("-march=i686",)),
     "aarch64": Target("aarch64-linux-gnu", "2.17", "2.17", 0x10000),
     "armv7l": Target("arm-linux-gnueabihf", "2.17", "2.17", 0x1000),
-    "ppc64le": Target("powerpc64le-linux-gnu", "2.17", "2.19", 0x10000),
+    # The long double of all distributions until lately, and of the symbols whose name ends in l.
+    "ppc64le": Target("powerpc64le-linux-gnu", "2.17", "2.19", 0x10000, ("-mabi=ibmlongdouble", "-mfloat128")),
     "s390x": Target("s390x-linux-gnu", "2.17", "2.17", 0x1000),
     "riscv64": Target("riscv64-linux-gnu", "2.27", "2.27", 0x1000),
     "loongarch64": Target("loongarch64-linux-gnu", "2.36", "2.36", 0x10000),
@@ -79,6 +80,8 @@ COMPILING = (
 )
 LINKING = (
     "-shared",
+    # Zig's own runtime defines functions of libc too, among them __chk_fail, which would be taken in their place.
+    "-rtlib=none",
     "-s",
     "-Wl,--as-needed",
     "-Wl,--gc-sections",

@@ -80,11 +80,11 @@ EXPORT void thrd_yield(void) { sched_yield(); }
 
 /// mtx_init: pthread_mutex_init
 EXPORT int mtx_init(pthread_mutex_t *mutex, int kind) {
-    if (kind < PLAIN || kind > (RECURSIVE | TIMED))
-        return ERROR;
     pthread_mutexattr_t attributes;
     pthread_mutexattr_init(&attributes);
-    pthread_mutexattr_settype(&attributes, kind & RECURSIVE ? PTHREAD_MUTEX_RECURSIVE : PTHREAD_MUTEX_DEFAULT);
+    /* glibc takes a kind that it does not know for a plain one. */
+    int recursive = kind == (PLAIN | RECURSIVE) || kind == (TIMED | RECURSIVE);
+    pthread_mutexattr_settype(&attributes, recursive ? PTHREAD_MUTEX_RECURSIVE : PTHREAD_MUTEX_DEFAULT);
     int error = pthread_mutex_init(mutex, &attributes);
     pthread_mutexattr_destroy(&attributes);
     return result_of(error);

@@ -14,3 +14,9 @@ long cancellable_syscall(long number, long a, long b, long c, long d, long e, lo
     errno = saved;
     return result;
 }
+
+#ifdef __arm__
+/* Each unwind table of Arm names one of these, for the linker alone: an unwinder takes its own. */
+HIDDEN void __aeabi_unwind_cpp_pr0(void) {}
+HIDDEN void __aeabi_unwind_cpp_pr1(void) {}
+#endif

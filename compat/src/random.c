@@ -105,11 +105,11 @@ EXPORT uint32_t arc4random(void) {
 EXPORT uint32_t arc4random_uniform(uint32_t bound) {
     if (bound < 2)
         return 0;
-    /* Of 2^32 numbers the first 2^32 mod bound are left out: what remains is a multiple of the bound. */
-    uint32_t least = -bound % bound;
+    /* As many bits as the bound needs, until they are below it: less than two attempts on average, and no division. */
+    uint32_t mask = ~0u >> __builtin_clz(bound - 1);
     uint32_t number;
     do
-        number = arc4random();
-    while (number < least);
-    return number % bound;
+        number = arc4random() & mask;
+    while (number >= bound);
+    return number;
 }

@@ -25,7 +25,7 @@ EXPORT int __issignaling(double number) {
     return signaling_64(bits);
 }
 
-#if defined(__SIZEOF_FLOAT128__) || LDBL_MANT_DIG == 113
+#if (defined(__SIZEOF_FLOAT128__) || defined(__FLOAT128__)) || LDBL_MANT_DIG == 113
 static inline int signaling_128(const void *number) {
     uint64_t halves[2];
     memcpy(halves, number, sizeof halves);
@@ -48,7 +48,10 @@ EXPORT int __issignalingl(long double number) {
     uint16_t top;
     memcpy(&fraction, &number, sizeof fraction);
     memcpy(&top, (const char *)&number + 8, sizeof top);
-    /* Without the leading bit it is no NaN but a number that is not valid. */
+    /* Without the leading bit a number is not valid, and the processor takes it for a signalling NaN, as glibc does
+     * since 2.33. */
+    if ((top & 0x7fff) != 0 && !(fraction >> 63))
+        return 1;
     return (top & 0x7fff) == 0x7fff && (fraction ^ 0x4000000000000000u) > 0xc000000000000000u;
 #elif LDBL_MANT_DIG == 106
     /* A pair of doubles, of which the first says what it is. */
@@ -62,8 +65,8 @@ EXPORT int __issignalingl(long double number) {
 #endif
 }
 
-#if defined(__SIZEOF_FLOAT128__) || LDBL_MANT_DIG == 113
-#if defined(__SIZEOF_FLOAT128__)
+#if (defined(__SIZEOF_FLOAT128__) || defined(__FLOAT128__)) || LDBL_MANT_DIG == 113
+#if (defined(__SIZEOF_FLOAT128__) || defined(__FLOAT128__))
 typedef __float128 number_of_128_bits;
 #else
 typedef long double number_of_128_bits;

@@ -17,7 +17,7 @@ from compat.hatch_build import CompatibilityLibraries
 from hatchling.builders.sdist import SdistBuilder
 from hatchling.builders.wheel import WheelBuilder
 
-from kit.compat import MACHINES, compat_library
+from kit.compat_library import MACHINES, compat_library
 
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet

@@ -13,7 +13,7 @@ from deloc8.errors import UnrepairableError
 from deloc8.repair import compatlib
 from deloc8.repair.compatlib import SONAME, library, provided
 from deloc8.target import Arch
-from kit.compat import MACHINES, TOP, compat_library
+from kit.compat_library import MACHINES, TOP, compat_library
 
 if TYPE_CHECKING:
     from pathlib import Path

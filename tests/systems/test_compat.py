@@ -1,0 +1,103 @@
+"""The functions of the compatibility library on other glibcs and other machines.
+
+There they do what glibc's own do, where it has them, and everywhere the same as here.
+"""
+
+from __future__ import annotations
+
+import functools
+import platform
+import sys
+import tarfile
+from typing import TYPE_CHECKING
+
+import pytest
+
+from deloc8.repair.compatlib import provided
+from deloc8.target import Arch
+from kit.compat_library import Transcript, differences, transcript
+from kit.distribution import debian
+from kit.machines import AARCH64, ARMV7L, I686, PPC64LE, S390X, Machine
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.systems
+
+kernels = pytest.mark.parametrize("old_kernel", [False, True], ids=["this-kernel", "old-kernel"])
+on_x86_64 = pytest.mark.skipif(platform.machine() != "x86_64", reason="needs a machine that runs x86_64's programs")
+
+# What a release of glibc did otherwise than later ones.
+OTHERWISE = {
+    # Before 2.33 an invalid number was none that signals.
+    "bullseye": {"__issignalingl"},
+    # The condition variable has another form since 2.41, which has the function.
+    # And getrandom is no cancellation point any more, where the kernel has it in the vDSO.
+    "trixie": {"pthread_cond_clockwait", "getrandom"},
+}
+
+
+@functools.cache
+def here(*, old_kernel: bool) -> Transcript:
+    return transcript("x86_64", library=True, old_kernel=old_kernel)
+
+
+@pytest.fixture(scope="module")
+def glibc_2_17(runtimes_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the libraries of glibc 2.17."""
+    folder = tmp_path_factory.mktemp("glibc")
+    with tarfile.open(runtimes_folder / "glibc217-runtime-x86_64.tar.xz") as packed:
+        packed.extractall(folder, filter="tar") if sys.version_info >= (3, 12) else packed.extractall(folder)  # noqa: S202  our own archive
+    (top,) = folder.iterdir()
+    return top / "lib"
+
+
+@on_x86_64
+@kernels
+def test_glibc_2_17(glibc_2_17: Path, *, old_kernel: bool) -> None:
+    """It has none of the functions, and with ours a program does what it does here."""
+    runner = (glibc_2_17 / "ld-2.17.so", "--library-path", glibc_2_17)
+    assert transcript("x86_64", runner=runner, old_kernel=old_kernel) == {}
+    ours = transcript("x86_64", runner=runner, library=True, old_kernel=old_kernel)
+    assert set(ours) == set(provided(Arch.X86_64))
+    assert differences(here(old_kernel=old_kernel), ours) == {}
+
+
+@on_x86_64
+@kernels
+@pytest.mark.parametrize("suite", ["bullseye", "bookworm", "trixie"])
+def test_glibcs_of_debian(suite: str, *, old_kernel: bool) -> None:
+    libraries = debian(suite, ("python3",)).path / "lib/x86_64-linux-gnu"
+    loader = next(path for path in (libraries / "ld-2.31.so", libraries / "ld-linux-x86-64.so.2") if path.exists())
+    runner = (loader, "--library-path", libraries)
+    ours = transcript("x86_64", runner=runner, library=True, old_kernel=old_kernel)
+    theirs = transcript("x86_64", runner=runner, old_kernel=old_kernel)
+    otherwise = OTHERWISE.get(suite, set())
+    assert set(ours) | otherwise >= set(provided(Arch.X86_64))
+    assert len(theirs) > 50
+    assert differences(here(old_kernel=old_kernel), ours) == {}
+    assert set(differences(theirs, ours)) <= otherwise, differences(theirs, ours)
+
+
+OTHERS = [(machine, "bookworm") for machine in (S390X, ARMV7L, AARCH64, PPC64LE, I686)]
+OTHERS += [(ARMV7L, "bullseye"), (AARCH64, "bullseye")]
+
+
+@pytest.mark.parametrize(("machine", "suite"), OTHERS, ids=[f"{machine.name}-{suite}" for machine, suite in OTHERS])
+def test_other_machines(machine: Machine, suite: str) -> None:
+    root = debian(suite, ("python3", "libc-bin"), machine.debian).path
+    (libraries,) = root.glob("lib/*-linux-gnu*")
+    loader = next(path for path in (libraries / "ld-2.31.so", *libraries.glob("ld*.so.*")) if path.exists())
+    # One that this machine's kernel runs needs no emulator.
+    emulator = () if machine is I686 and platform.machine() == "x86_64" else (machine.emulator, "-L", root)
+    runner = (*emulator, loader, "--library-path", libraries)
+    ours = transcript(machine.name, runner=runner, library=True)
+    theirs = transcript(machine.name, runner=runner)
+    assert set(ours) == set(provided(Arch(machine.name)))
+    assert len(theirs) > 50
+    differing = differences(theirs, ours)
+    if machine is S390X:
+        # glibc 2.33 and later drop the nanoseconds where a program asks for the old function; they have the new one.
+        for name in ("stat", "lstat", "fstat", "stat64", "lstat64", "fstat64"):
+            assert all("time 1600000000 0 1" in line for line in differing.pop(name) if line.startswith("+mode"))
+    assert differing == {}
