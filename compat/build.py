@@ -14,6 +14,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import zlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +28,7 @@ ZIG = "0.17.1"
 REQUIREMENT = f"ziglang=={ZIG}"
 
 SONAME = "libdeloc8_compat.so.1"
+SUFFIX = ".zlib"
 
 
 class Target(NamedTuple):
@@ -119,11 +121,15 @@ def build(machine: str, names: list[str], output: Path) -> None:
         command += [*COMPILING, *target.options, *LINKING, f"-Wl,-z,max-page-size={target.page}"]
         command += [f"-Wl,--version-script={script}", "-o", str(built), *sources(), "-lpthread", "-ldl"]
         subprocess.run(command, cwd=HERE, env=_environment(Path(scratch)), check=True)
-        output.parent.mkdir(parents=True, exist_ok=True)
-        # A file that is there is a whole one.
-        partial = output.with_name(f".{output.name}.{os.getpid()}")
-        partial.write_bytes(built.read_bytes())
-        partial.replace(output)
+        _write(output, built.read_bytes())
+
+
+def _write(output: Path, data: bytes) -> None:
+    """Nothing; a file that is there is a whole one."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    partial = output.with_name(f".{output.name}.{os.getpid()}")
+    partial.write_bytes(data)
+    partial.replace(output)
 
 
 def _environment(scratch: Path) -> dict[str, str]:
@@ -150,12 +156,18 @@ def check_compiler() -> None:
 
 
 def build_all(output: Path, machines: list[str] | None = None) -> list[Path]:
-    """The files of the libraries, which are written; all of them where no machine is named."""
+    """The files of the libraries, which are written; all of them where no machine is named.
+
+    They are compressed, so that nobody takes the files of other machines in deloc8's wheel for what it runs.
+    """
     check_compiler()
     files = []
     for machine in machines or sorted(TARGETS):
-        files.append(output / f"{machine}.so")
-        build(machine, exports(machine), files[-1])
+        with tempfile.TemporaryDirectory(prefix="deloc8-compat-") as scratch:
+            library = Path(scratch) / SONAME
+            build(machine, exports(machine), library)
+            files.append(output / f"{machine}.so{SUFFIX}")
+            _write(files[-1], zlib.compress(library.read_bytes(), 9))
     return files
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+import zlib
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from compat.hatch_build import CompatibilityLibraries
 from hatchling.builders.sdist import SdistBuilder
 from hatchling.builders.wheel import WheelBuilder
 
+from kit.command import run_program
 from kit.compat_library import MACHINES, compat_library
 
 if TYPE_CHECKING:
@@ -52,9 +54,9 @@ def test_wheel_holds_every_file_of_the_package_and_nothing_else(top: Path, wheel
     package = {
         path.relative_to(source).as_posix()
         for path in (source / "deloc8").rglob("*")
-        if path.is_file() and path.suffix not in {".pyc", ".so"}
+        if path.is_file() and path.suffix not in {".pyc", ".so", ".zlib"}
     }
-    package |= {f"deloc8/repair/data/compat/{machine}.so" for machine in MACHINES}
+    package |= {f"deloc8/repair/data/compat/{machine}.so.zlib" for machine in MACHINES}
     assert {"deloc8/py.typed", "deloc8/cli/__init__.py"} <= package
     assert any(re.fullmatch(r"deloc8/policy/data/.*\.json", name) for name in package)
     assert {name for name in members(wheel) if ".dist-info/" not in name} == package
@@ -67,7 +69,7 @@ def test_wheel_carries_the_license(wheel: Path) -> None:
 def test_sdist_holds_what_the_targets_of_make_need(sdist: Path) -> None:
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    assert not {name for name in names if name.endswith((".so", ".o"))}
+    assert not {name for name in names if name.endswith((".so", ".zlib", ".o"))}
     assert {"compat/build.py", "compat/hatch_build.py", "compat/src/compat.h", "compat/src/stat.c"} <= names
     expected = {"Makefile", "pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md"}
     assert expected | {"examples/demo.py", "tests/conftest.py", "tools/test_all.py", "benchmarks/compare.py"} <= names
@@ -85,8 +87,13 @@ def test_sdist_builds_the_same_wheel(sdist: Path, wheel: Path, tmp_path: Path) -
 def test_wheel_carries_the_compatibility_libraries(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         for machine in MACHINES:
-            data = archive.read(f"deloc8/repair/data/compat/{machine}.so")
-            assert data == compat_library(machine).read_bytes()
+            data = archive.read(f"deloc8/repair/data/compat/{machine}.so.zlib")
+            assert zlib.decompress(data) == compat_library(machine).read_bytes()
+
+
+def test_wheel_stands_its_own_check(wheel: Path) -> None:
+    checked = run_program("check", wheel)
+    assert checked.code == 0, checked.out
 
 
 def test_an_editable_installation_needs_no_compiler(top: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

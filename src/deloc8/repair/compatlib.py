@@ -7,6 +7,7 @@ of what they hold is written by tools/make_compat.py.
 from __future__ import annotations
 
 import json
+import zlib
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -99,9 +100,9 @@ def library(arch: Arch) -> bytes:
             code="compat-library-missing",
             context=[f"machines that have one: {', '.join(sorted(_table()['machines']))}"],
         )
-    path = _DATA / "compat" / f"{arch.value}.so"
+    path = _DATA / "compat" / f"{arch.value}.so.zlib"
     try:
-        return path.read_bytes()
+        return zlib.decompress(path.read_bytes())
     except FileNotFoundError:
         raise UnrepairableError(
             f"the compatibility library for {arch.value} has not been built",
