@@ -100,14 +100,16 @@ def library(arch: Arch) -> bytes:
             code="compat-library-missing",
             context=[f"machines that have one: {', '.join(sorted(_table()['machines']))}"],
         )
-    path = _DATA / "compat" / f"{arch.value}.so.zlib"
+    plain = _DATA / "compat" / f"{arch.value}.so"
+    packed = plain.with_name(plain.name + ".zlib")
     try:
-        return zlib.decompress(path.read_bytes())
+        # As compat/build.py writes it; who packages deloc8 may unpack it.
+        return zlib.decompress(packed.read_bytes()) if packed.exists() else plain.read_bytes()
     except FileNotFoundError:
         raise UnrepairableError(
             f"the compatibility library for {arch.value} has not been built",
             code="compat-library-missing",
-            context=[f"looked for {path}", "deloc8 runs from its sources; its wheels carry the library"],
+            context=[f"looked for {packed}", "deloc8 runs from its sources; its wheels carry the library"],
             hints=[
                 "in the folder of the sources, `make compat` builds it",
                 "or install a wheel of deloc8",

@@ -122,13 +122,18 @@ def test_two_builds_have_the_same_bytes(machine: str, tmp_path: Path, monkeypatc
     assert (tmp_path / "again.so").read_bytes() == first
 
 
-def test_the_library_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    built = compat_library("x86_64")
+@pytest.mark.parametrize("packed", [True, False], ids=["packed", "plain"])
+def test_the_library_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, packed: bool) -> None:
+    built = compat_library("x86_64").read_bytes()
     (tmp_path / "compat").mkdir()
-    (tmp_path / "compat" / "x86_64.so.zlib").write_bytes(zlib.compress(built.read_bytes()))
+    if packed:
+        (tmp_path / "compat" / "x86_64.so.zlib").write_bytes(zlib.compress(built))
+        (tmp_path / "compat" / "x86_64.so").write_bytes(b"one of an older build")
+    else:
+        (tmp_path / "compat" / "x86_64.so").write_bytes(built)
     provided(Arch.X86_64)  # the table is known before its folder changes
     monkeypatch.setattr(compatlib, "_DATA", tmp_path)
-    assert library(Arch.X86_64) == built.read_bytes()
+    assert library(Arch.X86_64) == built
 
 
 def test_a_library_that_was_not_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
