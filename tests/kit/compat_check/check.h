@@ -25,6 +25,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -69,6 +70,10 @@ int ends_in(void (*function)(void *), void *argument);
 
 extern const char *folder;
 extern int is_libc, old_kernel;
+
+/* From now on a signal comes again and again, until the argument is 0: calls that block are interrupted, however late
+ * they begin. */
+void interrupt(int on);
 
 /* A limit some milliseconds from now on a clock. */
 struct timespec after(clockid_t clock, long milliseconds);

@@ -6,14 +6,16 @@ static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_rwlock_t rwlock = PTHREAD_RWLOCK_INITIALIZER;
 static sem_t semaphore;
 
+#define LIMIT 300
+
 static const clockid_t clocks[] = {CLOCK_REALTIME, CLOCK_MONOTONIC};
 
-/* Whether a tenth of a second has passed, and not much more. */
+/* Whether the most of LIMIT milliseconds has passed. */
 static int waited(clockid_t clock, struct timespec begin) {
     struct timespec now;
     clock_gettime(clock, &now);
     long milliseconds = (now.tv_sec - begin.tv_sec) * 1000 + (now.tv_nsec - begin.tv_nsec) / 1000000;
-    return milliseconds >= 99 && milliseconds < 3000;
+    return milliseconds >= LIMIT - 50;
 }
 
 struct locking {
@@ -21,38 +23,39 @@ struct locking {
     void *object;
     clockid_t clock;
     struct timespec limit;
-    int result, error;
+    int result, error, waited;
 };
 
 static void *lock_in_thread(void *given) {
     struct locking *wanted = given;
+    struct timespec begin = after(CLOCK_MONOTONIC, 0);
     errno = 0;
     wanted->result = wanted->function(wanted->object, wanted->clock, &wanted->limit);
     wanted->error = errno;
+    wanted->waited = waited(CLOCK_MONOTONIC, begin);
     return NULL;
 }
 
 /* What another thread than the holder's gets. */
 static void show_lock(const char *name, struct locking wanted) {
     pthread_t thread;
-    struct timespec begin = after(CLOCK_MONOTONIC, 0);
     int valid = wanted.limit.tv_nsec >= 0 && wanted.limit.tv_nsec < 1000000000;
     pthread_create(&thread, NULL, lock_in_thread, &wanted);
     pthread_join(thread, NULL);
     printf("%s: clock %d valid %d gives %d errno %d waited %d\n", name, (int)wanted.clock, valid, wanted.result,
-           wanted.error, waited(CLOCK_MONOTONIC, begin));
+           wanted.error, wanted.waited);
 }
 
 static void show_locks(const char *name, int (*function)(void *, clockid_t, const struct timespec *), void *object) {
     for (unsigned i = 0; i < 2; i++) {
         clockid_t clock = clocks[i];
-        show_lock(name, (struct locking){function, object, clock, after(clock, 100), 0, 0});
-        show_lock(name, (struct locking){function, object, clock, {1, 0}, 0, 0});
-        show_lock(name, (struct locking){function, object, clock, {-1, 0}, 0, 0});
-        show_lock(name, (struct locking){function, object, clock, {1, 1000000000}, 0, 0});
-        show_lock(name, (struct locking){function, object, clock, {1, -1}, 0, 0});
+        show_lock(name, (struct locking){function, object, clock, after(clock, LIMIT), 0, 0, 0});
+        show_lock(name, (struct locking){function, object, clock, {1, 0}, 0, 0, 0});
+        show_lock(name, (struct locking){function, object, clock, {-1, 0}, 0, 0, 0});
+        show_lock(name, (struct locking){function, object, clock, {1, 1000000000}, 0, 0, 0});
+        show_lock(name, (struct locking){function, object, clock, {1, -1}, 0, 0, 0});
     }
-    show_lock(name, (struct locking){function, object, CLOCK_PROCESS_CPUTIME_ID, after(CLOCK_REALTIME, 100), 0, 0});
+    show_lock(name, (struct locking){function, object, CLOCK_PROCESS_CPUTIME_ID, after(CLOCK_REALTIME, LIMIT), 0, 0, 0});
 }
 
 static void check_locks(void) {
@@ -85,12 +88,10 @@ static void check_locks(void) {
         pthread_rwlock_rdlock(&rwlock);
         show_locks("pthread_rwlock_clockwrlock", pthread_rwlock_clockwrlock_, &rwlock);
         pthread_rwlock_unlock(&rwlock);
-        show_lock("pthread_rwlock_clockwrlock", (struct locking){pthread_rwlock_clockwrlock_, &rwlock, CLOCK_MONOTONIC, {1, 0}, 0, 0});
+        show_lock("pthread_rwlock_clockwrlock", (struct locking){pthread_rwlock_clockwrlock_, &rwlock, CLOCK_MONOTONIC, {1, 0}, 0, 0, 0});
         pthread_rwlock_init(&rwlock, NULL);
     }
 }
-
-static void nothing(int number) { (void)number; }
 
 static void check_semaphore(void) {
     CHECK(sem_clockwait, int, void *, clockid_t, const struct timespec *) {
@@ -101,15 +102,14 @@ static void check_semaphore(void) {
         SHOW(sem_clockwait, sem_clockwait_(&semaphore, CLOCK_MONOTONIC, &wrong));
         SHOW(sem_clockwait, sem_clockwait_(&semaphore, 77, &limit));
         SHOW(sem_clockwait, sem_clockwait_(&semaphore, CLOCK_MONOTONIC, &limit));
-        struct sigaction action = {.sa_handler = nothing};
-        sigaction(SIGALRM, &action, NULL);
-        alarm(1);
+        interrupt(1);
         SHOW(sem_clockwait, sem_clockwait_(&semaphore, CLOCK_MONOTONIC, &limit));
+        interrupt(0);
     }
 }
 
 static void *sleep_in_thread(void *value) {
-    usleep(300000);
+    usleep(1000000);
     return value;
 }
 
@@ -188,7 +188,7 @@ static void check_condition(void) {
                 pthread_mutex_lock(&mutex);
                 ready = 0;
                 struct timespec begin = after(CLOCK_MONOTONIC, 0);
-                int result = wait_until(pthread_cond_clockwait_, &condition, clocks[i], after(clocks[i], 100));
+                int result = wait_until(pthread_cond_clockwait_, &condition, clocks[i], after(clocks[i], LIMIT));
                 printf("pthread_cond_clockwait: %d by %d gives %d waited %d\n", own, i, result,
                        waited(CLOCK_MONOTONIC, begin));
                 struct timespec past = {1, 0}, wrong = {1, 1000000000}, negative = {-5, 0};

@@ -18,15 +18,6 @@ static void transfer(void *given) {
         wanted->function64(wanted->file, &vector, 1, -1, 0);
 }
 
-static void nothing(int number) { (void)number; }
-
-/* A blocking call that a signal ends. */
-static void interrupt_soon(void) {
-    struct sigaction action = {.sa_handler = nothing};
-    sigaction(SIGALRM, &action, NULL);
-    alarm(1);
-}
-
 #define EACH_READ(name, offset_type, member)                                                                           \
     CHECK(name, ssize_t, int, const struct iovec *, int, offset_type, int) {                                           \
         char one[4] = "", other[4] = "";                                                                               \
@@ -46,8 +37,9 @@ static void interrupt_soon(void) {
         if (pipe(ends) != 0)                                                                                           \
             abort();                                                                                                   \
         SHOW(name, name##_(ends[0], vector, 2, 3, 0));                                                                 \
-        interrupt_soon();                                                                                              \
+        interrupt(1);                                                                                                  \
         SHOW(name, (name##_(ends[0], vector, 2, -1, 0)));                                                              \
+        interrupt(0);                                                                                                  \
         struct transfer wanted = {.member = name##_, .file = ends[0]};                                                 \
         printf(#name ": cancelled %d\n", ends_in(transfer, &wanted));                                                  \
         close(ends[0]);                                                                                                \

@@ -46,6 +46,15 @@ int ends_in(void (*function)(void *), void *argument) {
     return value == PTHREAD_CANCELED;
 }
 
+static void nothing(int number) { (void)number; }
+
+void interrupt(int on) {
+    struct sigaction action = {.sa_handler = nothing};
+    sigaction(SIGALRM, &action, NULL);
+    struct itimerval timer = {.it_interval = {0, on * 200000}, .it_value = {0, on * 200000}};
+    setitimer(ITIMER_REAL, &timer, NULL);
+}
+
 struct timespec after(clockid_t clock, long milliseconds) {
     struct timespec time;
     clock_gettime(clock, &time);
