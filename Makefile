@@ -10,6 +10,9 @@
 #   make bench         time and memory beside auditwheel's (WHEELS=... ROUNDS=...)
 #   make compare       tags, libraries and repaired names beside auditwheel's (WHEELS=FOLDER)
 #   make docs          build the documentation into build/site
+#   make torture       edit thousands of real ELF files and prove each result, beside patchelf (WHEELS=FOLDER)
+#   make audit         ask pip-audit about the packages of constraints.txt
+#   make lock          make constraints.txt anew, with the newest versions
 #   make clean         remove everything that the targets above made in this folder
 
 # The first of these that is new enough; name another with `make test PYTHON=...`.
@@ -22,12 +25,13 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO_READY := $(DEMO_VENV)/.ready
 COMPAT := build/compat.ready
-PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 WHEELS ?=
 ROUNDS ?= 5
 PYTEST_ARGS ?=
+TORTURE_ARGS ?=
 
-.PHONY: demo test compat test-all test-systems test-machines lint bench compare docs clean python-is-new-enough
+.PHONY: demo test compat test-all test-systems test-machines lint bench compare docs torture audit lock clean python-is-new-enough
 
 test: lint compat
 	$(BIN)/python -m pytest -n auto --cov --cov-report=term $(PYTEST_ARGS)
@@ -67,14 +71,26 @@ compare: $(READY)
 docs: $(READY)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
+torture: $(READY)
+	PYTHONPATH=tests $(BIN)/python tools/torture.py $(if $(WHEELS),--wheels '$(WHEELS)') $(TORTURE_ARGS)
+
+audit: $(READY)
+	$(BIN)/python tools/audit.py
+
+lock: $(READY)
+	$(BIN)/python $(PIP_INSTALL) --group lock
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.10 --all-extras \
+		--group test --group lint --group docs --group audit --group lock \
+		--no-header --no-annotate --no-emit-index-url --output-file constraints.txt pyproject.toml
+
 # A virtual environment is ready when its stamp is younger than what it was made from.
-$(READY): pyproject.toml | python-is-new-enough
+$(READY): pyproject.toml constraints.txt | python-is-new-enough
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python $(PIP_INSTALL) --upgrade 'pip>=25.1'
-	$(BIN)/python $(PIP_INSTALL) --editable '.[fast,terminal]' --group test --group lint --group docs
+	$(BIN)/python $(PIP_INSTALL) --editable '.[fast,terminal]' --group test --group lint --group docs --group audit
 	@touch $@
 
-$(DEMO_READY): pyproject.toml | python-is-new-enough
+$(DEMO_READY): pyproject.toml constraints.txt | python-is-new-enough
 	$(PYTHON) -m venv $(DEMO_VENV)
 	$(DEMO_VENV)/bin/python $(PIP_INSTALL) --editable .
 	@touch $@

@@ -55,12 +55,13 @@ def environment(python: Path, version: str) -> Path:
     folder = TOP / ".venvs" / version
     program = folder / "bin" / "python"
     ready = folder / ".ready"
-    project = TOP / "pyproject.toml"
-    if ready.exists() and ready.stat().st_mtime > project.stat().st_mtime:
+    newest = max((TOP / name).stat().st_mtime for name in ("pyproject.toml", "constraints.txt"))
+    if ready.exists() and ready.stat().st_mtime > newest:
         return program
     shutil.rmtree(folder, ignore_errors=True)
     subprocess.run([python, "-m", "venv", folder], check=True)
     install = [str(program), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    install += ["--constraint", str(TOP / "constraints.txt")]
     subprocess.run([*install, "--upgrade", "pip>=25.1"], check=True)
     subprocess.run([*install, "--editable", ".[terminal]", "--group", "test-core"], check=True, cwd=TOP)
     for optional in ["deflate>=0.7", *oracles()]:

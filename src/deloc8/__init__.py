@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     )
     from deloc8.repair.model import Goal, Outcome, Plan
     from deloc8.wheel.writer import WriteOptions
+    from deloc8.wheel.zipformat import ArchiveLimits
     from deloc8.workflow import (
         AuditOptions,
         audit_wheel,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "ArchiveLimits": "deloc8.wheel.zipformat",
     "Audit": "deloc8.audit.verdict",
     "AuditOptions": "deloc8.workflow",
     "Deloc8Error": "deloc8.errors",
@@ -67,6 +69,7 @@ __all__ = [  # noqa: RUF022  sorted by what they are: functions, what they take 
     "plan_repair",
     "repair_wheel",
     "copy_wheel",
+    "ArchiveLimits",
     "Audit",
     "AuditOptions",
     "Diagnostic",

@@ -14,7 +14,7 @@ from deloc8.loader.search import SearchOptions
 from deloc8.loader.sysroot import Sysroot
 from deloc8.policy.load import read_policies
 from deloc8.values import dataclass, replace
-from deloc8.wheel.archive import open_wheel
+from deloc8.wheel.archive import ArchiveLimits, open_wheel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,6 +50,7 @@ class AuditOptions:
         dlopen: Whether the libraries are looked for that it opens at run time.
         policy_files: Policies of the user, in the shape of the built-in `linux_pybe1_core`.
         threads: How many members are worked on at a time.
+        limits: How large a wheel may be.
     """
 
     sysroot: Path = Path("/")
@@ -65,6 +66,7 @@ class AuditOptions:
     dlopen: bool = True
     policy_files: tuple[Path, ...] = ()
     threads: int = 1
+    limits: ArchiveLimits = ArchiveLimits()  # noqa: RUF009  a frozen value
 
     @property
     def search(self) -> SearchOptions:
@@ -94,7 +96,7 @@ def audit_wheel(path: Path, options: AuditOptions = _DEFAULTS) -> Audit:
         ElfError: One of its ELF files is not sound.
         PolicyError: A policy file is not sound.
     """
-    with open_wheel(path) as archive:
+    with open_wheel(path, options.limits) as archive:
         return _audit_whole(archive, Sysroot(options.sysroot), options)
 
 
@@ -112,7 +114,7 @@ def check_wheel(path: Path, options: AuditOptions = _DEFAULTS) -> tuple[Diagnost
 
     findings: tuple[Diagnostic, ...] = ()
     try:
-        with open_wheel(path) as archive:
+        with open_wheel(path, options.limits) as archive:
             findings = check_contents(archive)
             sysroot = Sysroot(options.sysroot)
             audit = _audit_whole(archive, sysroot, options)
@@ -152,7 +154,7 @@ def plan_repair(path: Path, goal: Goal, options: AuditOptions = _DEFAULTS) -> Pl
         UnrepairableError: The goal cannot be reached.
         UsageError: The goal names no policy, or two libraries would have one name.
     """
-    with open_wheel(path) as archive:
+    with open_wheel(path, options.limits) as archive:
         sysroot = Sysroot(options.sysroot)
         audit, _ = _audit_for_repair(archive, sysroot, options)
         return _plan(archive, audit, sysroot, goal)
@@ -175,7 +177,7 @@ def repair_wheel(
         UsageError: The goal names no policy, two libraries would have one name, or the result would replace the wheel.
         VerificationError: The result failed its proof and was not kept.
     """
-    with open_wheel(path) as archive:
+    with open_wheel(path, options.limits) as archive:
         sysroot = Sysroot(options.sysroot)
         audit, extra = _audit_for_repair(archive, sysroot, options)
         plan = _plan(archive, audit, sysroot, goal)
@@ -307,7 +309,7 @@ def _is_same(place: Path, source: Path) -> bool:
         return False
 
 
-def copy_wheel(path: Path, folder: Path) -> Path:
+def copy_wheel(path: Path, folder: Path, options: AuditOptions = _DEFAULTS) -> Path:
     """A copy of a wheel that needs no repair, in a folder that is made where it is missing.
 
     In its own folder the wheel stays as it is.
@@ -324,7 +326,7 @@ def copy_wheel(path: Path, folder: Path) -> Path:
     from deloc8.wheel.staging import stage  # noqa: PLC0415
 
     place = folder / path.name
-    with open_wheel(path):
+    with open_wheel(path, options.limits):
         if not _is_same(place, path):
             with stage(place) as staged:
                 shutil.copyfile(path, staged.path)

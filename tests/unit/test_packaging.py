@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -72,6 +73,7 @@ def test_sdist_holds_what_the_targets_of_make_need(sdist: Path) -> None:
     assert not {name for name in names if name.endswith((".so", ".zlib", ".o"))}
     assert {"compat/build.py", "compat/hatch_build.py", "compat/src/compat.h", "compat/src/stat.c"} <= names
     expected = {"Makefile", "pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md"}
+    expected |= {"SECURITY.md", "constraints.txt"}
     assert expected | {"examples/demo.py", "tests/conftest.py", "tools/test_all.py", "benchmarks/compare.py"} <= names
 
 
@@ -114,6 +116,17 @@ def test_the_compiler_is_required_where_a_wheel_is_built(top: Path, monkeypatch:
     assert [name for name in backend.get_requires_for_build_wheel() if "zig" in name] == [build.REQUIREMENT]
     assert not [name for name in backend.get_requires_for_build_editable() if "zig" in name]
     assert not [name for name in backend.get_requires_for_build_sdist() if "zig" in name]
+
+
+def test_sdist_is_the_same_wherever_and_whenever_it_is_built(sdist: Path, tmp_path: Path) -> None:
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path, filter="data")
+    (unpacked,) = tmp_path.iterdir()
+    for path in unpacked.rglob("*"):  # a younger tree, which others may not read
+        path.chmod(0o700 if path.is_dir() or os.access(path, os.X_OK) else 0o600)
+        os.utime(path)
+    (again,) = SdistBuilder(str(unpacked)).build(directory=str(tmp_path / "dist"), versions=["standard"])
+    assert Path(again).read_bytes() == sdist.read_bytes()
 
 
 def test_installed_wheel_runs(wheel: Path, tmp_path: Path) -> None:

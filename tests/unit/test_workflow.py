@@ -20,7 +20,16 @@ from deloc8.errors import (
 )
 from deloc8.repair.model import Goal
 from deloc8.wheel.writer import WriteOptions
-from deloc8.workflow import AuditOptions, audit_wheel, copy_wheel, dependency_forest, plan_repair, repair_wheel
+from deloc8.wheel.zipformat import ArchiveLimits
+from deloc8.workflow import (
+    AuditOptions,
+    audit_wheel,
+    check_wheel,
+    copy_wheel,
+    dependency_forest,
+    plan_repair,
+    repair_wheel,
+)
 from kit.bench import EXT, Bench, contents
 from kit.elf import ElfSpec, Undefined, build_elf
 from kit.zips import Entry, raw_zip, wheel_entries
@@ -69,6 +78,20 @@ def test_each_option_reaches_its_stage(bench: Bench, tmp_path: Path) -> None:
     other.library(f"{LIB}/liba.so.1")
     assert place(sysroot=other.system.top) == f"{LIB}/liba.so.1"
     assert place(include=("liba.so.1",), add_paths=("/one",)) == "/one/liba.so.1"
+
+
+def test_the_limits_of_a_wheel_hold_at_each_stage(bench: Bench, tmp_path: Path) -> None:
+    members: dict[str, ElfSpec | bytes] = {EXT: ElfSpec(), "demo/zeros.bin": bytes(3_000_000)}
+    wheel, narrow = bench.wheel(members), ArchiveLimits(ratio_from=1_000_000)
+    for attempt in (bench.audit, bench.plan, bench.repair):
+        with pytest.raises(WheelError) as caught:
+            attempt(wheel, limits=narrow)
+        assert caught.value.code == "compression-bomb"
+    assert [finding.code for finding in check_wheel(wheel, AuditOptions(limits=narrow))] == ["compression-bomb"]
+    with pytest.raises(WheelError):
+        dependency_forest(wheel, AuditOptions(limits=narrow))
+    with pytest.raises(WheelError):
+        copy_wheel(wheel, tmp_path / "copies", AuditOptions(limits=narrow))
 
 
 def test_policies_of_the_user_are_read(bench: Bench, tmp_path: Path) -> None:

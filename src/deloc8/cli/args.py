@@ -30,6 +30,7 @@ _EPOCH = _Number("source_date_epoch", "--source-date-epoch", "SOURCE_DATE_EPOCH"
 _DEFAULT_LEVEL = 6
 
 _MOST_THREADS = 9999
+_MOST_UNPACKED = 1 << 50
 
 # By whether there are pages.
 _FORMATS_HELP = (
@@ -94,6 +95,7 @@ def build_parser() -> Parser:
     _add_shared(why)
     tree = commands.add_parser("tree", help="the dependency tree of a wheel, an ELF file or a folder")
     tree.add_argument("wheels", nargs="+", type=Path, metavar="PATH", help="a wheel, an ELF file or a folder")
+    _add_max_unpacked(tree)
     _add_places(tree)
     _add_output(tree)
     policies = commands.add_parser("policies", help="the policies, or one of them as a policy file")
@@ -135,6 +137,10 @@ def _add_places(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--ld-library-path", metavar="A:B", help="instead of the environment's LD_LIBRARY_PATH")
 
 
+def _add_max_unpacked(group: argparse._ActionsContainer) -> None:
+    group.add_argument("--max-unpacked", type=_size, metavar="BYTES", help="that a wheel may unpack to")
+
+
 def _add_shared(parser: argparse.ArgumentParser, formats: Sequence[str] = ("text", "json")) -> None:
     _add_places(parser)
     group = parser.add_argument_group("what counts")
@@ -146,6 +152,7 @@ def _add_shared(parser: argparse.ArgumentParser, formats: Sequence[str] = ("text
     )
     group.add_argument("--disable-isa-ext-check", action="store_true", help="accept any processor level")
     group.add_argument("--allow-pure-python-wheel", action="store_true", help="a pure wheel is no error")
+    _add_max_unpacked(group)
     group.add_argument("-j", "--jobs", type=_positive, default=os.cpu_count() or 1, metavar="N", help="threads")
     _add_output(parser, formats)
 
@@ -194,6 +201,13 @@ def _positive(text: str) -> int:
     number = _read_number(text, _MOST_THREADS)
     if not number:
         raise argparse.ArgumentTypeError(f"`{text}` is not a number from 1 to {_MOST_THREADS}")
+    return number
+
+
+def _size(text: str) -> int:
+    number = _read_number(text, _MOST_UNPACKED)
+    if not number:
+        raise argparse.ArgumentTypeError(f"`{text}` is not a number of bytes from 1 to {_MOST_UNPACKED}")
     return number
 
 

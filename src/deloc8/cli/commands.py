@@ -15,6 +15,7 @@ from deloc8.cli.shared import (
     INTERRUPTED,
     NOT_AS_ASKED,
     WRONG_COMMAND_LINE,
+    archive_limits,
     audit_options,
     draws,
     emit,
@@ -274,7 +275,7 @@ def _fix_one(path: Path, options: argparse.Namespace, console: Console) -> tuple
     except PureWheelError:
         if not options.allow_pure_python_wheel:
             raise
-        copy = options.wheel_dir / path.name if options.dry_run else copy_wheel(path, options.wheel_dir)
+        copy = options.wheel_dir / path.name if options.dry_run else copy_wheel(path, options.wheel_dir, settings)
         text = to_text.copied_text(copy, would=options.dry_run)
         return text, {"wheel": path.name, "pure": True, "output": str(copy)}, None
     _tell(outcome.plan.notes, console)
@@ -299,6 +300,7 @@ def _tree(options: argparse.Namespace, console: Console) -> int:
         library_path=options.ld_library_path,
         add_paths=options.add_path,
         only_paths=options.ldpaths,
+        limits=archive_limits(options),
     )
 
     def work(path: Path, total: _Sum) -> int:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from deloc8.cli.console import Console
     from deloc8.report.to_json import Json
+    from deloc8.wheel.archive import ArchiveLimits
     from deloc8.workflow import AuditOptions
 
 DONE = 0
@@ -55,7 +56,16 @@ def audit_options(options: argparse.Namespace) -> AuditOptions:
         dlopen=not getattr(options, "no_dlopen", True),
         policy_files=tuple(options.policy),
         threads=options.jobs,
+        limits=archive_limits(options),
     )
+
+
+def archive_limits(options: argparse.Namespace) -> ArchiveLimits:
+    """How large wheels may be."""
+    from deloc8.wheel.archive import ArchiveLimits  # noqa: PLC0415  only for commands on wheels
+
+    largest = options.max_unpacked
+    return ArchiveLimits() if largest is None else ArchiveLimits(total=largest, ratio_from=largest)
 
 
 def emit(options: argparse.Namespace, console: Console, text: str) -> None:

@@ -67,7 +67,7 @@ def verify(claim: Claim, path: Path, *, threads: int = 1) -> Proof:
         VerificationError: It is not; every contradiction is named.
     """
     try:
-        with open_wheel(path, name=claim.plan.target) as written:
+        with open_wheel(path, claim.source.limits, name=claim.plan.target) as written:
             checks = _checks(claim, written, threads)
     except (WheelError, ElfError) as error:
         checks = (Check(name="the wheel can be read", problems=(error.message, *error.context)),)

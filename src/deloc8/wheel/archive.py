@@ -43,13 +43,15 @@ class WheelArchive:
         name: The parts of its name.
         members: Its files, in the order of the archive.
         dist_info: The folder of its metadata, such as ``numpy-2.0.dist-info``.
+        limits: How large it was allowed to be.
     """
 
-    def __init__(self, name: WheelName, source: _OpenFile, members: tuple[Member, ...], dist_info: str) -> None:
+    def __init__(self, name: WheelName, source: _OpenFile, members: tuple[Member, ...], limits: ArchiveLimits) -> None:
         self.path = source.path
         self.name = name
         self.members = members
-        self.dist_info = dist_info
+        self.dist_info = _find_dist_info(source, name, members)
+        self.limits = limits
         self._source = source
         self._by_name = {member.name: member for member in members}
 
@@ -179,8 +181,7 @@ def open_wheel(
     try:
         entries = read_members(source, limits)
         _check_sizes(source, entries, limits)
-        members = _check_paths(source, entries)
-        return WheelArchive(name, source, members, _find_dist_info(source, name, members))
+        return WheelArchive(name, source, _check_paths(source, entries), limits)
     except BaseException:
         source.close()
         raise
@@ -246,12 +247,18 @@ def _check_sizes(source: _OpenFile, members: Sequence[Member], limits: ArchiveLi
             raise unsound(source, "bad-member-size", f"lies about the size of `{member.name}`", what)
     if total > limits.total:
         what = f"would unpack to {total} bytes; the limit is {limits.total}"
-        raise unsound(source, "compression-bomb", what)
+        raise _bomb(source, what)
     if total > limits.ratio_from and total > limits.ratio * source.size:
         what = (
             f"would unpack to {total} bytes, {total // source.size} times its size; the limit is {limits.ratio} times"
         )
-        raise unsound(source, "compression-bomb", what)
+        raise _bomb(source, what)
+
+
+def _bomb(source: _OpenFile, what: str) -> WheelError:
+    error = unsound(source, "compression-bomb", what)
+    error.hints = (*error.hints, "if it is as large as it should be, pass --max-unpacked with that many bytes")
+    return error
 
 
 def _check_paths(source: _OpenFile, entries: Sequence[Member]) -> tuple[Member, ...]:

@@ -93,6 +93,12 @@ def test_a_number_of_threads() -> None:
     assert options_of("show", "a.whl", "-j", "9999").jobs == 9999
 
 
+@pytest.mark.parametrize("text", ["0", "-1", "1e9", "1G", "", str(2**50 + 1), "1" * 5000])
+def test_a_size_is_a_number_of_bytes(text: str) -> None:
+    assert "is not a number of bytes from 1 to" in refusal("show", "a.whl", f"--max-unpacked={text}").message
+    assert options_of("show", "a.whl", "--max-unpacked", "1").max_unpacked == 1
+
+
 class Number(NamedTuple):
     option: str
     variable: str

@@ -16,6 +16,7 @@ from kit.command import Command
 from kit.elf import GLIBC, MACHINES, ElfSpec, NoteSpec, Undefined, build_elf
 from kit.scene import CORE, Scene, wants
 from kit.wheels import build_wheel
+from kit.zips import Entry, raw_zip, wheel_entries
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -139,6 +140,22 @@ def test_a_missing_or_odd_record_is_no_traceback(command: Command, scene: Scene,
     wheel = build_wheel(scene.folder, {CORE: build_elf(wants("GLIBC_2.5"))}, record=record)  # type: ignore[arg-type]
     code, _, err = command("show", wheel, *where(scene))
     assert (code, err.count("error:")) == ((1, 1) if record == "missing" else (0, 0))
+
+
+def test_how_much_a_wheel_may_unpack_to(command: Command, scene: Scene, wheel: Path) -> None:
+    root = ("--sysroot", scene.root)
+    assert command("show", wheel, *root, "--max-unpacked", "1000000").code == 0
+    for name in ("show", "fixup", "check"):
+        done = command(name, wheel, *root, "--max-unpacked", "10")
+        assert done.code == 1
+        assert "[compression-bomb]" in done.err + done.out
+    assert "[compression-bomb]" in command("tree", wheel, "--sysroot", scene.root, "--max-unpacked", "10").err
+    bomb = scene.folder / "bomb-1.0-py3-none-any.whl"
+    entries = [Entry(name=name, stream=bytes(1_100_000), both={"size": 1 << 30}) for name in (b"one", b"two")]
+    bomb.write_bytes(raw_zip(wheel_entries(*entries, folder="bomb-1.0.dist-info")))
+    assert "--max-unpacked" in command("show", bomb).err
+    # As large as it likes to be: now its contents are looked at, and are not what it says.
+    assert "[bad-member-data]" in command("show", bomb, "--max-unpacked", str(1 << 32)).err
 
 
 def test_hostile_names_do_not_reach_the_terminal(command: Command, scene: Scene) -> None:

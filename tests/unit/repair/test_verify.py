@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from deloc8.wheel.metadata import WheelMetadata
     from deloc8.wheel.names import WheelName
     from deloc8.wheel.writer import Changes, WriteOptions, WrittenWheel
+    from deloc8.wheel.zipformat import ArchiveLimits
 
 LIB = "/usr/lib64"
 SCRIPT = "demo-1.0.data/scripts/program"
@@ -233,8 +234,8 @@ def test_a_name_that_was_none_before_is_not_ours_to_mend(bench: Bench, wheel: Pa
 
 
 def test_a_wheel_that_is_written_under_another_name(bench: Bench, wheel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def open_as_another(path: Path, name: WheelName) -> WheelArchive:
-        return open_wheel(path, name=replace(name, build="1"))
+    def open_as_another(path: Path, limits: ArchiveLimits, name: WheelName) -> WheelArchive:
+        return open_wheel(path, limits, name=replace(name, build="1"))
 
     monkeypatch.setattr(verifying, "open_wheel", open_as_another)
     assert failed(bench, wheel).startswith("the file name is demo-1.0-1-cp311")
