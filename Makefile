@@ -11,6 +11,7 @@
 #   make compare       tags, libraries and repaired names beside auditwheel's (WHEELS=FOLDER)
 #   make docs          build the documentation into build/site
 #   make torture       edit thousands of real ELF files and prove each result, beside patchelf (WHEELS=FOLDER)
+#   make fuzz          hostile bytes for every reader, and random edits of sound files (SECONDS=600 each)
 #   make audit         ask pip-audit about the packages of constraints.txt
 #   make lock          make constraints.txt anew, with the newest versions
 #   make clean         remove everything that the targets above made in this folder
@@ -30,8 +31,10 @@ WHEELS ?=
 ROUNDS ?= 5
 PYTEST_ARGS ?=
 TORTURE_ARGS ?=
+SECONDS ?= 60
+FUZZ_ARGS ?=
 
-.PHONY: demo test compat test-all test-systems test-machines lint bench compare docs torture audit lock clean python-is-new-enough
+.PHONY: demo test compat test-all test-systems test-machines lint bench compare docs torture fuzz audit lock clean python-is-new-enough
 
 test: lint compat
 	$(BIN)/python -m pytest -n auto --cov --cov-report=term $(PYTEST_ARGS)
@@ -74,13 +77,17 @@ docs: $(READY)
 torture: $(READY)
 	PYTHONPATH=tests $(BIN)/python tools/torture.py $(if $(WHEELS),--wheels '$(WHEELS)') $(TORTURE_ARGS)
 
+fuzz: $(READY)
+	$(BIN)/python $(PIP_INSTALL) --group fuzz
+	PYTHONPATH=tests $(BIN)/python tools/fuzz.py --seconds $(SECONDS) $(FUZZ_ARGS)
+
 audit: $(READY)
 	$(BIN)/python tools/audit.py
 
 lock: $(READY)
 	$(BIN)/python $(PIP_INSTALL) --group lock
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.10 --all-extras \
-		--group test --group lint --group docs --group audit --group lock \
+		--group test --group lint --group docs --group audit --group lock --group fuzz \
 		--no-header --no-annotate --no-emit-index-url --output-file constraints.txt pyproject.toml
 
 # A virtual environment is ready when its stamp is younger than what it was made from.

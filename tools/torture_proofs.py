@@ -27,7 +27,9 @@ lief.logging.disable()
 TIME_LIMIT = 120
 
 # Where the numbers of readelf's output stand that say where a table is, and not what is in it.
-_PLACES = re.compile(r" at offset 0x[0-9a-f]+|^ Addr: 0x[0-9a-f]+ +Offset: 0x[0-9a-f]+ +Link: .*|^  *0x[0-9a-f]+: ")
+_PLACES = re.compile(
+    r" at offset 0x[0-9a-f]+|^ Addr: 0x[0-9a-f]+ +Offset: 0x[0-9a-f]+ +Link: .*|^  *0x[0-9a-f]+: ", re.MULTILINE
+)
 _INDEX = re.compile(r" ((?:DEFAULT|PROTECTED|HIDDEN|INTERNAL)(?: +\[[^]]*\])?) +\d+ ")
 # Tables that an editor may move or write anew: readelf's reading of them is compared instead of their bytes.
 _TABLES = frozenset(
@@ -111,9 +113,8 @@ class Subject:
     @cached_property
     def tables(self) -> tuple[str, ...]:
         """Dynamic symbols, versions and relocations, as readelf shows them, without where they stand."""
-        lines, _ = self._first
-        kept = (line for line in lines if line.strip() and not line.endswith(" _DYNAMIC"))
-        return tuple(_INDEX.sub(r" \1 def ", _PLACES.sub("", line)) for line in kept)
+        text = _INDEX.sub(r" \1 def ", _PLACES.sub("", "\n".join(self._first[0])))
+        return tuple(line for line in text.split("\n") if line.strip() and not line.endswith(" _DYNAMIC"))
 
     @cached_property
     def complaints(self) -> frozenset[str]:

@@ -208,6 +208,9 @@ class _Placer:
         arch = arch_of_elf(header.e_machine, bits=layout.bits, little_endian=layout.little_endian, flags=header.e_flags)
         page = arch.largest_page if arch else _PAGE_OF_UNKNOWN
         alignment = max([page, *(segment.align for segment in kept if segment.type == c.PT_LOAD)])
+        if alignment & (alignment - 1):
+            why = f"a PT_LOAD asks for the alignment 0x{alignment:x}, which is no power of two: no loader takes it"
+            raise impossible(self.view.name, why, "link it anew")
         start = _round_up(self.view.size, 8)
         distance = _round_up(top_of(kept), alignment) + start % alignment - start
         moves: list[Move] = []

@@ -207,6 +207,18 @@ def test_no_address_is_left(machine: str) -> None:
     assert caught.value.context == ("its addresses reach up to the end of memory: no segment fits behind them",)
 
 
+def test_an_alignment_that_is_no_power_of_two() -> None:
+    """Found by fuzzing: the new segment would have had an offset and an address that do not fit together."""
+    data = build_elf(ElfSpec(notes=(NoteSpec("GNU", 3, b"1"),)))
+    for align in (0x30000, 0xB08277CF00):
+        with pytest.raises(ElfError) as caught:
+            edit(patch_segment(data, PT_LOAD, "p_align", align), [LONGER], "lib.so")
+        assert caught.value.code == "edit-impossible"
+        assert hex(align) in caught.value.context[0]
+    wide = edit(patch_segment(data, PT_LOAD, "p_align", 0x200000), [LONGER], "lib.so").data
+    assert broken_invariants(wide, "lib.so") == ()
+
+
 def test_no_segment_but_its_own() -> None:
     # One segment holds nothing but the two tables, another the headers: taken away, the first leaves none before it.
     data = build_elf(ElfSpec(sections=False, spare_headers=1, hash="none"))

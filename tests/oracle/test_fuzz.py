@@ -1,0 +1,52 @@
+"""A short run of `make fuzz`, beginning with the files in tests/fuzz: the inputs are the same each time."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from kit.fuzzing import TARGETS, seeds
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def run(top: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(top / "tools" / "fuzz.py"), *arguments]
+    environ = {**os.environ, "PYTHONPATH": str(top / "tests")}
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environ)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_hostile_bytes(top: Path, target: str) -> None:
+    done = run(top, target, "--engine", "mutate", "--seconds", "1", "--seed", "0")
+    assert done.returncode == 0, done.stdout
+    assert "held" in done.stdout
+
+
+def test_an_input_that_fails_is_told(top: Path) -> None:
+    """Without any time at all every input takes too long."""
+    code = (
+        "import sys; sys.path.insert(0, sys.argv.pop(1)); import fuzz; fuzz.LONGEST_TIME = -1.0; "
+        "sys.argv[1:] = ['cache', '--child', 'mutate', '--seconds', '1']; fuzz.main()"
+    )
+    command = [sys.executable, "-c", code, str(top / "tools")]
+    environ = {**os.environ, "PYTHONPATH": str(top / "tests")}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environ)
+    assert done.returncode == 1
+    assert "AssertionError: took" in done.stderr
+    failed = top / "build" / "fuzz" / "cache-failed"
+    assert failed.exists()
+    failed.unlink()
+
+
+def test_the_corpus_begins_with_files_made_here(top: Path) -> None:
+    for target, files in seeds().items():
+        kept = [path.read_bytes() for path in sorted((top / "tests" / "fuzz" / target).iterdir())]
+        assert set(files) <= set(kept), target
+    size = sum(path.stat().st_size for path in (top / "tests" / "fuzz").rglob("*"))
+    assert size < 600_000
