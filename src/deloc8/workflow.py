@@ -66,7 +66,7 @@ class AuditOptions:
     dlopen: bool = True
     policy_files: tuple[Path, ...] = ()
     threads: int = 1
-    limits: ArchiveLimits = ArchiveLimits()  # noqa: RUF009  a frozen value
+    limits: ArchiveLimits = ArchiveLimits()
 
     @property
     def search(self) -> SearchOptions:
