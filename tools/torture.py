@@ -1,6 +1,7 @@
 """Edits thousands of real ELF files, proves each result, and does the same with patchelf.
 
     PYTHONPATH=tests python tools/torture.py [--wheels FOLDER] [--roots FOLDER ...] [--every N] [--report FILE]
+                                             [--workers N]
 
 `make torture WHEELS=FOLDER` calls it; `tools/fetch_wheels.py FOLDER` fills a folder with published wheels. The files
 are all shared libraries and programs below the roots (/usr/lib, /usr/bin and more), and the ELF members of the
@@ -9,8 +10,9 @@ wheels; of equal files one counts.
 Each file is edited twice: first soname (of a library), two needed names and a search path, then the search path is
 removed; and the first result is stripped by `strip -s`. After each step the proofs of `torture_proofs.py` are made. The
 new needed names are links to the libraries that the loader found for the old ones, so that it must load the same.
-A sample is opened by dlopen before and after. A file that an editor refuses is counted with its reason. The exit code
-is 1 where an edit of deloc8's failed.
+A sample is opened by dlopen before and after. A file that an editor refuses is counted with its reason. What came of
+each file is a line of JSON in the report; a file that is in it already is not tried again. The exit code is 1 where an
+edit of deloc8's failed.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ import sys
 import tempfile
 import traceback
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -50,6 +52,7 @@ CROSS = "*-linux-gnu*"
 SONAME = "libtorture-0a1b2c3d.so.1"
 PREFIX = "libnew-0a1b2c3d-"
 WORKERS = 2
+REPORT = Path("build/torture.jsonl")
 RENAMED = 2
 SAMPLE = 500
 TOOLS = ("deloc8", "patchelf")
@@ -86,6 +89,11 @@ class Row:
     outcomes: dict[str, str] = field(default_factory=dict)
     opened: dict[str, str] = field(default_factory=dict)
     steps: int = 0
+
+    @property
+    def is_bad(self) -> bool:
+        """Whether deloc8 did something wrong."""
+        return self.outcomes["deloc8"].startswith("failed") or self.opened.get("deloc8", "").startswith("differs")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -332,31 +340,42 @@ def summary(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
+def read_report(path: Path) -> list[Row]:
+    """The rows of an earlier run."""
+    if not path.exists():
+        return []
+    return [Row(**json.loads(line)) for line in path.read_text("utf-8").splitlines()]
+
+
 def main() -> int:
     """The exit code: 1 where an edit of deloc8's failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--wheels", type=Path, metavar="FOLDER")
     parser.add_argument("--roots", nargs="+", metavar="FOLDER")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="take every Nth file")
-    parser.add_argument("--report", type=Path, metavar="FILE", help="write what came of each file, as JSON")
+    parser.add_argument("--report", type=Path, default=REPORT, metavar="FILE", help="what came of each file")
+    parser.add_argument("--workers", type=int, default=WORKERS, metavar="N")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="torture-") as name:
+    options.report.parent.mkdir(parents=True, exist_ok=True)
+    rows = read_report(options.report)
+    with tempfile.TemporaryDirectory(prefix="torture-") as name, options.report.open("a", encoding="utf-8") as report:
         tasks = tasks_of(options, Path(name))
-        print(f"{len(tasks)} files", flush=True)
-        rows = []
-        with ProcessPoolExecutor(WORKERS) as pool:
-            for row in pool.map(work, tasks):
+        labels = {task.label for task in tasks}
+        rows = [row for row in rows if row.path in labels]
+        known = {row.path for row in rows}
+        print(f"{len(tasks)} files, {len(known)} of them in the report", flush=True)
+        with ProcessPoolExecutor(options.workers) as pool:
+            futures = [pool.submit(work, task) for task in tasks if task.label not in known]
+            for future in as_completed(futures):
+                row = future.result()
                 rows.append(row)
-                if row.outcomes["deloc8"].startswith("failed") or row.opened.get("deloc8", "").startswith("differs"):
+                print(json.dumps(vars(row)), file=report, flush=True)
+                if row.is_bad:
                     print(f"{row.path}: {row.outcomes['deloc8']} {row.opened.get('deloc8', '')}", flush=True)
                 if len(rows) % 250 == 0:
                     print(f"{len(rows)} done", flush=True)
-    if options.report:
-        options.report.write_text(json.dumps([vars(row) for row in rows], indent=1), "utf-8")
     print(summary(rows))
-    bad = [row for row in rows if row.outcomes["deloc8"].startswith("failed")]
-    bad += [row for row in rows if row.opened.get("deloc8", "").startswith("differs")]
-    return 1 if bad or not rows else 0
+    return 1 if not rows or any(row.is_bad for row in rows) else 0
 
 
 if __name__ == "__main__":

@@ -142,7 +142,8 @@ class Subject:
             if mapped and place.startswith("/"):
                 found.add(self._real(place))
             elif not mapped:
-                complaints.append(plain.replace(str(self.path), "FILE"))
+                # A library is told by its name: its place is another one where it has a new name.
+                complaints.append(re.sub(r"/\S*/", "", plain.replace(str(self.path), "FILE")))
         return Loaded(self._listing.returncode, frozenset(found), tuple(sorted(complaints)))
 
     def place_of(self, name: str) -> str | None:

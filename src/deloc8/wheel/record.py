@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from deloc8.diagnostic import Diagnostic, Severity
@@ -22,6 +23,8 @@ SIGNATURES = ("RECORD.jws", "RECORD.p7s")
 """Files beside RECORD that sign it: obsolete, without a row, and untrue after any change."""
 
 _ALGORITHMS = frozenset({"sha256", "sha384", "sha512"})  # the specification wants sha256 or better
+# Of whatever algorithm: what is no part of these could stand for rows of its own where it is written again.
+_HASH = r"[A-Za-z0-9_.-]+=[A-Za-z0-9_=+/-]*"
 _LARGEST = 256 << 20  # bytes of a RECORD; a million rows of long paths take as much
 _COLUMNS = 3
 
@@ -95,6 +98,8 @@ def _row(columns: Sequence[str], line: str, name: str) -> RecordRow:
         raise _bad_record(name, f"{line} has a path that {fault}: `{path}`")
     if digest and "=" not in digest:
         raise _bad_record(name, f"{line} has a hash without the name of its algorithm: `{digest}`")
+    if digest and not re.fullmatch(_HASH, digest):
+        raise _bad_record(name, f"{line} has a hash of other characters than hashes have: `{digest}`")
     if size and not (size.isascii() and size.isdigit() and len(size) < 20):  # noqa: PLR2004  2**64 has 20 digits
         raise _bad_record(name, f"{line} has a size that is no number: `{size}`")
     return RecordRow(path, digest, int(size) if size else None)
