@@ -103,6 +103,13 @@ def test_an_alignment_of_zero_or_one_asks_for_nothing() -> None:
         assert broken_invariants(patch_segment(build_elf(STATIC), PT_LOAD, "p_align", align), "x") == ()
 
 
+def test_an_alignment_of_two_asks_for_something() -> None:
+    data = patch_segment(build_elf(STATIC), PT_LOAD, "p_align", 2)
+    assert broken_invariants(data, "x") == ()
+    (line,) = broken_invariants(patch_segment(data, PT_LOAD, "p_vaddr", 0x400001), "x")
+    assert line.endswith("p_offset and p_vaddr differ modulo p_align 0x2")
+
+
 def test_a_segment_without_bytes_in_the_file_may_stand_anywhere_there() -> None:
     data = patch_segment(build_elf(PROGRAM), PT_PHDR, "p_vaddr", 0x48)
     assert broken_invariants(patch_segment(data, PT_PHDR, "p_filesz", 0), "x") == ()

@@ -255,3 +255,10 @@ def test_the_package_that_usually_has_a_missing_library_is_the_first_hint(bench:
     assert hints[0] == "on this distribution the package that has libgone-2.so.1 is usually named libgone-2-1"
     assert hints[1].startswith("install the library")
     assert len(hints) == 2
+
+
+def test_a_library_that_is_there_needs_no_package(bench: Bench) -> None:
+    dpkg_package(bench.system, "bash", ["/bin/bash"])
+    wheel = bench.extension(needed=("libc.so.6",), undefined=(STAT,))
+    (hint,) = refused(bench, wheel, platform="manylinux_2_17").hints
+    assert hint.startswith("build on an older distribution")
