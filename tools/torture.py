@@ -269,7 +269,9 @@ def try_tool(tool: str, before: Subject, wish: Wish, row: Row, folder: Path) -> 
                     faults.append("stripped loader")
                 row.steps += 1
     except Refused as error:
-        return f"refused: {error}"
+        if not after.path.exists():
+            return f"refused: {error}"
+        faults.append(f"refuses its own work: {error}")
     except Exception as error:  # noqa: BLE001  whatever it is, it counts against the tool
         faults.append(f"{type(error).__name__} {error}")
     return f"failed: {', '.join(faults)}" if faults else "edited"
