@@ -13,10 +13,12 @@ from deloc8.elf.notes import Note, build_id, package_metadata, read_notes, x86_i
 from deloc8.elf.view import View
 from deloc8.errors import ElfError
 from kit.elf import ET_REL, MACHINES, ElfSpec, NoteSpec, build_elf, build_with_places
+from kit.patch import patch_segment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+PT_NOTE = 4
 BUILD_ID = NoteSpec("GNU", 3, bytes(range(20)))
 PACKAGE = NoteSpec("FDO", 0xCAFE1A7E, b'{"type": "deb", "name": "zlib", "osVersion": 12}\0')
 ODD_SIZE = NoteSpec("Go", 4, b"abcde")
@@ -55,6 +57,14 @@ def test_notes_of_every_machine(machine: str, sections: bool) -> None:  # noqa: 
     first = property_note(1, bits=base.bits)
     data = build_elf(base, notes=(BUILD_ID, ODD_SIZE, first, PACKAGE), sections=sections)
     assert notes_of(data) == values([first, BUILD_ID, ODD_SIZE, PACKAGE])
+
+
+def test_a_note_of_nothing_but_its_header_at_the_end() -> None:
+    data = build_elf(ElfSpec(notes=(NoteSpec("x", 7, b""),), sections=False))
+    (segment,) = [segment for segment in View.open(data, "lib.so").segments if segment.type == PT_NOTE]
+    data = changed(data, segment.offset, "<I", 0)
+    assert notes_of(patch_segment(data, PT_NOTE, "p_filesz", 12)) == values([NoteSpec("", 7, b"")])
+    assert notes_of(patch_segment(data, PT_NOTE, "p_filesz", 11)) == ()
 
 
 def test_sections_of_an_object_file() -> None:
