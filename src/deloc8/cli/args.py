@@ -35,7 +35,7 @@ _MOST_UNPACKED = 1 << 50
 # By whether there are pages.
 _FORMATS_HELP = (
     "default: text",
-    "default: text; html is one page (for fixup before and after): pip install 'deloc8[html]'",
+    "default: text; html needs pip install 'deloc8[html]'",
 )
 
 

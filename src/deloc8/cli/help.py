@@ -42,8 +42,7 @@ examples:
     "deloc8 fixup": """\
 examples:
   deloc8 fixup W                       reach the best tag that can be reached
-  deloc8 fixup --plat manylinux_2_28_x86_64 W
-  deloc8 fixup --exclude 'libcuda*' --dry-run W
+  deloc8 fixup --plat manylinux_2_28_x86_64 --exclude 'libcuda*' --dry-run W
 """,
     "deloc8 check": """\
 examples:
