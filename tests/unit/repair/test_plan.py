@@ -184,6 +184,13 @@ def test_android_knows_runpath_only(bench: Bench) -> None:
     assert plan.target.platforms == ("android_24_arm64_v8a",)
 
 
+def test_an_rpath_of_android_stays_one_where_nothing_is_grafted(bench: Bench) -> None:
+    spec = replace(MACHINES["aarch64"], needed=("libc.so",), undefined=(MEMCPY_OF_BIONIC,), rpath="/build:$ORIGIN/lib")
+    wheel = bench.wheel({EXT: spec, "demo/lib/x.txt": b""}, tags=("cp313-cp313-android_24_arm64_v8a",))
+    (patch,) = bench.plan(wheel).patches
+    assert patch.edits == (SetRpath(path="$ORIGIN/lib", kind=RpathKind.RPATH),)
+
+
 def test_older_androids_would_not_find_grafts(bench: Bench) -> None:
     """RUNPATH works from API level 24 on."""
     bench.library("/opt/liba.so", machine=183, align=0x10000, soname="liba.so")
