@@ -6,6 +6,9 @@ mkdocs.yml names this file as a hook; `make docs` builds the pages into build/si
 from __future__ import annotations
 
 import inspect
+import json
+import re
+from importlib import resources
 from typing import TYPE_CHECKING
 
 import deloc8
@@ -13,6 +16,7 @@ from deloc8.cli.args import build_parser
 from deloc8.cli.help import every_parser
 from deloc8.policy.load import builtin_policies
 from deloc8.policy.model import version_key
+from deloc8.repair.compatlib import provided
 from deloc8.repair.lowertable import LoweringClass, load_table
 from deloc8.target import Arch, Libc
 
@@ -94,7 +98,34 @@ def older_versions_page() -> str:
         for way in (way for table in ways.values() for way in table if way.kind is kind):
             found.setdefault(way.reason, {})[way.symbol, way.version, way.to_symbol] = None
         parts += [f"## {kind.value}", f"{_CLASSES[kind].capitalize()}.", _older_rows(found)]
+    parts += [
+        "## No older version",
+        f"Functions that are new since glibc {_SINCE} on x86_64, and to which nothing older corresponds.",
+        "Those in bold are in the compatibility library. Vector functions and variants for `_Float64` are left out.",
+        _new_functions(Arch.X86_64),
+    ]
     return "\n\n".join(parts) + "\n"
+
+
+_SINCE = "2.17"
+_VARIANT = re.compile(r"_ZGV|f(32|64|128)x?(_\w+)?$|^f(32|64)x?(add|sub|mul|div|fma|sqrt)")
+
+
+def _new_functions(arch: Arch) -> str:
+    """The table of the symbols that have one version and no way, by version."""
+    file = resources.files("deloc8.repair") / "data" / "lowering" / f"{arch.value}.json"
+    single: dict[str, str] = json.loads(file.read_text("utf-8"))["single"]
+    table, carried = load_table(arch), provided(arch)
+    rows = ["| glibc | functions |", "|---|---|"]
+    for version, names in single.items():
+        left = [
+            f"**`{name}`**" if name in carried else f"`{name}`"
+            for name in names.split()
+            if table is not None and not table.ways(name, f"GLIBC_{version}") and not _VARIANT.search(name)
+        ]
+        if left and version_key(f"GLIBC_{version}") > version_key(f"GLIBC_{_SINCE}"):
+            rows.append(f"| {version} | {' '.join(left)} |")
+    return "\n".join(rows)
 
 
 def _older_rows(found: Mapping[str, Iterable[tuple[str, str, str]]]) -> str:
