@@ -70,9 +70,11 @@ def _names(data: Buffer, start: int, end: int) -> Iterator[Mention]:
     text = bytes(data) if isinstance(data, memoryview) else data
     position = text.find(_MARK, start, end)
     while position >= 0:
-        first = text.rfind(b"\0", max(start, position - _LONGEST), position) + 1
+        low = max(start, position - _LONGEST)
+        zero = text.rfind(b"\0", low, position)
+        first = zero + 1 if zero >= 0 else low
         last = text.find(b"\0", position, min(end, position + _LONGEST))
-        if first and last > position:
+        if last > position and (zero >= 0 or low == start):
             match = _NAME.fullmatch(bytes(text[first:last]))
             if match and not _LOADER.fullmatch(match[1]):
                 yield Mention(match[1].decode("ascii"), first + match.start(1))

@@ -38,12 +38,16 @@ def repair_drawn(repair: Plan | Outcome, folder: Path) -> Iterator[RenderableTyp
 
 def _tables(plan: Plan, *, would: str) -> Iterator[RenderableType]:
     if plan.grafts:
-        rows = [(graft.source, graft.member, stacked(steps(graft.chain)), _package(graft)) for graft in plan.grafts]
+        rows = [(graft.source, graft.member, _askers(graft), _package(graft)) for graft in plan.grafts]
         yield table((f"{would}grafted", "as", "needed by", "package"), rows, lines=True)
     rows_of_edits = [(patch.member, _edits(patch.edits, patch.moved_to)) for patch in plan.patches]
     rows_of_edits += [(graft.member, _edits(graft.edits, None)) for graft in plan.grafts if graft.edits]
     if rows_of_edits:
         yield table((f"{would}changed", "how"), rows_of_edits, lines=True)
+
+
+def _askers(graft: Graft) -> Text:
+    return stacked([*steps(graft.chain), *(f"found by {opener}" for opener in graft.openers)])
 
 
 def _package(graft: Graft) -> str:

@@ -200,5 +200,8 @@ def check_opened(evidence: Evidence) -> Iterator[Diagnostic]:
                 opening.place,
                 f"opens {' or '.join(opening.names)} at run time, {why}",
                 (f"{opening.confidence.value} in {opening.place}{place}",),
-                ("ship it in the package and open it by a path beside `__file__`, or say that users must install it",),
+                (
+                    "let `deloc8 fixup --include` put it into the wheel",
+                    "or ship it in the package and open it by a path beside `__file__`; else users must install it",
+                ),
             )
