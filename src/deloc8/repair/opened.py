@@ -142,8 +142,11 @@ def opened_notes(audit: Audit, grafts: Sequence[Graft]) -> Iterator[Diagnostic]:
         callers = [opening for opening in audit.openings or () if _asks_for(opening, graft.new_name)]
         for place in sorted({opening.place for opening in callers}):
             lines = ", ".join(str(opening.line) for opening in callers if opening.place == place)
-            # glibc takes a library that is loaded already for every later name that is its soname; others do not.
-            when = "before it opens the library" if audit.facts.libc is Libc.GLIBC else "in place of its call"
+            asked = {name for opening in callers if opening.place == place for name in opening.names}
+            # glibc takes a library that is loaded already for every later name that is its soname; others do not, and
+            # `find_library` asks nobody what is loaded.
+            is_enough = audit.facts.libc is Libc.GLIBC and graft.new_name in asked
+            when = "before it opens the library" if is_enough else "in place of its call"
             message = f"opens {graft.new_name} by its name, which leads nowhere in a wheel: put these two lines {when}"
             yield _python_note(graft, f"{place}, line {lines}", message, install_path(place, data_folder))
         if not callers and not graft.openers:

@@ -154,7 +154,9 @@ def test_called_libraries_are_grafted_on_request_and_python_is_told_the_way(benc
         "import ctypes, os",
         f"ctypes.CDLL(os.path.join({FOLDER}, '../../demo.libs/opened/libcalled.so.1'))",
     )
+    assert called.message.endswith("put these two lines before it opens the library")
     assert found.subject == "demo/sub/lib.py, line 7"
+    assert found.message.endswith("put these two lines in place of its call")
 
 
 def test_what_nothing_is_known_to_open_comes_with_the_way_to_load_it(bench: Bench) -> None:
