@@ -7,20 +7,26 @@ from __future__ import annotations
 
 import functools
 import platform
+import re
+import shutil
+import subprocess
 import sys
 import tarfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from compat import build
 
 from deloc8.repair.compatlib import provided
 from deloc8.target import Arch
-from kit.compat_library import Transcript, differences, transcript
+from kit.compat_library import Transcript, compat_library, differences, transcript
 from kit.distribution import debian
 from kit.machines import AARCH64, ARMV7L, I686, PPC64LE, RISCV64, S390X, Machine
+from kit.require import require
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Sequence
 
 pytestmark = pytest.mark.systems
 
@@ -61,6 +67,55 @@ def test_glibc_2_17(glibc_2_17: Path, *, old_kernel: bool) -> None:
     ours = transcript("x86_64", runner=runner, library=True, old_kernel=old_kernel)
     assert set(ours) == set(provided(Arch.X86_64))
     assert differences(here(old_kernel=old_kernel), ours) == {}
+
+
+THROWS = """
+#include <stdio.h>
+struct Guard { int *count; ~Guard() { ++*count; } };
+__attribute__((noinline)) int deep(int level, int *count) {
+    Guard guard{count};
+    if (level == 0) throw 42;
+    return deep(level - 1, count) + 1;
+}
+int main() {
+    int count = 0;
+    try { deep(10, &count); } catch (int thrown) { printf("caught %d after %d\\n", thrown, count); }
+    return 0;
+}
+"""
+
+
+def build_throwing(folder: Path) -> Path:
+    """A program with gcc's unwinder inside, which asks for _dl_find_object, and with our library."""
+    compiler = require("g++", "Debian: g++")
+    command = [compiler, "-O1", "-c", "-x", "c++", "-", "-o", str(folder / "throws.o")]
+    subprocess.run(command, input=THROWS, text=True, check=True)
+    found = subprocess.run([compiler, "-print-libgcc-file-name"], capture_output=True, text=True, check=True)
+    archives = [str(Path(found.stdout.strip()).with_name(name)) for name in ("libsupc++.a", "libgcc_eh.a")]
+    library = str(shutil.copy(compat_library("x86_64"), folder))
+    command = [sys.executable, "-m", "ziglang", "cc", "-target", "x86_64-linux-gnu.2.17", "-o", str(folder / "throws")]
+    command += [str(folder / "throws.o"), *archives, "-lc", "-lpthread", "-ldl", library, f"-Wl,-rpath,{folder}"]
+    subprocess.run(command, check=True)
+    return folder / "throws"
+
+
+def provider(command: Sequence[str | Path]) -> str:
+    """The name of the library that _dl_find_object came from, once the program has caught what it threw."""
+    environment = {"LD_DEBUG": "bindings", "LC_ALL": "C"}
+    ended = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout) == (0, "caught 42 after 11\n"), ended.stderr
+    found = re.findall(r"binding file \S*throws \[0\] to (\S+) .*`_dl_find_object'", ended.stderr)
+    assert len(found) == 1
+    return Path(found[0]).name
+
+
+@on_x86_64
+def test_exceptions_find_their_way_on_glibc_2_17(glibc_2_17: Path, tmp_path: Path) -> None:
+    program = build_throwing(tmp_path)
+    if "_dl_find_object" not in (tmp_path / "throws").read_bytes().decode("latin-1"):
+        pytest.skip("needs an unwinder of gcc 12 or later")
+    old = (glibc_2_17 / "ld-2.17.so", "--library-path", f"{glibc_2_17}:{tmp_path}", program)
+    assert provider(old) == build.SONAME
 
 
 @on_x86_64
