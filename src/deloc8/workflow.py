@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from deloc8.audit.forest import Forest
-    from deloc8.audit.match import PolicyMatch
     from deloc8.diagnostic import Diagnostic
     from deloc8.policy.model import Policy
     from deloc8.repair.execute import Source
@@ -266,8 +265,12 @@ def _plan(archive: WheelArchive, audit: Audit, sysroot: Sysroot, goal: Goal) -> 
         from deloc8.repair.strip import find_strip  # noqa: PLC0415  only where it is asked for
 
         find_strip(audit.facts.arch)
-    match: PolicyMatch = choose(audit, goal, sysroot)
-    plan = make_plan(audit, goal, match, fingerprint(match.closure.grafts, sysroot))
+    aim = choose(audit, goal, sysroot)
+    plan = make_plan(aim, goal, fingerprint(aim.match.closure.grafts, sysroot))
+    if plan.rewrites:
+        from deloc8.repair.lowering import check_edits  # noqa: PLC0415
+
+        check_edits(plan, archive, sysroot)
     return add_provenance(plan, goal, audit.facts, archive, sysroot)
 
 

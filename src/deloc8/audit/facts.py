@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING
 
 from deloc8.audit.images import Reading, read_images
 from deloc8.elf.dynamic import Dynamic
+from deloc8.elf.image import parse_defined
 from deloc8.errors import InputError, WheelError
 from deloc8.loader.ldconf import libc_of_system
 from deloc8.loader.libc import libc_of
 from deloc8.loader.resolve import Resolver
 from deloc8.loader.search import Stage
 from deloc8.loader.sysroot import Overlay
+from deloc8.policy.load import builtin_policies
 from deloc8.target import Libc, parse_platform_tag
-from deloc8.values import dataclass, replace
+from deloc8.values import dataclass, field, replace
 from deloc8.wheel.metadata import parse_wheel_metadata
 
 if TYPE_CHECKING:
@@ -124,6 +126,8 @@ class WheelFacts:
         files: All ELF files by path: the wheel's own and those of the system that they bring in.
         dependencies: The DT_NEEDED entries of each file, in their order; under REQUEST what the user asks for.
         foreign: ELF members for another machine or C library.
+        definitions: Of the names that some policy forbids to take from the system: those that a library of the wheel
+            defines for files that ask for no version, by its path.
     """
 
     name: WheelName
@@ -135,6 +139,7 @@ class WheelFacts:
     files: Mapping[str, ElfFile]
     dependencies: Mapping[str, tuple[Dependency, ...]]
     foreign: tuple[ForeignFile, ...]
+    definitions: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 def install_path(member: str, data_folder: str) -> str:
@@ -196,7 +201,32 @@ def gather(
         files=files,
         dependencies={path: tuple(rows.values()) for path, rows in dependencies.items()},
         foreign=foreign,
+        definitions=_definitions(archive, own, dependencies, arch, libc),
     )
+
+
+def _definitions(
+    archive: WheelArchive,
+    own: Sequence[ElfFile],
+    dependencies: Mapping[str, Mapping[str, Dependency]],
+    arch: Arch | None,
+    libc: Libc | None,
+) -> Mapping[str, frozenset[str]]:
+    """See `WheelFacts.definitions`; hardly any file asks for one of those names without a version."""
+    if arch is None or libc is None:
+        return {}
+    policies = builtin_policies(arch, libc)
+    forbidden = {name for policy in policies for names in policy.forbidden_symbols.values() for name in names}
+    members = {file.path: file.member for file in own}
+    found: dict[str, frozenset[str]] = {}
+    for file in own:
+        if any(symbol.version is None and symbol.name in forbidden for symbol in file.image.undefined):
+            for row in dependencies.get(file.path, {}).values():
+                member = members.get(row.target or "")
+                if member and row.target and row.target not in found:
+                    symbols = parse_defined(archive.read(archive.member(member)), member)
+                    found[row.target] = frozenset(symbol.name for symbol in symbols) & forbidden
+    return found
 
 
 def _request(image: ElfImage, include: tuple[str, ...]) -> ElfImage:

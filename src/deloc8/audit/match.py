@@ -351,7 +351,10 @@ _Uses = tuple[tuple[ViolationCode, "str | None", str], ...]
 
 
 def _scan(facts: WheelFacts, policies: Sequence[Policy]) -> Mapping[str, _Uses]:
-    """For each file: the symbols that some policy forbids. A weak reference does not count: the file can do without."""
+    """For each file: the symbols that some policy forbids.
+
+    A weak reference does not count: the file can do without. Nor does a name that a library of the wheel defines.
+    """
     union: dict[str, set[str]] = {}
     for policy in policies:
         for library, symbols in policy.forbidden_symbols.items():
@@ -360,13 +363,15 @@ def _scan(facts: WheelFacts, policies: Sequence[Policy]) -> Mapping[str, _Uses]:
     uses = {}
     for file in facts.files.values():
         libraries = [library for library in file.image.needed if library in union]
+        targets = [row.target for row in facts.dependencies.get(file.path, ())] if facts.definitions else []
+        inside = {name for target in targets for name in facts.definitions.get(target or "", ())}
         found: list[tuple[ViolationCode, str | None, str]] = []
         for symbol in file.image.undefined:
             if symbol.name.startswith(_UCS2_PREFIX):
                 found += [] if is_narrow else [(ViolationCode.UCS2, None, symbol.name)]
             elif symbol.name in _PYFPE_NAMES:
                 found.append((ViolationCode.PYFPE, None, symbol.name))
-            elif not symbol.weak:
+            elif not symbol.weak and not (symbol.version is None and symbol.name in inside):
                 found += [
                     (ViolationCode.FORBIDDEN_SYMBOL, library, symbol.name)
                     for library in libraries

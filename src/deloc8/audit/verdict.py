@@ -12,7 +12,7 @@ from deloc8.loader.libc import libc_of
 from deloc8.policy.load import LAST_MINOR, builtin_policies, find_policy, manylinux_policy
 from deloc8.policy.model import Family, number_key, split_version
 from deloc8.target import Libc, parse_platform_tag
-from deloc8.values import dataclass
+from deloc8.values import dataclass, replace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -122,6 +122,14 @@ def judge(facts: WheelFacts, extra: Sequence[Policy] = (), options: MatchOptions
     audit = Audit(facts=facts, options=options, matches=matches, claims=())
     claims = tuple(_judge_claim(audit, tag) for tag in facts.name.platforms)
     return Audit(facts=facts, options=options, matches=matches, claims=claims)
+
+
+def judge_again(audit: Audit, facts: WheelFacts) -> Audit:
+    """The verdict of the same policies on changed facts of the same wheel."""
+    matches = match_policies(facts, [match.policy for match in audit.matches], audit.options)
+    again = Audit(facts=facts, options=audit.options, matches=matches, claims=(), openings=audit.openings)
+    claims = tuple(_judge_claim(again, claim.tag) for claim in audit.claims)
+    return replace(again, claims=claims)
 
 
 def policies_for(facts: WheelFacts, extra: Sequence[Policy] = ()) -> tuple[Policy, ...]:

@@ -35,7 +35,7 @@ _MOST_UNPACKED = 1 << 50
 # By whether there are pages.
 _FORMATS_HELP = (
     "default: text",
-    "default: text; html needs pip install 'deloc8[html]'",
+    "default: text; html is a page (extra: html)",
 )
 
 
@@ -48,6 +48,8 @@ def parse(arguments: Sequence[str], environ: Mapping[str, str]) -> argparse.Name
     options = build_parser().parse_args(_with_strip_level(arguments))
     if options.command in _READ_ENVIRON:
         _READ_ENVIRON[options.command](options, environ)
+    if options.command == "fixup" and options.allow and not options.lower_glibc:
+        raise UsageError("--allow says what --lower-glibc may do, which is not asked for", code="bad-option")
     return options
 
 
@@ -178,6 +180,8 @@ def _add_fixup(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--source-date-epoch", metavar="SECONDS", help="the time of all members (env SOURCE_DATE_EPOCH)")
     group.add_argument("--dry-run", action="store_true", help="print the plan, change nothing")
     group.add_argument("--strip", choices=["debug", "all"], help="strip every ELF file before it is edited")
+    group.add_argument("--lower-glibc", action="store_true", help="bind newer symbols of glibc to older ones")
+    group.add_argument("--allow", action="append", default=[], choices=["differs"], help="also to such as differ")
     group = parser.add_argument_group("the grafts")
     group.add_argument(
         "--graft", action="append", default=[], metavar="GLOB", help="graft these although the policy takes them"

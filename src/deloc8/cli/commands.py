@@ -258,6 +258,8 @@ def _fix_one(path: Path, options: argparse.Namespace, console: Console) -> tuple
         strip=StripLevel(options.strip) if options.strip else None,
         sbom=not options.no_sbom,
         licences=not options.no_licenses,
+        lower_glibc=options.lower_glibc,
+        allow_differs="differs" in options.allow,
     )
     settings = audit_options(options)
     writing = WriteOptions(level=options.zip_compression_level, source_date_epoch=options.source_date_epoch)

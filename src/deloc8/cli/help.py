@@ -41,8 +41,7 @@ examples:
 """,
     "deloc8 fixup": """\
 examples:
-  deloc8 fixup W                       reach the best tag that can be reached
-  deloc8 fixup --plat manylinux_2_28_x86_64 --exclude 'libcuda*' --dry-run W
+  deloc8 fixup --plat manylinux_2_17_x86_64 --lower-glibc --dry-run W
 """,
     "deloc8 check": """\
 examples:

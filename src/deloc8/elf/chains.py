@@ -15,17 +15,30 @@ if TYPE_CHECKING:
     from deloc8.elf.dynamic import DynamicTable
 
 
+class NeedVersion(NamedTuple):
+    """One Elf_Vernaux.
+
+    Attributes:
+        number: The version number (vna_other) by which DT_VERSYM refers to it.
+        flags: vna_flags.
+        name: vna_name, a position in DT_STRTAB; or the string that is to be found there.
+    """
+
+    number: int
+    flags: int
+    name: int | bytes
+
+
 class NeedRecord(NamedTuple):
     """One Elf_Verneed and what its Elf_Vernaux say.
 
     Attributes:
         offset: Where it stands in the file.
         revision: vn_version.
-        version_count: vn_cnt.
+        version_count: vn_cnt, as the file says it.
         file: vn_file, a position in DT_STRTAB; or the string that is to be found there.
         auxiliary: Where its first Elf_Vernaux stands in the file.
-        indices: The version numbers (vna_other) by which DT_VERSYM refers to it.
-        names: The positions of the version names in DT_STRTAB.
+        versions: Its Elf_Vernaux.
     """
 
     offset: int
@@ -33,8 +46,7 @@ class NeedRecord(NamedTuple):
     version_count: int
     file: int | bytes
     auxiliary: int
-    indices: tuple[int, ...]
-    names: tuple[int, ...]
+    versions: tuple[NeedVersion, ...]
 
 
 def read_need_records(table: DynamicTable) -> tuple[NeedRecord, ...]:
@@ -54,16 +66,15 @@ def read_need_records(table: DynamicTable) -> tuple[NeedRecord, ...]:
         revision, count, file, first, following = view.record(view.layout.verneed, offset)
         place = offset + first
         view.check_range("vn_aux", place, 0)
-        indices, names = [], []
+        versions = []
         for _ in range(count):
             budget.spend()
-            _, _, index, name, step = view.record(view.layout.vernaux, place)
-            indices.append(index & c.VERSYM_VERSION)
-            names.append(name)
+            _, flags, index, name, step = view.record(view.layout.vernaux, place)
+            versions.append(NeedVersion(index & c.VERSYM_VERSION, flags, name))
             if not step:
                 break
             place += step
-        records.append(NeedRecord(offset, revision, count, file, offset + first, tuple(indices), tuple(names)))
+        records.append(NeedRecord(offset, revision, count, file, offset + first, tuple(versions)))
         if not following:
             break
         offset += following

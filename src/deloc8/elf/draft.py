@@ -8,22 +8,29 @@ from deloc8.elf import constants as c
 from deloc8.elf.chains import NeedRecord, read_need_records
 from deloc8.elf.edits import (
     AddNeeded,
+    BindToZero,
+    BindVersion,
     ClearExecutableStack,
+    DropVersion,
     RemoveNeeded,
     RemoveRpath,
     ReplaceNeeded,
     SetRpath,
     SetSoname,
+    UnpackRelocations,
     impossible,
 )
+from deloc8.elf.rebind import RELR_MARKER, Rebinder
+from deloc8.elf.relocations import Unpacked, unpack, unpacked_entries, zero_patches
 from deloc8.elf.symbols import count_symbols
-from deloc8.values import dataclass
+from deloc8.values import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from deloc8.elf.dynamic import DynamicTable
     from deloc8.elf.edits import Edit
+    from deloc8.errors import ElfError
 
 Value = int | bytes
 """A number as it stands in the file, or a string whose position in DT_STRTAB is still open."""
@@ -40,11 +47,42 @@ class Draft:
         entries: Tags and values of the dynamic section, without the DT_NULL at the end.
         needs: The version records that stay, with their wanted file names.
         needs_before: The version records as they stand in the file.
+        bindings: What symbols ask for, where that changes.
+        unpacked: The relocations that were packed, where they shall be so no more.
     """
 
     entries: tuple[tuple[int, Value], ...]
     needs: tuple[NeedRecord, ...]
     needs_before: tuple[NeedRecord, ...]
+    bindings: Bindings
+    unpacked: Unpacked | None = None
+
+    def texts(self) -> tuple[bytes, ...]:
+        """The strings whose position in DT_STRTAB is still open, each once."""
+        values: list[Value] = [value for _, value in self.entries]
+        for need in self.needs:
+            values += [need.file, *(version.name for version in need.versions)]
+        values += self.bindings.names.values()
+        return tuple(dict.fromkeys(value for value in values if isinstance(value, bytes)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bindings:
+    """What undefined symbols ask for, where that changes.
+
+    Attributes:
+        is_changed: Whether DT_VERNEED is written anew.
+        versym: New entries of DT_VERSYM, by the number of the symbol.
+        names: New names, by the number of the symbol.
+        weakened: The numbers of symbols whose absence is no error any more.
+        patches: New bytes of relocations: offset and contents.
+    """
+
+    is_changed: bool = False
+    versym: Mapping[int, int] = field(default_factory=dict)
+    names: Mapping[int, bytes] = field(default_factory=dict)
+    weakened: frozenset[int] = frozenset()
+    patches: tuple[tuple[int, bytes], ...] = ()
 
 
 def make_draft(table: DynamicTable, edits: Sequence[Edit]) -> Draft:
@@ -57,8 +95,20 @@ def make_draft(table: DynamicTable, edits: Sequence[Edit]) -> Draft:
     for edit in edits:
         _STEPS[type(edit)](drafter, edit)
     drafter.settle_versions()
-    before = drafter.needs_before
-    return Draft(entries=tuple(drafter.entries), needs=tuple(drafter.needs), needs_before=before)
+    rebinder = drafter.rebinder
+    return Draft(
+        entries=tuple(drafter.entries),
+        needs=tuple(drafter.needs),
+        needs_before=drafter.needs_before,
+        bindings=Bindings(
+            is_changed=rebinder.is_changed,
+            versym=rebinder.versym,
+            names=rebinder.names,
+            weakened=frozenset(rebinder.weakened),
+            patches=tuple(drafter.patches),
+        ),
+        unpacked=drafter.unpacked,
+    )
 
 
 class _Drafter:
@@ -67,6 +117,9 @@ class _Drafter:
         self.entries: list[tuple[int, Value]] = list(table.entries)
         self.needs_before = read_need_records(table)
         self.needs = list(self.needs_before)
+        self.rebinder = Rebinder(table, self.needs)
+        self.patches: list[tuple[int, bytes]] = []
+        self.unpacked: Unpacked | None = None
 
     def text(self, field: str, value: Value) -> bytes:
         return value if isinstance(value, bytes) else encode(self.table, self.table.string(field, value))
@@ -126,10 +179,10 @@ class _Drafter:
         ]
         gone = [need for need in self.needs if self.text("vn_file", need.file) == name]
         self.check_unused(edit.name, gone)
-        self.needs = [need for need in self.needs if need not in gone]
+        self.needs[:] = [need for need in self.needs if need not in gone]
 
     def check_unused(self, name: str, gone: Sequence[NeedRecord]) -> None:
-        indices = {index for need in gone for index in need.indices}
+        indices = {version.number for need in gone for version in need.versions}
         if not indices or c.DT_VERSYM not in self.table.values:
             return
         view = self.table.view
@@ -143,8 +196,48 @@ class _Drafter:
                 "relink without that library, or leave it",
             )
 
+    def bind_version(self, edit: BindVersion) -> None:
+        name, old = encode(self.table, edit.symbol), encode(self.table, edit.old)
+        wanted = checked(self.table, "symbol name", edit.name or edit.symbol)
+        version = checked(self.table, "version", edit.version)
+        library = checked(self.table, "needed name", edit.library)
+        numbers = self.rebinder.find(name, old)
+        if not numbers and not self.rebinder.find(wanted, version, library):
+            raise _unbound(self.table, edit.symbol, edit.old)
+        self.rebinder.bind(numbers, version, library)
+        if wanted != name:
+            self.rebinder.rename(numbers, wanted)
+        self.add_needed(AddNeeded(name=edit.library))
+
+    def drop_version(self, edit: DropVersion) -> None:
+        name, old = encode(self.table, edit.symbol), encode(self.table, edit.old)
+        wanted = checked(self.table, "symbol name", edit.name or edit.symbol)
+        numbers = self.rebinder.find(name, old)
+        if not numbers and not self.rebinder.find_unversioned(wanted):
+            raise _unbound(self.table, edit.symbol, edit.old)
+        self.rebinder.unbind(numbers)
+        if wanted != name:
+            self.rebinder.rename(numbers, wanted)
+
+    def bind_to_zero(self, edit: BindToZero) -> None:
+        name = encode(self.table, edit.symbol)
+        numbers = self.rebinder.find(name, encode(self.table, edit.old))
+        if not numbers and not self.rebinder.find_unversioned(name):
+            raise _unbound(self.table, edit.symbol, edit.old)
+        self.patches += zero_patches(self.table, numbers, edit.symbol)
+        self.rebinder.unbind(numbers)
+        # Nothing refers to the symbol any more; who still lists it shall not miss it.
+        self.rebinder.weakened.update(numbers)
+
+    def unpack_relocations(self, _: UnpackRelocations) -> None:
+        if c.DT_RELR in self.table.values and self.unpacked is None:
+            self.unpacked = unpack(self.table)
+            self.entries = unpacked_entries(self.table, self.entries, self.unpacked)
+        self.rebinder.drop_marker(RELR_MARKER)
+
     def settle_versions(self) -> None:
         """Make the dynamic section agree with the version records that are left."""
+        self.rebinder.settle()
         if len(self.needs) == len(self.needs_before):
             return
         if self.needs:
@@ -180,7 +273,20 @@ _STEPS: Mapping[type[Edit], Callable[[_Drafter, Any], None]] = {
     SetRpath: _Drafter.set_rpath,
     RemoveRpath: _Drafter.remove_rpath,
     ClearExecutableStack: _Drafter.clear_executable_stack,
+    BindVersion: _Drafter.bind_version,
+    DropVersion: _Drafter.drop_version,
+    BindToZero: _Drafter.bind_to_zero,
+    UnpackRelocations: _Drafter.unpack_relocations,
 }
+
+
+def _unbound(table: DynamicTable, symbol: str, version: str) -> ElfError:
+    """The error of an edit of a symbol that the file does not ask for."""
+    return impossible(
+        table.view.name,
+        f"`{symbol}@{version}` cannot be bound anew: the file does not ask for it",
+        "`readelf --dyn-syms` lists what the file asks for",
+    )
 
 
 def encode(table: DynamicTable, text: str) -> bytes:

@@ -71,8 +71,51 @@ class ClearExecutableStack:
     """PT_GNU_STACK asks for no executable stack; added where its absence would ask for one."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BindVersion:
+    """The undefined symbol `symbol` of version `old` asks for `version` of `library`, and DT_NEEDED has that library.
+
+    Where `name` is given, it asks for it by that name.
+    """
+
+    symbol: str
+    old: str
+    version: str
+    library: str
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropVersion:
+    """The undefined symbol `symbol` of version `old` asks for no version, and takes what has its name.
+
+    Where `name` is given, it asks for that name.
+    """
+
+    symbol: str
+    old: str
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BindToZero:
+    """The variable `symbol` of version `old` is a constant of one zero byte in the file itself.
+
+    Impossible where anything but pointers to it refers to the variable.
+    """
+
+    symbol: str
+    old: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnpackRelocations:
+    """Relative relocations are not packed (DT_RELR), and the version that says so is not needed."""
+
+
+VersionEdit = BindVersion | DropVersion | BindToZero | UnpackRelocations
 DynamicEdit = SetSoname | ReplaceNeeded | AddNeeded | RemoveNeeded | SetRpath | RemoveRpath
-Edit = DynamicEdit | ClearExecutableStack
+Edit = DynamicEdit | VersionEdit | ClearExecutableStack
 
 
 def impossible(name: str, why: str, hint: str) -> ElfError:

@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from deloc8.elf import constants as c
+from deloc8.elf.bindings import binding_writes, relocations_with
 from deloc8.elf.canvas import Canvas, pack_segment
 from deloc8.elf.draft import make_draft
 from deloc8.elf.dynamic import read_table
@@ -24,8 +25,12 @@ from deloc8.elf.pieces import (
     dynamic_symbols,
     move_entries,
     move_segment,
+    relocations_piece,
     strings_piece,
+    versions_piece,
 )
+from deloc8.elf.rebind import pack_needs, size_of_needs
+from deloc8.elf.relocations import sections_after
 from deloc8.elf.slots import Home, Slot, extendable_segment, find_home, top_of
 from deloc8.elf.strings import place_strings
 from deloc8.elf.view import Segment
@@ -144,7 +149,7 @@ class _Placer:
     def place(self, segments: _Segments, added: _Segments) -> Placement:
         self.segments = segments
         strings = strings_piece(self.table) if self.strings.tail else None
-        pieces = () if self.entries_fit() else (dynamic_piece(self.table),)
+        pieces = self.tables_that_grow()
         slot = Slot.NONE
         notes: tuple[str, ...] = ()
         if strings and not pieces and not added and self.extend(strings):
@@ -163,6 +168,16 @@ class _Placer:
             kept = tuple(entry for entry in self.entries if entry[0] not in _DISPENSABLE_TAGS)
             self.entries = kept if len(kept) < room else self.entries
         return len(self.entries) < room
+
+    def tables_that_grow(self) -> tuple[Piece, ...]:
+        """The tables that do not fit where they stand."""
+        pieces = [] if self.entries_fit() else [dynamic_piece(self.table)]
+        if self.draft.bindings.is_changed and self.draft.needs:
+            versions = versions_piece(self.table)
+            pieces += [versions] * (size_of_needs(self.table, self.draft.needs) > versions.size)
+        if self.draft.unpacked:
+            pieces.append(relocations_piece(self.table, self.draft.unpacked))
+        return tuple(pieces)
 
     # -- new bytes at the end of the file -----------------------------------------------------------------------------
 
@@ -203,7 +218,10 @@ class _Placer:
             Role.STRINGS: self.strings_size,
             Role.DYNAMIC: (len(self.entries) + 1 + _SPARE_ENTRIES) * self.view.layout.dynamic.size,
             Role.HEADERS: header_count * self.view.layout.program_header.size,
+            Role.VERSIONS: size_of_needs(self.table, self.draft.needs),
         }
+        if self.draft.unpacked:
+            sizes[Role.RELOCATIONS] = len(self.draft.unpacked.contents) + self.draft.unpacked.size
         header, layout = self.view.header, self.view.layout
         arch = arch_of_elf(header.e_machine, bits=layout.bits, little_endian=layout.little_endian, flags=header.e_flags)
         page = arch.largest_page if arch else _PAGE_OF_UNKNOWN
@@ -253,6 +271,8 @@ class _Placer:
         if index is not None:
             section = self.sections[index]
             self.sections[index] = section._replace(addr=move.address, offset=move.offset, size=move.size)
+        if move.piece.role is Role.RELOCATIONS and self.draft.unpacked:
+            self.sections = sections_after(self.table, self.sections, index, self.draft.unpacked)
         self.entries = move_entries(self.entries, move)
         self.segments = tuple(move_segment(segment, move) for segment in self.segments)
         if move.piece.role is Role.DYNAMIC:
@@ -278,7 +298,9 @@ class _Placer:
         start = strings_piece(self.table).offset if self.strings.overwritten else 0
         for position, text in self.strings.overwritten:
             self.canvas.write(start + position, text)
-        if self.draft.needs != self.draft.needs_before:
+        if self.draft.bindings.is_changed:
+            self.write_bindings(roles)
+        elif self.draft.needs != self.draft.needs_before:
             self.write_needs()
         self.canvas.write_sections(self.sections)
 
@@ -290,6 +312,10 @@ class _Placer:
                 return b"".join(self.packed_entries(move.size // self.view.layout.dynamic.size))
             case Role.HEADERS:
                 return b"".join(pack_segment(self.view, segment) for segment in self.segments)
+            case Role.VERSIONS:
+                return self.packed_needs()
+            case Role.RELOCATIONS:
+                return relocations_with(self.table, self.draft)
             case _:
                 return self.view.slice("a table", move.piece.offset, move.piece.size)
 
@@ -309,7 +335,23 @@ class _Placer:
         for place, step, need in zip(places, steps, needs, strict=False):
             fields = (need.revision, need.version_count, self.number(need.file), need.auxiliary - place, step)
             self.canvas.write(place, record.struct.pack(*fields))
+        self.count_needs()
+
+    def count_needs(self) -> None:
+        """Let the section header of the version records say how many there are."""
+        needs = self.draft.needs
         for index, section in enumerate(self.sections):
             if section.type == c.SHT_GNU_VERNEED:
                 kind = c.SHT_GNU_VERNEED if needs else c.SHT_PROGBITS
                 self.sections[index] = section._replace(type=kind, info=len(needs))
+
+    def packed_needs(self) -> bytes:
+        return pack_needs(self.table, self.draft.needs, self.strings.positions)
+
+    def write_bindings(self, moved: set[Role]) -> None:
+        """Write what undefined symbols ask for."""
+        if Role.VERSIONS not in moved and self.draft.needs:
+            self.canvas.write(versions_piece(self.table).offset, self.packed_needs())
+        self.count_needs()
+        for offset, content in binding_writes(self.table, self.draft, self.strings.positions):
+            self.canvas.write(offset, content)

@@ -6,17 +6,20 @@ import enum
 from typing import TYPE_CHECKING, NamedTuple
 
 from deloc8.elf import constants as c
+from deloc8.elf.chains import read_need_records
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from deloc8.elf.dynamic import DynamicTable
+    from deloc8.elf.relocations import Unpacked
     from deloc8.elf.view import Section, Segment, View
 
 _LARGEST_ALIGNMENT = 16
 _LONGEST_PADDING = 64
 # Found through the dynamic section alone; the code of a file never refers to them.
 _POINTER_TAGS = frozenset({c.DT_HASH, c.DT_GNU_HASH, c.DT_STRTAB, c.DT_SYMTAB, c.DT_VERSYM, c.DT_VERDEF, c.DT_VERNEED})
+_RELOCATION_TAGS = frozenset({c.DT_RELA, c.DT_REL})
 # Found through a program header of their own.
 _POINTER_SEGMENTS = frozenset({c.PT_INTERP, c.PT_DYNAMIC, c.PT_GNU_PROPERTY})
 _NOTE_SEGMENTS = frozenset({c.PT_NOTE, c.PT_GNU_PROPERTY})
@@ -28,6 +31,8 @@ class Role(enum.Enum):
     STRINGS = "the string table"
     DYNAMIC = "the dynamic section"
     HEADERS = "the program headers"
+    VERSIONS = "the versions needed of other files"
+    RELOCATIONS = "the relocations"
     COPY = "a table that is copied as it stands"
 
 
@@ -75,6 +80,32 @@ def dynamic_piece(table: DynamicTable) -> Piece:
     segment = [s for s in table.view.segments if s.type == c.PT_DYNAMIC and s.filesz][-1]
     section = _section_at(table.view, segment.vaddr, c.SHT_DYNAMIC)
     return Piece(Role.DYNAMIC, table.offset, segment.vaddr, segment.filesz, 8, section)
+
+
+def versions_piece(table: DynamicTable) -> Piece:
+    """DT_VERNEED; its size is that of the section, or else reaches to the end of the last record.
+
+    Raises:
+        ElfError: It points outside the file.
+    """
+    address = table.values[c.DT_VERNEED]
+    offset = table.locate("DT_VERNEED", c.DT_VERNEED)
+    section = _section_at(table.view, address, c.SHT_GNU_VERNEED)
+    layout = table.view.layout
+    end = offset
+    for need in read_need_records(table):
+        versions_end = need.auxiliary + len(need.versions) * layout.vernaux.size
+        end = max(end, need.offset + layout.verneed.size, versions_end)
+    size = table.view.sections[section].size if section is not None else end - offset
+    return Piece(Role.VERSIONS, offset, address, size, 8, section)
+
+
+def relocations_piece(table: DynamicTable, unpacked: Unpacked) -> Piece:
+    """The table that unpacked relocations are joined to."""
+    kind = unpacked.shape.section if unpacked.size else c.SHT_RELR
+    section = _section_at(table.view, unpacked.address, kind)
+    size = unpacked.size or table.values.get(c.DT_RELRSZ, 0)
+    return Piece(Role.RELOCATIONS, unpacked.offset, unpacked.address, size, 8, section)
 
 
 def _section_at(view: View, address: int, kind: int) -> int | None:
@@ -141,7 +172,8 @@ class Move(NamedTuple):
 def move_entries(entries: Iterable[tuple[int, int]], move: Move) -> tuple[tuple[int, int], ...]:
     """The dynamic section once its pointers follow a move."""
     old, new = move.piece.address, move.address
-    return tuple((tag, new if tag in _POINTER_TAGS and value == old else value) for tag, value in entries)
+    tags = _RELOCATION_TAGS if move.piece.role is Role.RELOCATIONS else _POINTER_TAGS
+    return tuple((tag, new if tag in tags and value == old else value) for tag, value in entries)
 
 
 def move_segment(segment: Segment, move: Move) -> Segment:

@@ -113,9 +113,13 @@ _ROOM_NOTES = {
 
 def _united(*groups: tuple[Piece, ...]) -> tuple[Piece, ...]:
     """All pieces once: the program headers first, the string table last, so that it can grow."""
-    order = {Role.HEADERS: 0, Role.COPY: 1, Role.DYNAMIC: 1, Role.STRINGS: 2}
-    pieces = {piece.offset: piece for group in groups for piece in group}
-    return tuple(sorted(pieces.values(), key=lambda piece: (order[piece.role], piece.offset)))
+    order = {Role.HEADERS: 0, Role.STRINGS: 2}
+    pieces: dict[int, Piece] = {}
+    for group in groups:
+        for piece in group:
+            # What is written anew comes first: a later group has it as a table that is copied.
+            pieces.setdefault(piece.offset, piece)
+    return tuple(sorted(pieces.values(), key=lambda piece: (order.get(piece.role, 1), piece.offset)))
 
 
 def _spare_headers(view: View) -> Sequence[tuple[int, Slot, str | None]]:

@@ -51,10 +51,9 @@ def place_strings(table: DynamicTable, draft: Draft) -> StringPlan:
     Raises:
         ElfError: The string table, or a table that refers to it, is unsound.
     """
-    values = [value for _, value in draft.entries] + [need.file for need in draft.needs]
-    wanted = dict.fromkeys(value for value in values if isinstance(value, bytes))
+    wanted = draft.texts()
     positions: dict[bytes, int] = {}
-    homeless = []
+    homeless: list[bytes] = []
     for text in wanted:
         found = table.strings.find(text + b"\0")
         if found >= 0:
@@ -98,7 +97,7 @@ def _free_chunks(table: DynamicTable, draft: Draft, taken: Iterable[int], shorte
     if not chunks or not _all_users_known(table):
         return []
     for need in draft.needs_before:
-        used.update(need.names)
+        used.update(version.name for version in need.versions if isinstance(version.name, int))
     used.update(read_definition_names(table))
     used.update(_symbol_names(table))
     return sorted(chunk for chunk in chunks if not any(chunk[0] <= position < chunk[1] for position in used))

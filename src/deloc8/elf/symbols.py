@@ -64,7 +64,7 @@ def count_symbols(table: DynamicTable) -> int:
     if c.DT_SYMTAB not in values:
         return 0
     if c.DT_HASH in values:
-        _, chains = table.view.numbers("DT_HASH", table.locate("DT_HASH", c.DT_HASH), 2, _hash_word(table))
+        _, chains = table.view.numbers("DT_HASH", table.locate("DT_HASH", c.DT_HASH), 2, hash_word(table))
         return chains
     hashed = count_hashed(table) if c.DT_GNU_HASH in values else 0
     if hashed:
@@ -75,7 +75,7 @@ def count_symbols(table: DynamicTable) -> int:
     return _count_by_relocations(table)
 
 
-def _hash_word(table: DynamicTable) -> str:
+def hash_word(table: DynamicTable) -> str:
     """The struct code of a DT_HASH word: 64 bits on s390x (its ELF supplement) and Alpha, 32 bits elsewhere.
 
     lld writes words of 32 bits on s390x too. There the two numbers at the beginning are not 0, whereas one of the

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 
 from deloc8.audit.facts import SITE_PACKAGES, VIRTUAL_ROOT
 from deloc8.audit.match import ViolationCode, describe
-from deloc8.audit.verdict import find_tag
-from deloc8.errors import UnrepairableError
+from deloc8.audit.verdict import find_tag, judge_again
+from deloc8.errors import UnrepairableError, UsageError
 from deloc8.loader.search import Result, Stage
+from deloc8.policy.model import TOOLCHAIN_NAMESPACES, split_version
+from deloc8.repair.lowering import NO_LOWERING, Lowering, is_lowerable, lower, lowered_facts
 from deloc8.repair.model import AUTO
 from deloc8.repair.packagedb.missing import where_it_comes_from
 from deloc8.target import Libc
+from deloc8.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,8 +30,23 @@ if TYPE_CHECKING:
     from deloc8.repair.model import Goal
 
 
-def choose(audit: Audit, goal: Goal, sysroot: Sysroot) -> PolicyMatch:
-    """The policy that the repair aims at.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aim:
+    """What a repair aims at.
+
+    Attributes:
+        audit: The verdict on the wheel; where symbols are lowered, as they will be.
+        match: The policy to reach.
+        lowering: The symbols that are bound to older versions of glibc.
+    """
+
+    audit: Audit
+    match: PolicyMatch
+    lowering: Lowering = NO_LOWERING
+
+
+def choose(audit: Audit, goal: Goal, sysroot: Sysroot) -> Aim:
+    """What the repair aims at.
 
     Of the policies that can be reached, ``auto`` takes those with the fewest grafts, and of these the best; for an
     Android wheel it takes the one of its tag.
@@ -39,28 +57,51 @@ def choose(audit: Audit, goal: Goal, sysroot: Sysroot) -> PolicyMatch:
         sysroot: The system; its package database may know where a missing library comes from.
 
     Raises:
-        UsageError: No policy has the name that is asked for.
+        UsageError: No policy has the name that is asked for, or there is nothing that could be lowered for it.
         UnrepairableError: It, or any, cannot be reached; says why.
     """
+    match = _aim_at(audit, goal)
+    aim = _lowered(audit, match, goal) if goal.lower_glibc else Aim(audit=audit, match=match)
+    if not aim.match.is_reachable:
+        raise unrepairable(audit, aim, goal, sysroot)
+    if is_blind(match.policy, aim.match.closure):
+        raise _no_runpath(audit, aim.match)
+    return aim
+
+
+def _aim_at(audit: Audit, goal: Goal) -> PolicyMatch:
     claimed = [tag for tag in audit.facts.name.platforms if tag.startswith("android_")]
     if goal.platform == AUTO and audit.facts.libc is Libc.ANDROID and claimed:
         # The level is a promise of the build (PEP 738): nothing in the files tells it.
-        match = audit.match(find_tag(audit, claimed[0]))
-    elif goal.platform == AUTO:
+        return audit.match(find_tag(audit, claimed[0]))
+    if goal.platform == AUTO:
         named = [match for match in audit.matches if match.policy.installable and not match.policy.is_unbounded]
         reachable = [match for match in named if match.is_reachable and not is_blind(match.policy, match.closure)]
         if reachable:
             return min(reachable, key=lambda match: len(match.closure.grafts))
         if not named:
             raise _no_policy(audit)
-        match = named[-1]
-    else:
-        match = audit.match(find_tag(audit, goal.platform))
-    if not match.is_reachable:
-        raise unrepairable(audit, match, sysroot)
-    if is_blind(match.policy, match.closure):
-        raise _no_runpath(audit, match)
-    return match
+        return named[-1]
+    return audit.match(find_tag(audit, goal.platform))
+
+
+def _lowered(audit: Audit, match: PolicyMatch, goal: Goal) -> Aim:
+    """The aim once all symbols are bound to older versions that can be; those that cannot stay violations."""
+    if goal.platform == AUTO:
+        raise UsageError(
+            "--lower-glibc lowers a wheel to the tag that --plat names, and none is named",
+            code="lower-without-plat",
+            hints=("name the tag, for example --plat manylinux_2_17_x86_64",),
+        )
+    if audit.facts.libc is not Libc.GLIBC:
+        raise UsageError(
+            f"--lower-glibc is about glibc; {audit.facts.name.filename} is bound to another C library",
+            code="lower-without-glibc",
+            hints=("leave the option out",),
+        )
+    lowering = lower(audit.facts, match, allow_differs=goal.allow_differs)
+    after = judge_again(audit, lowered_facts(audit.facts, lowering))
+    return Aim(audit=after, match=after.match(match.policy), lowering=lowering)
 
 
 # bionic, android-changes-for-ndk-developers.md: "Support for runtime linker search paths".
@@ -97,8 +138,9 @@ def _no_policy(audit: Audit) -> UnrepairableError:
     )
 
 
-def unrepairable(audit: Audit, match: PolicyMatch, sysroot: Sysroot) -> UnrepairableError:
-    """The error that says why a policy cannot be reached: every violation that no graft cures."""
+def unrepairable(audit: Audit, aim: Aim, goal: Goal, sysroot: Sysroot) -> UnrepairableError:
+    """The error that says why a policy cannot be reached: every violation that nothing cures."""
+    match = aim.match
     blocking = [violation for violation in match.violations if not violation.is_curable]
     tag = match.policy.tags[0]
     reachable = [
@@ -118,13 +160,71 @@ def unrepairable(audit: Audit, match: PolicyMatch, sysroot: Sysroot) -> Unrepair
     context.append(f"the wheel as it stands fits {audit.best.policy.tags[0]}")
     if reachable:
         context.append(f"the best tag that fixup can reach is {reachable[0]}")
-    hints = (_HINTS[violation.code].format(policy=violation.policy) for violation in blocking)
+    told, ways_out = _about_lowering(audit, aim, goal)
+    context += told
+    hints = [*ways_out, *(_hint(violation) for violation in blocking)]
     return UnrepairableError(
         f"{subject} not fit {tag}",
         code=blocking[0].code.value,
         context=context,
         hints=(*_sources(audit, blocking, sysroot), *dict.fromkeys(hints)),
     )
+
+
+def _about_lowering(audit: Audit, aim: Aim, goal: Goal) -> tuple[list[str], list[str]]:
+    """What lowering could do for a wheel that does not fit, or why it did not do: lines of context, and hints."""
+    if audit.facts.libc is not Libc.GLIBC:
+        return [], []
+    lowering = aim.lowering if goal.lower_glibc else lower(audit.facts, aim.match, allow_differs=False)
+    lowered, refused = lowering.all_rewrites, lowering.refused
+    if not lowered and not refused:
+        return [], []
+    context: list[str] = []
+    hints: list[str] = []
+    if goal.lower_glibc:
+        reasons: dict[str, None] = {}
+        for refusal in refused:
+            symbol, version = refusal.violation.symbol, refusal.violation.version
+            name = f"{symbol}@{version}" if symbol else f"{version}"
+            reasons[f"{name} cannot be lowered: {refusal.reason}"] = None
+        context += reasons
+    else:
+        symbols = {(row.symbol, row.version) for row in lowered}
+        others = {(row.violation.symbol or "", row.violation.version or "") for row in refused}
+        count = f"{len(symbols - others)} of the {len(symbols | others)}" if lowered else "none of the"
+        context.append(f"{count} symbols of glibc can be bound to older versions of it")
+    if any(refusal.could_differ for refusal in refused):
+        hints.append("admit symbols that behave a little differently with --allow differs")
+    best = _best_lowered(audit, allow_differs=goal.allow_differs)
+    if best:
+        context.append(f"the best tag that --lower-glibc can reach is {best}")
+        hints.append(f"let deloc8 do so: fixup --plat {best} --lower-glibc")
+    return context, hints
+
+
+def _best_lowered(audit: Audit, *, allow_differs: bool) -> str | None:
+    """The best tag that a wheel can have once it is lowered; None where lowering helps to none."""
+    for match in audit.matches:
+        blocking = [violation for violation in match.violations if not violation.is_curable]
+        if not match.policy.installable or match.policy.is_unbounded or is_blind(match.policy, match.closure):
+            continue
+        if not blocking:
+            return None
+        if all(is_lowerable(violation) for violation in blocking):
+            lowering = lower(audit.facts, match, allow_differs=allow_differs)
+            if not lowering.refused:
+                return match.policy.tags[0]
+    return None
+
+
+def _hint(violation: Violation) -> str:
+    """What the user can do about one violation."""
+    namespace, _ = split_version(violation.version or "")
+    if violation.code is ViolationCode.SYMBOL_TOO_NEW and namespace in _CXX_NAMESPACES:
+        return _CXX_HINT
+    if violation.code is ViolationCode.SYMBOL_TOO_NEW and namespace not in TOOLCHAIN_NAMESPACES:
+        return f"put the newer {violation.library} into the wheel with --graft '{violation.library}'"
+    return _HINTS[violation.code].format(policy=violation.policy)
 
 
 def _sources(audit: Audit, blocking: Sequence[Violation], sysroot: Sysroot) -> tuple[str, ...]:
@@ -179,6 +279,13 @@ def _place(attempt: Attempt) -> str:
     return folder
 
 
+# The versions of libstdc++.
+_CXX_NAMESPACES = frozenset({"GLIBCXX", "CXXABI"})
+_CXX_HINT = (
+    "the C++ runtime is newer than the tag promises: compile with an older gcc; or link it statically and hide its "
+    "symbols (-static-libstdc++ -Wl,--exclude-libs,libstdc++.a); or put it into the wheel with "
+    "--graft 'libstdc++.so.6', where it is a second C++ runtime in a process that has another"
+)
 _HINTS = {
     ViolationCode.SYMBOL_TOO_NEW: "build on an older distribution, for example in a {policy} image",
     ViolationCode.LIBRARY_NOT_FOUND: (

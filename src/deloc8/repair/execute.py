@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from deloc8.elf.writer import edit
 from deloc8.errors import WheelError
 from deloc8.loader.sysroot import library_changed
-from deloc8.repair.grafting import launcher
+from deloc8.repair.grafting import compat_contents, launcher
 from deloc8.repair.licenses import add_licence_fields
 from deloc8.values import dataclass, field
 from deloc8.wheel.metadata import parse_wheel_metadata, retag
@@ -64,6 +64,9 @@ def execute(plan: Plan, source: Source, target: Path, options: WriteOptions) -> 
         NewMember(name=graft.member, content=_grafted(source.sysroot, graft, change), mode=_LIBRARY_MODE)
         for graft in plan.grafts
     ]
+    if plan.compat:
+        compat = plan.compat
+        added.append(NewMember(name=compat.member, content=lambda: compat_contents(compat), mode=_LIBRARY_MODE))
     told = plan.provenance
     added += [
         NewMember(name=file.member, content=_unchanged(source.sysroot, file.source, file.sha256))

@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING
 
 from deloc8.audit.facts import REQUEST, SITE_PACKAGES, VIRTUAL_ROOT
 from deloc8.audit.match import Provision
-from deloc8.errors import UsageError
+from deloc8.elf.edits import RemoveRpath, RpathKind, SetRpath, SetSoname
+from deloc8.elf.writer import edit
+from deloc8.errors import InputError, UsageError
+from deloc8.repair import compatlib
+from deloc8.repair.model import CompatGraft
 from deloc8.values import dataclass
 
 if TYPE_CHECKING:
@@ -17,7 +21,9 @@ if TYPE_CHECKING:
 
     from deloc8.audit.facts import ElfFile, WheelFacts
     from deloc8.audit.match import Closure
+    from deloc8.elf.edits import Edit
     from deloc8.loader.sysroot import Sysroot
+    from deloc8.target import Arch
 
 # Eight digits of the hash stand in a name, as auditwheel's users know it.
 _HASH_DIGITS = 8
@@ -78,6 +84,36 @@ def name_grafts(
             )
         names[file.path] = name
     return names
+
+
+def compat_graft(arch: Arch, folder: str, functions: tuple[str, ...]) -> CompatGraft:
+    """The compatibility library as it goes into a folder of the wheel, for some functions of it.
+
+    Raises:
+        UnrepairableError: It has not been built (``compat-library-missing``).
+    """
+    contents = compatlib.library(arch)
+    digest = sha256(contents).hexdigest()
+    name = _insert(compatlib.SONAME, digest[:_HASH_DIGITS])
+    return CompatGraft(
+        arch=arch, sha256=digest, size=len(contents), new_name=name, member=f"{folder}/{name}", functions=functions
+    )
+
+
+def compat_contents(graft: CompatGraft) -> bytes:
+    """The bytes of the compatibility library in the wheel.
+
+    Raises:
+        InputError: It is not what it was when the plan was made (``library-changed``).
+    """
+    contents = compatlib.library(graft.arch)
+    if sha256(contents).hexdigest() != graft.sha256:
+        raise InputError(
+            "deloc8's own compatibility library has changed while the wheel was being repaired",
+            code="library-changed",
+            hints=("run the repair again when nothing installs or builds deloc8 at the same time",),
+        )
+    return edit(contents, (SetSoname(soname=graft.new_name),), graft.new_name).data
 
 
 _Edges = tuple[tuple[str, str], ...]
@@ -245,3 +281,24 @@ def launcher(member: str) -> bytes:
         "        os.execv(program, [program, *sys.argv[1:]])\n"
         "sys.exit(member + ' is in no folder of sys.path')\n"
     ).encode()
+
+
+def kind_of(file: ElfFile, otherwise: RpathKind) -> RpathKind:
+    """The kind of search path entry that a file has, or else another."""
+    dynamic = file.image.dynamic
+    if dynamic and dynamic.runpath is not None:
+        return RpathKind.RUNPATH
+    return RpathKind.RPATH if dynamic and dynamic.rpath is not None else otherwise
+
+
+def rpath_edits(file: ElfFile, entries: tuple[str, ...], kind: RpathKind) -> list[Edit]:
+    """What gives a file these search folders; nothing where it has them."""
+    dynamic = file.image.dynamic
+    if dynamic is None:
+        return []
+    present = (dynamic.rpath, dynamic.runpath)
+    if not entries:
+        return [] if present == (None, None) else [RemoveRpath()]
+    path = ":".join(entries)
+    wanted = (path, None) if kind is RpathKind.RPATH else (None, path)
+    return [] if present == wanted else [SetRpath(path=path, kind=kind)]

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from deloc8.diagnostic import Diagnostic
     from deloc8.elf.edits import Edit
     from deloc8.policy.model import Policy
+    from deloc8.target import Arch
     from deloc8.wheel.names import WheelName
 
 AUTO = "auto"
@@ -23,6 +24,72 @@ class StripLevel(enum.Enum):
 
     DEBUG = "debug"
     ALL = "all"
+
+
+class RewriteKind(enum.Enum):
+    """How a symbol of a newer glibc is made to do with an older one; the values are for JSON.
+
+    MOVED, SAME, SUPERSET and DIFFERS are the classes of the table (`lowertable.LoweringClass`). WEAK: a weak reference
+    loses its version. CONSTANT: a variable becomes a constant of the file itself. PACKED: relocations are unpacked.
+    CODE: the function travels in the wheel, for systems that lack it.
+    """
+
+    MOVED = "moved"
+    SAME = "same"
+    SUPERSET = "superset"
+    DIFFERS = "differs"
+    WEAK = "weak"
+    CONSTANT = "constant"
+    PACKED = "packed"
+    CODE = "code"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rewrite:
+    """One symbol of one file that is bound to an older version.
+
+    Attributes:
+        file: The file: a member of the wheel, or the path of a graft.
+        symbol: What it asks for; empty for the marker of packed relocations.
+        version: The version that is too new.
+        library: The library that it is asked of.
+        to_symbol: The name that it asks for afterwards.
+        to_version: The version that it asks for afterwards; None for none.
+        to_library: The library that this version is asked of; None for none.
+        kind: How near that comes.
+        reason: Why it is right, and where it differs.
+    """
+
+    file: str
+    symbol: str
+    version: str
+    library: str
+    to_symbol: str
+    to_version: str | None
+    to_library: str | None
+    kind: RewriteKind
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompatGraft:
+    """The library of functions that older releases of glibc lack, as it goes into the wheel.
+
+    Attributes:
+        arch: Its machine.
+        sha256: Of its contents before it is edited, in hexadecimal digits.
+        size: Of its contents before it is edited, in bytes.
+        new_name: Its file name and DT_SONAME in the wheel.
+        member: Its name in the archive.
+        functions: The functions that the wheel's files take from it where the system lacks them.
+    """
+
+    arch: Arch
+    sha256: str
+    size: int
+    new_name: str
+    member: str
+    functions: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +105,8 @@ class Goal:
         strip: What is stripped from every ELF file before it is edited; None for nothing.
         sbom: Whether a bill of materials tells where the grafts come from.
         licences: Whether the licence files of the grafts' packages come along.
+        lower_glibc: Whether symbols of a glibc that is too new are bound to older ones.
+        allow_differs: Whether to such, too, as behave a little differently.
     """
 
     platform: str = AUTO
@@ -48,6 +117,8 @@ class Goal:
     strip: StripLevel | None = None
     sbom: bool = True
     licences: bool = True
+    lower_glibc: bool = False
+    allow_differs: bool = False
 
 
 class PackageSource(enum.Enum):
@@ -180,6 +251,8 @@ class Plan:
         strip: What is stripped from the grafts and the patched members before they are edited; None for nothing.
         notes: What the user should know.
         provenance: What tells where the grafts come from.
+        rewrites: The symbols that are bound to older versions of glibc.
+        compat: The library of functions that older releases of glibc lack; None where no file needs it.
     """
 
     source: WheelName
@@ -192,6 +265,8 @@ class Plan:
     strip: StripLevel | None
     notes: tuple[Diagnostic, ...]
     provenance: Provenance = Provenance()
+    rewrites: tuple[Rewrite, ...] = ()
+    compat: CompatGraft | None = None
 
     @property
     def is_empty(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from deloc8.audit.facts import REQUEST, SITE_PACKAGES, VIRTUAL_ROOT, found_beforehand
@@ -10,7 +11,7 @@ from deloc8.audit.match import Provision, describe, match_policies
 from deloc8.audit.notices import notices
 from deloc8.audit.verdict import Truth, find_tag
 from deloc8.diagnostic import Diagnostic, Severity
-from deloc8.elf.edits import RemoveNeeded, RemoveRpath, ReplaceNeeded, RpathKind, SetRpath, SetSoname
+from deloc8.elf.edits import AddNeeded, RemoveNeeded, ReplaceNeeded, RpathKind, SetSoname
 from deloc8.errors import UnrepairableError, UsageError
 from deloc8.repair import grafting
 from deloc8.repair.choose import is_blind
@@ -29,25 +30,28 @@ if TYPE_CHECKING:
     from deloc8.audit.verdict import Audit, Claim
     from deloc8.elf.edits import Edit
     from deloc8.policy.model import Policy
+    from deloc8.repair.choose import Aim
     from deloc8.repair.grafting import Fingerprint
-    from deloc8.repair.model import Goal
+    from deloc8.repair.lowering import Lowering
+    from deloc8.repair.model import CompatGraft, Goal
 
 _SCRIPTS = VIRTUAL_ROOT + "/bin/"
 
 
-def make_plan(audit: Audit, goal: Goal, match: PolicyMatch, fingerprints: Mapping[str, Fingerprint]) -> Plan:
+def make_plan(aim: Aim, goal: Goal, fingerprints: Mapping[str, Fingerprint]) -> Plan:
     """The plan that brings a wheel to a policy.
 
     Args:
-        audit: The verdict on the wheel.
+        aim: The policy to reach, and the symbols to lower for it, as `choose` chose them.
         goal: What the user wants.
-        match: The policy to reach, as `choose` chose it.
         fingerprints: Of every library that will be grafted, by path.
 
     Raises:
         UsageError: Two libraries would have one name, or a graft would have a name that cannot be.
-        UnrepairableError: A file that needs a graft stands where it could not find it.
+        UnrepairableError: A file that needs a graft stands where it could not find it, or the compatibility library
+            is needed and there is none.
     """
+    audit, match = aim.audit, aim.match
     facts, closure = audit.facts, match.closure
     names = grafting.name_grafts(closure, facts, fingerprints, goal.no_mangle)
     _refuse_system_names(facts, match, names)
@@ -58,6 +62,7 @@ def make_plan(audit: Audit, goal: Goal, match: PolicyMatch, fingerprints: Mappin
         library_folder=_library_folder(facts, goal),
         folders=grafting.folders_of(facts.members),
         requested=frozenset(target for _, target in grafting.graft_edges(REQUEST, closure, facts)),
+        lowering=aim.lowering,
     )
     grafts = {names[file.path]: builder.graft(file, fingerprints[file.path]) for file in closure.grafts}
     patches = [patch for patch in map(builder.patch, facts.own) if patch.edits or patch.moved_to or goal.strip]
@@ -73,6 +78,8 @@ def make_plan(audit: Audit, goal: Goal, match: PolicyMatch, fingerprints: Mappin
         exclude=audit.options.exclude,
         strip=goal.strip,
         notes=(*_notes(audit, match, platforms), *builder.notes(patches), *opened_notes(audit, tuple(grafts.values()))),
+        rewrites=aim.lowering.all_rewrites,
+        compat=builder.compat,
     )
 
 
@@ -114,6 +121,17 @@ class _Builder:
     library_folder: str
     folders: frozenset[str]
     requested: frozenset[str]
+    lowering: Lowering
+
+    @cached_property
+    def compat(self) -> CompatGraft | None:
+        """The library of functions that older releases of glibc lack, where a file needs one of them."""
+        functions, arch = self.lowering.functions(), self.facts.arch
+        if not functions or arch is None:
+            return None
+        graft = grafting.compat_graft(arch, self.library_folder, functions)
+        self.refuse_taken(graft.member, "the library of functions that older releases of glibc lack")
+        return graft
 
     def home(self, path: str) -> str:
         """The folder of a graft, as installed."""
@@ -123,18 +141,12 @@ class _Builder:
     def graft(self, file: ElfFile, source: Fingerprint) -> Graft:
         name, home = self.names[file.path], self.home(file.path)
         member = f"{home.removeprefix(SITE_PACKAGES + '/')}/{name}"
-        if f"{SITE_PACKAGES}/{member}" in self.facts.members:
-            raise UsageError(
-                f"the wheel has a file `{member}` already, where a graft would go",
-                code="same-name",
-                context=(f"the graft is {file.path}",),
-                hints=("choose another folder for the grafts with -L",),
-            )
+        self.refuse_taken(member, file.path)
         edits: list[Edit] = [] if file.image.soname == name else [SetSoname(soname=name)]
-        edits += self._needed(file)
+        edits += [*self._needed(file), *self._lowered(file)]
         installed = replace(file, path=f"{home}/{name}")
         entries = [grafting.relative_entry(home, folder) for folder in self._wanted_folders(file)]
-        edits += _rpath_edits(installed, tuple(entries), self._kind)
+        edits += grafting.rpath_edits(installed, tuple(entries), self._kind)
         return Graft(
             source=file.path,
             sha256=source.sha256,
@@ -149,16 +161,26 @@ class _Builder:
             else (),
         )
 
+    def refuse_taken(self, member: str, graft: str) -> None:
+        """Raise UsageError where the wheel has a member of a graft's name."""
+        if f"{SITE_PACKAGES}/{member}" in self.facts.members:
+            raise UsageError(
+                f"the wheel has a file `{member}` already, where a graft would go",
+                code="same-name",
+                context=(f"the graft is {graft}",),
+                hints=("choose another folder for the grafts with -L",),
+            )
+
     def patch(self, file: ElfFile) -> Patch:
-        needed = self._needed(file)
+        needed = [*self._needed(file), *self._lowered(file)]
         wanted = self._wanted_folders(file)
         moved_to = None
         if any(grafting.installed_tree(folder) != grafting.installed_tree(file.path) for folder in wanted):
             moved_to = self._new_home(file)
         new_path = f"{SITE_PACKAGES}/{moved_to}" if moved_to else None
         run_path = grafting.new_run_path(file, wanted, self.folders, new_path=new_path)
-        kind = self._kind if wanted else _kind_of(file, self._kind)
-        edits = (*needed, *_rpath_edits(file, run_path.entries, kind))
+        kind = self._kind if wanted else grafting.kind_of(file, self._kind)
+        edits = (*needed, *grafting.rpath_edits(file, run_path.entries, kind))
         return Patch(member=file.label, edits=edits, moved_to=moved_to)
 
     @property
@@ -185,6 +207,13 @@ class _Builder:
         ]
         return edits
 
+    def _lowered(self, file: ElfFile) -> list[Edit]:
+        """The edits that bind symbols to older versions; what may be missing is looked for last."""
+        edits = list(self.lowering.edits(file.path))
+        if self.compat and self.lowering.functions(file.path):
+            edits.append(AddNeeded(name=self.compat.new_name))
+        return edits
+
     def _beforehand(self, file: ElfFile) -> Iterator[tuple[str, str]]:
         """The needed names that no search folder leads to, though one could, each with the path in the wheel.
 
@@ -206,6 +235,8 @@ class _Builder:
                 folders[self.home(dependency.target or "")] = None
             elif dependency.name in beforehand:
                 folders[posixpath.dirname(beforehand[dependency.name])] = None
+        if self.lowering.functions(file.path):
+            folders[f"{SITE_PACKAGES}/{self.library_folder}"] = None
         folders.update(dict.fromkeys(self._opened_folders(file)))
         return tuple(folders)
 
@@ -266,25 +297,6 @@ def _can_reach(file: ElfFile, folder: str) -> bool:
     """Whether search folders, or a move, can lead a file to a folder of the wheel."""
     origin = SITE_PACKAGES if file.member is None else file.path
     return grafting.installed_tree(origin) == grafting.installed_tree(folder) or _is_program(file)
-
-
-def _kind_of(file: ElfFile, otherwise: RpathKind) -> RpathKind:
-    dynamic = file.image.dynamic
-    if dynamic and dynamic.runpath is not None:
-        return RpathKind.RUNPATH
-    return RpathKind.RPATH if dynamic and dynamic.rpath is not None else otherwise
-
-
-def _rpath_edits(file: ElfFile, entries: tuple[str, ...], kind: RpathKind) -> list[Edit]:
-    dynamic = file.image.dynamic
-    if dynamic is None:
-        return []
-    present = (dynamic.rpath, dynamic.runpath)
-    if not entries:
-        return [] if present == (None, None) else [RemoveRpath()]
-    path = ":".join(entries)
-    wanted = (path, None) if kind is RpathKind.RPATH else (None, path)
-    return [] if present == wanted else [SetRpath(path=path, kind=kind)]
 
 
 def _platforms(audit: Audit, goal: Goal, match: PolicyMatch) -> tuple[str, ...]:

@@ -32,7 +32,7 @@ def add_provenance(plan: Plan, goal: Goal, facts: WheelFacts, archive: WheelArch
         archive: The wheel as it is.
         sysroot: The system that the grafts come from.
     """
-    if not plan.grafts:
+    if not plan.grafts and plan.compat is None:
         return plan
     found_as = defaultdict(list)
     for dependencies in facts.dependencies.values():

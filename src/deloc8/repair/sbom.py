@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from cyclonedx.model.component import Component
 
-    from deloc8.repair.model import Graft, Plan
+    from deloc8.repair.model import CompatGraft, Graft, Plan
 
 FOLDER = "sboms"
 """The folder of bills of materials in .dist-info (PEP 770)."""
@@ -47,7 +47,7 @@ def render_sbom(plan: Plan, moment: int | None) -> bytes:
     wheel = Component(name=name, version=version, type=ComponentType.LIBRARY, purl=purl, bom_ref="wheel")
     bom = Bom(
         metadata=BomMetaData(component=wheel, timestamp=datetime.fromtimestamp(moment or 0, tz=timezone.utc)),
-        components=[_component(graft) for graft in plan.grafts],
+        components=[*map(_component, plan.grafts), *([_compat(plan.compat)] if plan.compat else [])],
     )
     bom.metadata.tools.components.add(
         Component(name="deloc8", version=__version__, type=ComponentType.APPLICATION, bom_ref="tool")
@@ -81,6 +81,23 @@ def _component(graft: Graft) -> Component:
     )
 
 
+def _compat(graft: CompatGraft) -> Component:
+    """The component of deloc8's own library."""
+    from cyclonedx.model import HashAlgorithm, HashType, Property  # noqa: PLC0415  see `render_sbom`
+    from cyclonedx.model.component import Component, ComponentType  # noqa: PLC0415
+    from packageurl import PackageURL  # noqa: PLC0415
+
+    return Component(
+        name="deloc8",
+        version=__version__,
+        type=ComponentType.LIBRARY,
+        bom_ref=graft.member,
+        purl=PackageURL(type="pypi", name="deloc8", version=__version__),
+        hashes=[HashType(alg=HashAlgorithm.SHA_256, content=graft.sha256)],
+        properties=[Property(name=_MEMBER, value=graft.member)],
+    )
+
+
 def sbom_problems(contents: bytes, plan: Plan) -> Iterator[str]:
     """What speaks against a bill of materials listing the grafts of a plan, each once, and nothing else."""
     try:
@@ -88,7 +105,7 @@ def sbom_problems(contents: bytes, plan: Plan) -> Iterator[str]:
     except (ValueError, LookupError, TypeError) as error:
         yield f"the bill of materials cannot be read: {type(error).__name__}: {error}"
         return
-    grafted = sorted((graft.member, graft.sha256) for graft in plan.grafts)
+    grafted = sorted((graft.member, graft.sha256) for graft in (*plan.grafts, *((plan.compat,) if plan.compat else ())))
     for member, _ in sorted(set(grafted) - set(listed)):
         yield f"the bill of materials does not list {member}"
     if len(listed) > len(grafted):

@@ -9,12 +9,23 @@ from deloc8.audit.facts import SITE_PACKAGES, found_beforehand, gather
 from deloc8.audit.images import Reading
 from deloc8.audit.match import MatchOptions, describe, match_policies
 from deloc8.audit.verdict import Truth, judge
-from deloc8.elf.edits import RemoveNeeded, RemoveRpath, ReplaceNeeded, RpathKind, SetRpath, SetSoname
+from deloc8.elf.edits import (
+    AddNeeded,
+    BindVersion,
+    RemoveNeeded,
+    RemoveRpath,
+    ReplaceNeeded,
+    RpathKind,
+    SetRpath,
+    SetSoname,
+)
+from deloc8.elf.image import parse_defined
 from deloc8.elf.invariants import broken_invariants
 from deloc8.errors import ElfError, VerificationError, WheelError
 from deloc8.loader.search import Located, Search, SearchOptions
 from deloc8.loader.sysroot import Overlay
-from deloc8.repair.grafting import installed_tree, launcher
+from deloc8.repair.grafting import compat_contents, installed_tree, launcher
+from deloc8.repair.lowering import lowered_image
 from deloc8.repair.model import Check, Proof
 from deloc8.repair.provenance import provenance_problems
 from deloc8.values import dataclass, replace
@@ -89,6 +100,7 @@ def _checks(claim: Claim, written: WheelArchive, threads: int) -> tuple[Check, .
         ("RECORD and contents agree", _record(written)),
         ("nothing else has changed", _unchanged(claim, written)),
         ("every edit is there", _edits(claim, facts)),
+        ("the compatibility library is deloc8's own", _compat(plan, written)),
         ("every edited file is fit to be loaded", _layout(claim, written)),
         ("every needed library is found", _needed(claim, facts)),
         ("every library on request is found by who opens it", _opened(claim, facts)),
@@ -121,6 +133,7 @@ def _unchanged(claim: Claim, written: WheelArchive) -> Iterator[str]:
     rewritten += ["METADATA"] if plan.provenance.licence_fields else []
     may_change = {patch.member for patch in plan.patches} | {f"{info}/{name}" for name in rewritten}
     may_come = {graft.member for graft in plan.grafts} | {patch.target for patch in plan.patches}
+    may_come |= {plan.compat.member} if plan.compat else set()
     may_come |= {file.member for file in plan.provenance.licences} | {plan.provenance.sbom or ""}
     before = {member.name: member for member in claim.source.members}
     after = {member.name: member for member in written.members}
@@ -158,7 +171,19 @@ def _edits(claim: Claim, facts: WheelFacts) -> Iterator[str]:
         elif _names(now[member]) != (wanted := _edited(image, edits)):
             yield f"{member} has (needed, soname, rpath, runpath) {_names(now[member])}, planned were {wanted}"
         elif _meaning(now[member]) != _meaning(image, edits):
-            yield f"{member}: its symbols or versions are not what they were"
+            yield f"{member}: its symbols or versions are not what was planned"
+
+
+def _compat(plan: Plan, written: WheelArchive) -> Iterator[str]:
+    """Whether the library of functions that older releases of glibc lack is there, and has what files take from it."""
+    if plan.compat is None:
+        return
+    contents = bytes(written.read(written.member(plan.compat.member)))
+    if contents != compat_contents(plan.compat):
+        yield f"{plan.compat.member} is not the library of deloc8 under its new name"
+    offered = {symbol.name for symbol in parse_defined(contents, plan.compat.member)}
+    yield from (f"{plan.compat.member} lacks {name}" for name in plan.compat.functions if name not in offered)
+    yield from (f"{plan.compat.member}: {line}" for line in broken_invariants(contents, plan.compat.member))
 
 
 _Names = tuple[tuple[str, ...], "str | None", "str | None", "str | None"]
@@ -180,6 +205,8 @@ def _edited(image: ElfImage, edits: Sequence[Edit]) -> _Names:
                 needed = tuple(new if name == old else name for name in needed)
             case RemoveNeeded(name=old):
                 needed = tuple(name for name in needed if name != old)
+            case AddNeeded(name=name) | BindVersion(library=name):
+                needed = needed if name in needed else (*needed, name)
             case SetRpath(path=path, kind=kind):
                 rpath, runpath = (path, None) if kind is RpathKind.RPATH else (None, path)
             case RemoveRpath():
@@ -188,7 +215,8 @@ def _edited(image: ElfImage, edits: Sequence[Edit]) -> _Names:
 
 
 def _meaning(image: ElfImage, edits: Sequence[Edit] = ()) -> tuple[object, ...]:
-    """What no edit may change but for the names of libraries: undefined symbols and versions."""
+    """Undefined symbols and versions, as they must be after some edits."""
+    image = lowered_image(image, edits)
     renamed = {edit.old: edit.new for edit in edits if isinstance(edit, ReplaceNeeded)}
     removed = {edit.name for edit in edits if isinstance(edit, RemoveNeeded)}
     symbols = sorted(
@@ -225,6 +253,7 @@ def _needed(claim: Claim, facts: WheelFacts) -> Iterator[str]:
     for violation in match.violations:
         yield f"{violation.file}: {describe((violation,))[0]}"
     grafted = {graft.new_name for graft in claim.plan.grafts}
+    grafted |= {claim.plan.compat.new_name} if claim.plan.compat else set()
     for file in facts.own:
         for dependency in facts.dependencies.get(file.path, ()):
             if dependency.target is not None and found_beforehand(dependency):

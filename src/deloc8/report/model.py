@@ -211,7 +211,7 @@ def symbol_rows(askings: Iterable[Use | Violation]) -> tuple[SymbolRow, ...]:
 _CAPITAL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
-def edit_fields(edit: Edit) -> tuple[str, Mapping[str, str | bool]]:
+def edit_fields(edit: Edit) -> tuple[str, Mapping[str, str | bool | None]]:
     """The kind of an edit, such as ``set-rpath``, and its fields."""
     values = {name: getattr(edit, name) for name in field_names(edit)}
     shown = {name: value.name.lower() if isinstance(value, enum.Enum) else value for name, value in values.items()}

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 from deloc8.audit.match import ViolationCode
 from deloc8.audit.notices import notices
 from deloc8.elf.dynamic import Dynamic
-from deloc8.elf.edits import AddNeeded, RemoveNeeded, RemoveRpath, ReplaceNeeded, SetRpath
+from deloc8.elf.edits import AddNeeded, BindVersion, RemoveNeeded, RemoveRpath, ReplaceNeeded, SetRpath
 from deloc8.policy.model import version_key
 from deloc8.repair.model import Outcome
 from deloc8.report.graph import draw
+from deloc8.report.lowered import lowered_rows
 from deloc8.report.model import barriers, libraries_to_graft, reachable_tag
 from deloc8.report.to_text import edit_text
 from deloc8.values import dataclass
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from deloc8.errors import Deloc8Error
     from deloc8.repair.model import Graft, Plan
     from deloc8.report.graph import Graph
+    from deloc8.report.lowered import LoweredRow
     from deloc8.report.model import Barrier
 
 
@@ -112,6 +114,7 @@ class Repair:
         changes: What differs of the wheel as a whole.
         grafts: The libraries copied in.
         patches: The files of the wheel that were edited.
+        lowered: The symbols that were bound to older versions of glibc.
         proven: What was proven of the result.
         notes: What the user should know.
     """
@@ -120,6 +123,7 @@ class Repair:
     changes: tuple[Change, ...]
     grafts: tuple[Graft, ...]
     patches: tuple[PatchRow, ...]
+    lowered: tuple[LoweredRow, ...]
     proven: tuple[str, ...]
     notes: tuple[Diagnostic, ...]
 
@@ -258,6 +262,7 @@ def repair_page(audit: Audit, repair: Plan | Outcome) -> Repair:
         changes=_changes(audit, plan, outcome),
         grafts=plan.grafts,
         patches=tuple(patches),
+        lowered=lowered_rows(plan),
         proven=tuple(check.name for check in outcome.proof.checks) if outcome else (),
         notes=plan.notes,
     )
@@ -274,11 +279,15 @@ def _changes(audit: Audit, plan: Plan, outcome: Outcome | None) -> tuple[Change,
             after=audit.facts.metadata_tags if plan.tags is None else plan.tags,
         ),
         Change(what="Needed from outside, though the tag does not promise it", before=wanted, after=()),
-        Change(what="Libraries copied in", before=(), after=tuple(graft.member for graft in plan.grafts)),
+        Change(what="Libraries copied in", before=(), after=_copied_in(plan)),
     ]
     if outcome:
         rows.append(Change(what="Written to", before=(), after=(str(outcome.path), f"sha256 {outcome.sha256}")))
     return tuple(rows)
+
+
+def _copied_in(plan: Plan) -> tuple[str, ...]:
+    return (*(graft.member for graft in plan.grafts), *([plan.compat.member] if plan.compat else []))
 
 
 def _needed_after(needed: Sequence[str], edits: Sequence[Edit]) -> Sequence[str]:
@@ -288,6 +297,8 @@ def _needed_after(needed: Sequence[str], edits: Sequence[Edit]) -> Sequence[str]
             names = [edit.new if name == edit.old else name for name in names]
         elif isinstance(edit, RemoveNeeded):
             names = [name for name in names if name != edit.name]
+        elif isinstance(edit, BindVersion) and edit.library not in names:
+            names = [*names, edit.library]
         elif isinstance(edit, AddNeeded):
             names = [edit.name, *names] if edit.first else [*names, edit.name]
     return names

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from deloc8.repair.model import Outcome
+from deloc8.report.lowered import lowered_rows
 from deloc8.report.to_terminal import stacked, steps, table
 from deloc8.report.to_text import edit_text, owner_text, rest_of_plan, written_text
 from deloc8.wheel.names import printable_lines
@@ -33,7 +34,7 @@ def repair_drawn(repair: Plan | Outcome, folder: Path) -> Iterator[RenderableTyp
         yield Text(printable_lines(written_text(repair.path).removesuffix("\n")), style="green")
         return
     yield from _tables(repair, would="would be ")
-    yield stacked(rest_of_plan(repair, folder))
+    yield stacked(rest_of_plan(repair, folder, lowered=False))
 
 
 def _tables(plan: Plan, *, would: str) -> Iterator[RenderableType]:
@@ -44,6 +45,12 @@ def _tables(plan: Plan, *, would: str) -> Iterator[RenderableType]:
     rows_of_edits += [(graft.member, _edits(graft.edits, None)) for graft in plan.grafts if graft.edits]
     if rows_of_edits:
         yield table((f"{would}changed", "how"), rows_of_edits, lines=True)
+    lowered = [(row.before, row.after, row.kind, row.reason) for row in lowered_rows(plan)]
+    if lowered:
+        yield table((f"{would}lowered", "to", "class", "why"), lowered, lines=True)
+    if plan.compat:
+        functions = ", ".join(plan.compat.functions)
+        yield Text(printable_lines(f"{would}added: {plan.compat.member}, for systems that lack {functions}"))
 
 
 def _askers(graft: Graft) -> Text:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from deloc8.diagnostic import Diagnostic
     from deloc8.elf.edits import Edit
     from deloc8.errors import Deloc8Error
-    from deloc8.repair.model import Graft, Outcome, Package, Patch, Plan
+    from deloc8.repair.model import CompatGraft, Graft, Outcome, Package, Patch, Plan, Rewrite
 
 SCHEMA = 1
 """The version of every document; it grows when a key changes its meaning or goes, not when one comes."""
@@ -111,6 +111,8 @@ def plan_value(plan: Plan) -> Json:
         "strip": plan.strip.value if plan.strip else None,
         "grafts": [_graft(graft) for graft in plan.grafts],
         "patches": [_patch(patch) for patch in plan.patches],
+        "rewrites": [_rewrite(rewrite) for rewrite in plan.rewrites],
+        "compat": _compat(plan.compat) if plan.compat else None,
         "sbom": plan.provenance.sbom,
         "licences": [{"source": file.source, "member": file.member} for file in plan.provenance.licences],
         "licence_fields": list(plan.provenance.licence_fields),
@@ -142,6 +144,30 @@ def _graft(graft: Graft) -> Json:
         "edits": _edits(graft.edits),
         "package": _package(graft.owner),
         "openers": list(graft.openers),
+    }
+
+
+def _rewrite(rewrite: Rewrite) -> Json:
+    return {
+        "file": rewrite.file,
+        "symbol": rewrite.symbol or None,
+        "from": rewrite.version,
+        "library": rewrite.library,
+        "to_symbol": rewrite.to_symbol or None,
+        "to": rewrite.to_version,
+        "to_library": rewrite.to_library,
+        "class": rewrite.kind.value,
+        "reason": rewrite.reason,
+    }
+
+
+def _compat(graft: CompatGraft) -> Json:
+    return {
+        "sha256": graft.sha256,
+        "size": graft.size,
+        "member": graft.member,
+        "new_name": graft.new_name,
+        "functions": list(graft.functions),
     }
 
 

@@ -151,6 +151,8 @@ def _barrier(barrier: Barrier, *, verbose: bool) -> str:
 
 def plan_text(plan: Plan) -> str:
     """What a repair does, a line each."""
+    from deloc8.report.lowered import lowered_lines  # noqa: PLC0415  other commands do without
+
     lines = [f"Grafting: {graft.source}" for graft in plan.grafts]
     for patch in plan.patches:
         if any(isinstance(edit, SetRpath) for edit in patch.edits):
@@ -159,13 +161,13 @@ def plan_text(plan: Plan) -> str:
             lines.append(f"Removing RPATH: {patch.target}")
         else:
             lines.append(f"Changing: {patch.target}")
-    return _lines(lines)
+    return _lines([*lines, *lowered_lines(plan, verbose=False)])
 
 
 def edit_text(edit: Edit) -> str:
     """One edit in words, such as ``replace-needed old=libfoo.so.1 new=libfoo-0123abcd.so.1``."""
     kind, fields = edit_fields(edit)
-    return " ".join([kind, *(f"{name}={value}" for name, value in fields.items())])
+    return " ".join([kind, *(f"{name}={value}" for name, value in fields.items() if value is not None)])
 
 
 def full_plan_text(plan: Plan, folder: Path) -> str:
@@ -187,9 +189,11 @@ def full_plan_text(plan: Plan, folder: Path) -> str:
     return _lines([*lines, *rest_of_plan(plan, folder)])
 
 
-def rest_of_plan(plan: Plan, folder: Path) -> list[str]:
-    """What a repair would do beside its grafts and edits, in lines."""
-    lines = []
+def rest_of_plan(plan: Plan, folder: Path, *, lowered: bool = True) -> list[str]:
+    """What a repair would do beside its grafts and edits, in lines; with or without the symbols that are lowered."""
+    from deloc8.report.lowered import lowered_lines  # noqa: PLC0415  other commands do without
+
+    lines = lowered_lines(plan, verbose=True) if lowered else []
     told = plan.provenance
     for file in told.licences:
         lines += [f"Would copy the licence: {file.source}", f"  as {file.member}"]

@@ -32,6 +32,13 @@ def test_repair_is_another_name_of_fixup() -> None:
     assert options_of("fixup", "a.whl").command == "fixup"
 
 
+def test_what_may_differ_is_asked_of_lowering_alone() -> None:
+    assert options_of("fixup", "--lower-glibc", "--allow", "differs", "a.whl").allow == ["differs"]
+    assert options_of("fixup", "--lower-glibc", "a.whl").allow == []
+    assert "--lower-glibc" in refusal("fixup", "--allow", "differs", "a.whl").message
+    assert "differs" in refusal("fixup", "--lower-glibc", "--allow", "everything", "a.whl").message
+
+
 def test_defaults() -> None:
     show = options_of("show", "a.whl", "b.whl")
     assert show.wheels == [Path("a.whl"), Path("b.whl")]

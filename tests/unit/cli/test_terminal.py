@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kit.elf import GLIBC, ElfSpec
+from kit.elf import GLIBC, ElfSpec, Undefined
 from kit.scene import CORE, Scene, wants
 from kit.wheels import build_wheel
 
@@ -160,6 +160,17 @@ def test_a_repair_is_told_in_tables(scene: Scene) -> None:
     assert f"Fixed-up wheel written to {scene.folder}/out/demo-1.0-cp311-cp311-manylinux" in done
     assert done.endswith("Done!\n")
     assert on_a_terminal(*asked, "-q") == ""
+
+
+def test_lowered_symbols_are_a_table(scene: Scene) -> None:
+    names = (("pthread_create", "GLIBC_2.34"), ("fcntl64", "GLIBC_2.28"))
+    undefined = tuple(Undefined(name, version, "libc.so.6") for name, version in names)
+    wheel = scene.wheel({CORE: ElfSpec(needed=("libc.so.6",), undefined=undefined)})
+    asked = ("fixup", wheel, "--sysroot", scene.root, "--plat", "manylinux_2_17_x86_64", "--lower-glibc", "--dry-run")
+    shown = on_a_terminal(*asked, NO_COLOR="1", COLUMNS="200")
+    assert "would be lowered" in shown
+    assert "pthread_create@GLIBC_2.34" in shown
+    assert "Lowering:" not in shown
 
 
 def test_a_moved_program_stands_among_the_changes(scene: Scene) -> None:

@@ -33,11 +33,11 @@ def name(table: DynamicTable, position: int | bytes) -> str:
 def test_need_records() -> None:
     table = table_of(build_elf(SPEC))
     records = read_need_records(table)
-    assert [(name(table, r.file), r.version_count, [name(table, n) for n in r.names]) for r in records] == [
+    assert [(name(table, r.file), r.version_count, [name(table, v.name) for v in r.versions]) for r in records] == [
         ("liba.so", 2, ["A_1", "A_2"]),
         ("libb.so", 1, ["B_1"]),
     ]
-    assert [record.indices for record in records] == [(4, 5), (6,)]
+    assert [tuple(v.number for v in record.versions) for record in records] == [(4, 5), (6,)]
     assert all(record.revision == 1 for record in records)
 
 
@@ -58,7 +58,7 @@ def test_the_chains_may_end_before_their_counts() -> None:
     records = read_need_records(table_of(data))
     assert len(records) == 2
     data = patch_number(data, records[1].offset + 2, 2, 9)  # vn_cnt
-    assert read_need_records(table_of(data))[1].names == records[1].names
+    assert read_need_records(table_of(data))[1].versions == records[1].versions
     before = list(read_definition_names(table_of(build_elf(SPEC))))
     assert list(read_definition_names(table_of(data))) == before
 
@@ -69,7 +69,7 @@ def test_the_counts_may_end_before_the_chains() -> None:
     assert len(read_need_records(table)) == 1
     assert len(list(read_definition_names(table))) == 1
     data = patch_number(data, read_need_records(table)[0].offset + 2, 2, 0)  # vn_cnt
-    assert read_need_records(table_of(data))[0].names == ()
+    assert read_need_records(table_of(data))[0].versions == ()
     data = patch_number(data, table.locate("DT_VERDEF", 0x6FFFFFFC) + 6, 2, 0)  # vd_cnt
     assert list(read_definition_names(table_of(data))) == []
 

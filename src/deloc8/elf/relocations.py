@@ -1,0 +1,256 @@
+"""Dynamic relocations: unpack relative ones, and point references to a variable somewhere else.
+
+Source: the psABI supplement of each machine for the numbers; for DT_RELR the gABI, chapter "Dynamic Section".
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+from deloc8.elf import constants as c
+from deloc8.elf.edits import impossible
+from deloc8.elf.records import Record
+from deloc8.values import dataclass
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from deloc8.elf.dynamic import DynamicTable
+    from deloc8.elf.view import Section, View
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kinds:
+    """The relocations of one machine that matter here.
+
+    Attributes:
+        relative: The one that adds the load address.
+        pointers: Those that store the address of a symbol as a whole pointer.
+    """
+
+    relative: int
+    pointers: frozenset[int]
+
+
+# By e_machine and width: R_*_RELATIVE; R_*_GLOB_DAT and the absolute word.
+_KINDS: Mapping[tuple[int, int], Kinds] = {
+    (c.EM_X86_64, 64): Kinds(relative=8, pointers=frozenset({6, 1})),
+    (c.EM_386, 32): Kinds(relative=8, pointers=frozenset({6, 1})),
+    (c.EM_AARCH64, 64): Kinds(relative=1027, pointers=frozenset({1025, 257})),
+    (c.EM_ARM, 32): Kinds(relative=23, pointers=frozenset({21, 2})),
+    (c.EM_PPC64, 64): Kinds(relative=22, pointers=frozenset({20, 38})),
+    (c.EM_S390, 64): Kinds(relative=12, pointers=frozenset({10, 22})),
+    (c.EM_RISCV, 64): Kinds(relative=3, pointers=frozenset({2})),
+    (c.EM_LOONGARCH, 64): Kinds(relative=3, pointers=frozenset({2})),
+}
+# Their relocations have no addends of their own (psABI).
+_WITHOUT_ADDEND = frozenset({c.EM_386, c.EM_ARM})
+_RELR_TAGS = frozenset({c.DT_RELR, c.DT_RELRSZ, c.DT_RELRENT})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """One kind of relocation table.
+
+    Attributes:
+        table: The tag that leads to it.
+        size: The tag of its size in bytes.
+        entry: The tag of the size of an entry.
+        count: The tag that counts the relative relocations at its beginning.
+        section: The type of its section header.
+    """
+
+    table: int
+    size: int
+    entry: int
+    count: int
+    section: int
+
+
+RELA = Shape(table=c.DT_RELA, size=c.DT_RELASZ, entry=c.DT_RELAENT, count=c.DT_RELACOUNT, section=c.SHT_RELA)
+REL = Shape(table=c.DT_REL, size=c.DT_RELSZ, entry=c.DT_RELENT, count=c.DT_RELCOUNT, section=c.SHT_REL)
+
+
+def shape_of(view: View) -> Shape:
+    """The kind of relocations that a file's machine has."""
+    return REL if view.header.e_machine in _WITHOUT_ADDEND else RELA
+
+
+def _record(view: View, shape: Shape) -> Record:
+    fields = [("r_offset", "W"), ("r_info", "W")] + [("r_addend", "W")] * (shape is RELA)
+    order = "<" if view.layout.little_endian else ">"
+    return Record("relocation", tuple(fields), order=order, word={32: "I", 64: "Q"}[view.layout.bits])
+
+
+def _kinds(view: View) -> Kinds:
+    kinds = _KINDS.get((view.header.e_machine, view.layout.bits))
+    if kinds is None:
+        why = f"the relocations of machine {view.header.e_machine} are not known"
+        raise impossible(view.name, why, "link it anew on an older system")
+    return kinds
+
+
+def _take_apart(view: View, info: int) -> tuple[int, int]:
+    """The symbol's number and the kind of a relocation."""
+    return (info >> 32, info & 0xFFFFFFFF) if view.layout.bits == 64 else (info >> 8, info & 0xFF)  # noqa: PLR2004
+
+
+def _tables(table: DynamicTable) -> Iterator[tuple[Shape, int, int]]:
+    """The relocation tables: kind, offset and size."""
+    values = table.values
+    rows = [
+        (RELA, "DT_RELA", c.DT_RELA, c.DT_RELASZ),
+        (REL, "DT_REL", c.DT_REL, c.DT_RELSZ),
+        (RELA if values.get(c.DT_PLTREL) == c.DT_RELA else REL, "DT_JMPREL", c.DT_JMPREL, c.DT_PLTRELSZ),
+    ]
+    for shape, field, tag, size_tag in rows:
+        if tag in values and values.get(size_tag, 0):
+            yield shape, table.locate(field, tag), values[size_tag]
+
+
+def zero_patches(table: DynamicTable, numbers: list[int], name: str) -> tuple[tuple[int, bytes], ...]:
+    """What lets every pointer to some symbols point to a zero byte: offsets and new bytes.
+
+    Raises:
+        ElfError: Anything but a pointer refers to one of them, or the file has no byte that is sure to stay zero.
+    """
+    view = table.view
+    kinds = _kinds(view)
+    zero = _zero_address(view)
+    patches: dict[int, bytes] = {}
+    for shape, start, size in _tables(table):
+        record = _record(view, shape)
+        raw = view.slice("a relocation table", start, size // record.size * record.size)
+        for place, fields in enumerate(record.struct.iter_unpack(raw)):
+            symbol, kind = _take_apart(view, fields[1])
+            if symbol not in numbers:
+                continue
+            addend = fields[2] if shape is RELA else _word(view, fields[0])[1]
+            if kind not in kinds.pointers or addend:
+                why = f"`{name}` is referred to by relocation {kind}, which is no plain pointer"
+                raise impossible(view.name, why, "compile it with -fPIC, or link it on an older system")
+            relative = (fields[0], kinds.relative, zero)[: len(record.fields)]
+            patches[start + place * record.size] = record.struct.pack(*relative)
+            if shape is REL:
+                where, _ = _word(view, fields[0])
+                patches[where] = _pack_word(view, zero)
+    return tuple(patches.items())
+
+
+def _word(view: View, address: int) -> tuple[int, int]:
+    """Where the word at an address stands in the file, and its value."""
+    offset = view.offset_of("r_offset", address)
+    return offset, view.numbers("a relocated word", offset, 1, {32: "I", 64: "Q"}[view.layout.bits])[0]
+
+
+def _pack_word(view: View, value: int) -> bytes:
+    order = "<" if view.layout.little_endian else ">"
+    return struct.pack(order + {32: "I", 64: "Q"}[view.layout.bits], value)
+
+
+# The last byte of e_ident is padding, which the gABI keeps zero; nothing that edits files moves it.
+_LAST_OF_IDENT = 15
+
+
+def _zero_address(view: View) -> int:
+    loads = [segment for segment in view.segments if segment.type == c.PT_LOAD]
+    homes = [load for load in loads if load.offset <= _LAST_OF_IDENT < load.offset + load.filesz]
+    if homes and view.data[_LAST_OF_IDENT] == 0:
+        return homes[0].vaddr + _LAST_OF_IDENT - homes[0].offset
+    why = "its file header is not part of a segment, so that there is no byte that is sure to stay zero"
+    raise impossible(view.name, why, "link it on an older system")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unpacked:
+    """Relative relocations as an ordinary table has them.
+
+    Attributes:
+        shape: The kind of that table.
+        contents: The new entries, which belong before all others.
+        offset: Where the table that they are joined to stands in the file: the old one, or DT_RELR where there is none.
+        size: The bytes of that table that are kept behind them.
+        address: Its address.
+    """
+
+    shape: Shape
+    contents: bytes
+    offset: int
+    size: int
+    address: int
+
+
+def unpack(table: DynamicTable) -> Unpacked:
+    """The relocations of DT_RELR as ordinary ones.
+
+    Raises:
+        ElfError: The table is unsound, or the machine's relocations are not known.
+    """
+    view, values = table.view, table.values
+    shape, kinds = shape_of(view), _kinds(view)
+    record = _record(view, shape)
+    parts = []
+    for address in packed_addresses(table):
+        _, value = _word(view, address)
+        parts.append(record.struct.pack(*(address, kinds.relative, value)[: len(record.fields)]))
+    has_table = shape.table in values and values.get(shape.size, 0) > 0
+    tag, field = (shape.table, "the relocation table") if has_table else (c.DT_RELR, "DT_RELR")
+    return Unpacked(
+        shape=shape,
+        contents=b"".join(parts),
+        offset=table.locate(field, tag),
+        size=values[shape.size] if has_table else 0,
+        address=values[tag],
+    )
+
+
+def packed_addresses(table: DynamicTable) -> Iterator[int]:
+    """The addresses that DT_RELR relocates.
+
+    Raises:
+        ElfError: The table reaches beyond the end of the file, or has more entries than the file has words.
+    """
+    view, width = table.view, table.view.layout.bits // 8
+    offset, size = table.locate("DT_RELR", c.DT_RELR), table.values.get(c.DT_RELRSZ, 0)
+    left = view.size // width
+    where = 0
+    for word in view.numbers("DT_RELR", offset, size // width, {4: "I", 8: "Q"}[width]):
+        addresses = [word] if not word & 1 else [where + i * width for i in range(width * 8 - 1) if word >> (i + 1) & 1]
+        where = where + (width * 8 - 1) * width if word & 1 else word + width
+        left -= len(addresses)
+        if left < 0:
+            raise view.sick("DT_RELR", offset, "relocates more words than the file has")
+        yield from addresses
+
+
+def unpacked_entries(
+    table: DynamicTable, entries: list[tuple[int, int | bytes]], unpacked: Unpacked
+) -> list[tuple[int, int | bytes]]:
+    """The dynamic section once DT_RELR is unpacked."""
+    shape, added = unpacked.shape, len(unpacked.contents)
+    count = added // _record(table.view, shape).size
+    kept = [(tag, value) for tag, value in entries if tag not in _RELR_TAGS]
+    if not unpacked.size:
+        kept = [(tag, value) for tag, value in kept if tag not in {shape.table, shape.size, shape.entry, shape.count}]
+        size = _record(table.view, shape).size
+        return [*kept, (shape.table, unpacked.address), (shape.size, added), (shape.entry, size), (shape.count, count)]
+    more = {shape.size: added, shape.count: count}
+    return [(tag, value + more.get(tag, 0) if isinstance(value, int) else value) for tag, value in kept]
+
+
+def sections_after(
+    table: DynamicTable, sections: Sequence[Section], own: int | None, unpacked: Unpacked
+) -> list[Section]:
+    """The section headers once relocations are unpacked; `own` is the number of the one of their table."""
+    changed = []
+    for index, section in enumerate(sections):
+        if index == own:
+            size = _record(table.view, unpacked.shape).size
+            changed.append(section._replace(type=unpacked.shape.section, entsize=size))
+        elif section.type == c.SHT_RELR:
+            # Its bytes stay, and mean nothing any more.
+            changed.append(section._replace(type=c.SHT_PROGBITS, entsize=0))
+        else:
+            changed.append(section)
+    return changed

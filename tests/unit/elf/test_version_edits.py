@@ -1,0 +1,474 @@
+"""Edits of versions, read back by pyelftools."""
+
+from __future__ import annotations
+
+import io
+import struct
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from elftools.elf.dynamic import DynamicSegment
+from elftools.elf.elffile import ELFFile
+
+from deloc8.elf.bindings import relocations_with
+from deloc8.elf.draft import make_draft
+from deloc8.elf.dynamic import read_table
+from deloc8.elf.edits import (
+    BindToZero,
+    BindVersion,
+    DropVersion,
+    RemoveNeeded,
+    ReplaceNeeded,
+    RpathKind,
+    SetRpath,
+    SetSoname,
+    UnpackRelocations,
+)
+from deloc8.elf.image import parse
+from deloc8.elf.invariants import broken_invariants
+from deloc8.elf.layout import place
+from deloc8.elf.rebind import sysv_hash
+from deloc8.elf.slots import Slot
+from deloc8.elf.view import View
+from deloc8.elf.writer import apply_placement, edit
+from deloc8.errors import ElfError
+from kit import elf_spec
+from kit.elf import MACHINES, Defined, ElfSpec, NeedSpec, Undefined, build_elf
+from kit.patch import patch_entry, patch_header, patch_number, patch_segment
+from kit.pyelf import peer_of
+
+if TYPE_CHECKING:
+    from deloc8.elf.edits import Edit
+
+PT_LOAD = 1
+DT_VERNEED, DT_VERNEEDNUM, DT_VERSYM, DT_HASH = 0x6FFFFFFE, 0x6FFFFFFF, 0x6FFFFFF0, 4
+DT_RELA, DT_RELASZ, DT_REL, DT_RELSZ, DT_RELACOUNT, DT_RELCOUNT, DT_RELR = 7, 8, 17, 18, 0x6FFFFFF9, 0x6FFFFFFA, 36
+RELATIVE = {62: 8, 3: 8, 183: 1027, 40: 23, 21: 22, 22: 12, 243: 3, 258: 3}  # by e_machine (psABI)
+REL_MACHINES = {3, 40}
+TABLE_MACHINES = [name for name in MACHINES if name != "s390"]
+
+CREATE = Undefined("pthread_create", "GLIBC_2.34", "libc.so.6")
+FCNTL = Undefined("fcntl64", "GLIBC_2.28", "libc.so.6")
+PUTS = Undefined("puts", "GLIBC_2.2.5", "libc.so.6")
+STAT = Undefined("stat", "GLIBC_2.33", "libc.so.6")
+SINGLE = Undefined("__libc_single_threaded", "GLIBC_2.32", "libc.so.6")
+RICH = ElfSpec(
+    soname="libdemo.so",
+    needed=("libm.so.6", "libc.so.6"),
+    undefined=(PUTS, CREATE, FCNTL, STAT, SINGLE, Undefined("exp", "GLIBC_2.29", "libm.so.6"), Undefined("free_name")),
+    defined=(Defined("demo", "DEMO_1"), Defined("demo_two", "DEMO_2")),
+    hash="both",
+    spare_headers=1,
+)
+MOVED = BindVersion(symbol="pthread_create", old="GLIBC_2.34", version="GLIBC_2.2.5", library="libpthread.so.0")
+SAME = BindVersion(symbol="fcntl64", old="GLIBC_2.28", version="GLIBC_2.2.5", library="libc.so.6", name="fcntl")
+OLD_EXP = BindVersion(symbol="exp", old="GLIBC_2.29", version="GLIBC_2.2.5", library="libm.so.6")
+DROPPED = DropVersion(symbol="stat", old="GLIBC_2.33")
+ZERO = BindToZero(symbol="__libc_single_threaded", old="GLIBC_2.32")
+
+
+def for_machine(machine: str, spec: ElfSpec = RICH) -> ElfSpec:
+    base = MACHINES[machine]
+    return replace(
+        spec, bits=base.bits, little_endian=base.little_endian, machine=base.machine, flags=base.flags, align=base.align
+    )
+
+
+def dynamic_of(data: bytes) -> dict[str, int]:
+    segment = next(ELFFile(io.BytesIO(data)).iter_segments("PT_DYNAMIC"))
+    assert isinstance(segment, DynamicSegment)
+    return {str(tag.entry.d_tag): tag.entry.d_val for tag in segment.iter_tags()}
+
+
+def relocations_of(data: bytes) -> list[tuple[int, int, int, int | None]]:
+    """(address, kind, number of the symbol, addend) of each dynamic relocation that is not packed, by pyelftools."""
+    segment = next(ELFFile(io.BytesIO(data)).iter_segments("PT_DYNAMIC"))
+    assert isinstance(segment, DynamicSegment)
+    found: Any = segment.get_relocation_tables()
+    tables = {name: table for name, table in found.items() if name in {"REL", "RELA"}}
+    return [
+        (row["r_offset"], row["r_info_type"], row["r_info_sym"], row["r_addend"] if name == "RELA" else None)
+        for name, table in tables.items()
+        for row in table.iter_relocations()
+    ]
+
+
+def section_of(data: bytes, name: str) -> Any:
+    """A section, by pyelftools, whose types say little of it."""
+    return ELFFile(io.BytesIO(data)).get_section_by_name(name)
+
+
+def word_at(data: bytes, address: int) -> int:
+    elf = ELFFile(io.BytesIO(data))
+    (offset,) = elf.address_offsets(address)
+    code = ("<" if elf.little_endian else ">") + ("I" if elf.elfclass == 32 else "Q")
+    return int(struct.unpack_from(code, data, offset)[0])
+
+
+def refused(data: bytes, *edits: Edit) -> str:
+    with pytest.raises(ElfError) as caught:
+        edit(data, edits, "lib.so")
+    assert caught.value.code == "edit-impossible"
+    return " ".join(caught.value.context)
+
+
+@pytest.mark.parametrize("sections", [True, False])
+@pytest.mark.parametrize("machine", TABLE_MACHINES)
+def test_symbols_are_bound_to_other_versions(machine: str, *, sections: bool) -> None:
+    data = build_elf(replace(for_machine(machine), sections=sections))
+    edited = edit(data, [MOVED, SAME, OLD_EXP, DROPPED], "lib.so").data
+    if sections:
+        before, after = peer_of(data), peer_of(edited)
+        assert after.needed == ("libm.so.6", "libc.so.6", "libpthread.so.0")
+        assert after.undefined == (
+            ("puts", "GLIBC_2.2.5", "libc.so.6", False),
+            ("pthread_create", "GLIBC_2.2.5", "libpthread.so.0", False),
+            ("fcntl", "GLIBC_2.2.5", "libc.so.6", False),
+            ("stat", None, None, False),
+            ("__libc_single_threaded", "GLIBC_2.32", "libc.so.6", False),
+            ("exp", "GLIBC_2.2.5", "libm.so.6", False),
+            ("free_name", None, None, False),
+        )
+        assert {(file, name) for file, versions in [(f, v) for f, v in after.needs] for name, _, _ in versions} == {
+            ("libc.so.6", "GLIBC_2.2.5"),
+            ("libc.so.6", "GLIBC_2.32"),
+            ("libm.so.6", "GLIBC_2.2.5"),
+            ("libpthread.so.0", "GLIBC_2.2.5"),
+        }
+        assert (after.defined, after.definitions) == (before.defined, before.definitions)
+    # Without section headers pyelftools finds no symbols; then the file must read as its twin does.
+    twin = edit(build_elf(for_machine(machine)), [MOVED, SAME, OLD_EXP, DROPPED], "lib.so").data
+    assert (parse(edited, "").undefined, parse(edited, "").version_needs) == (
+        parse(twin, "").undefined,
+        parse(twin, "").version_needs,
+    )
+    assert broken_invariants(edited, "lib.so") == ()
+    assert dynamic_of(edited)["DT_VERNEEDNUM"] == 3
+    again = edit(edited, [MOVED, SAME, OLD_EXP, DROPPED], "lib.so")
+    assert again.data == edited
+    assert again.placement.slot is Slot.NONE
+
+
+def test_versions_that_fit_stay_where_they_are() -> None:
+    """A version that nobody asks for any more makes room for the new one: no table moves."""
+    data = build_elf(RICH)
+    edited = edit(data, [OLD_EXP], "lib.so")
+    assert edited.placement.slot is Slot.NONE
+    assert dynamic_of(edited.data)["DT_VERNEED"] == dynamic_of(data)["DT_VERNEED"]
+    needs = dict(peer_of(edited.data).needs)
+    assert [name for name, _, _ in needs["libm.so.6"]] == ["GLIBC_2.2.5"]
+
+
+def test_records_without_versions_are_unlinked() -> None:
+    spec = replace(RICH, undefined=(PUTS, Undefined("exp", "GLIBC_2.29", "libm.so.6"), CREATE))
+    edited = edit(build_elf(spec), [DropVersion(symbol="exp", old="GLIBC_2.29")], "lib.so").data
+    assert [file for file, _ in peer_of(edited).needs] == ["libc.so.6"]
+    assert dynamic_of(edited)["DT_VERNEEDNUM"] == 1
+    section = section_of(edited, ".gnu.version_r")
+    assert section.header.sh_info == 1
+    everything = [DropVersion(symbol="exp", old="GLIBC_2.29"), DropVersion(symbol="puts", old="GLIBC_2.2.5")]
+    everything.append(DropVersion(symbol="pthread_create", old="GLIBC_2.34"))
+    bare = edit(build_elf(replace(spec, defined=())), everything, "lib.so").data
+    assert not {"DT_VERNEED", "DT_VERNEEDNUM", "DT_VERSYM"} & dynamic_of(bare).keys()
+    assert [symbol[:2] for symbol in peer_of(bare).undefined] == [
+        ("puts", None),
+        ("exp", None),
+        ("pthread_create", None),
+    ]
+
+
+def test_a_version_that_another_symbol_asks_for_stays() -> None:
+    spec = replace(RICH, undefined=(CREATE, Undefined("dlopen", "GLIBC_2.34", "libc.so.6")))
+    edited = edit(build_elf(spec), [MOVED], "lib.so").data
+    needs = {file: [name for name, _, _ in versions] for file, versions in peer_of(edited).needs}
+    assert needs == {"libc.so.6": ["GLIBC_2.34"], "libpthread.so.0": ["GLIBC_2.2.5"]}
+
+
+def test_a_version_that_no_symbol_asked_for_stays() -> None:
+    spec = replace(RICH, undefined=(CREATE,), needs=(NeedSpec("libc.so.6", "GLIBC_2.5", weak=True),))
+    edited = edit(build_elf(spec), [MOVED], "lib.so").data
+    needs = {file: [(name, weak) for name, _, weak in versions] for file, versions in peer_of(edited).needs}
+    assert needs == {"libc.so.6": [("GLIBC_2.5", True)], "libpthread.so.0": [("GLIBC_2.2.5", False)]}
+
+
+def test_a_weak_reference_stays_weak() -> None:
+    spec = replace(RICH, undefined=(PUTS, replace_weak(CREATE), replace_weak(STAT)))
+    edited = edit(build_elf(spec), [MOVED, DROPPED], "lib.so").data
+    assert peer_of(edited).undefined[1:] == (
+        ("pthread_create", "GLIBC_2.2.5", "libpthread.so.0", True),
+        ("stat", None, None, True),
+    )
+
+
+def replace_weak(symbol: Undefined) -> Undefined:
+    return symbol._replace(weak=True)
+
+
+def test_a_reference_without_a_version_may_have_another_name() -> None:
+    edited = edit(build_elf(RICH), [replace(DROPPED, name="deloc8_stat")], "lib.so").data
+    assert peer_of(edited).undefined[3] == ("deloc8_stat", None, None, False)
+
+
+def test_version_numbers_of_a_library_that_is_needed_already() -> None:
+    spec = replace(RICH, needed=("libpthread.so.0", "libc.so.6"))
+    spec = replace(spec, undefined=(*RICH.undefined[:5], Undefined("sem_wait", "GLIBC_2.2.5", "libpthread.so.0")))
+    edited = edit(build_elf(spec), [MOVED], "lib.so").data
+    after = peer_of(edited)
+    assert after.needed == ("libpthread.so.0", "libc.so.6")
+    (versions,) = (versions for file, versions in after.needs if file == "libpthread.so.0")
+    assert [name for name, _, _ in versions] == ["GLIBC_2.2.5"]
+    assert after.undefined[1] == ("pthread_create", "GLIBC_2.2.5", "libpthread.so.0", False)
+
+
+@pytest.mark.parametrize("machine", ["x86_64", "s390x", "armv7l"])
+def test_the_hash_table_knows_new_names(machine: str) -> None:
+    """DT_HASH holds undefined symbols too; pyelftools finds by it."""
+    edited = edit(build_elf(replace(for_machine(machine), hash="sysv")), [SAME], "lib.so").data
+    if machine == "s390x":  # pyelftools does not know its words of 64 bits
+        words = struct.unpack_from(">2Q", edited, parse_hash(edited))
+        assert words[1] == len(RICH.undefined) + len(RICH.defined) + 1
+        return
+    section = section_of(edited, ".hash")
+    assert section.get_symbol("fcntl")["st_name"]
+    assert section.get_symbol("puts")["st_name"]
+    assert section.get_symbol("demo")["st_name"]
+    assert section.get_symbol("fcntl64") is None
+
+
+def parse_hash(data: bytes) -> int:
+    elf = ELFFile(io.BytesIO(data))
+    return int(next(iter(elf.address_offsets(dynamic_of(data)["DT_HASH"]))))
+
+
+def test_a_hash_table_that_leads_astray() -> None:
+    data = build_elf(replace(RICH, hash="both"))
+    bucket = parse_hash(data) + 8
+    with pytest.raises(ElfError, match="not a sound ELF"):
+        edit(patch_number(data, bucket, 4, 4000), [SAME], "lib.so")
+
+
+def test_a_ring_in_the_hash_table_ends() -> None:
+    data = build_elf(replace(RICH, hash="both"))
+    place_of_table = parse_hash(data)
+    buckets = struct.unpack_from("<I", data, place_of_table)[0]
+    first = struct.unpack_from("<I", data, place_of_table + 8)[0]
+    ring = patch_number(data, place_of_table + 8 + 4 * buckets + 4 * first, 4, first)
+    assert peer_of(edit(ring, [SAME], "lib.so").data).undefined[2][0] == "fcntl"
+
+
+@pytest.mark.parametrize("name", ["", "a", "pthread_create", "GLIBC_2.2.5", "x" * 200])
+def test_the_hash_of_a_name(name: str) -> None:
+    assert sysv_hash(name.encode()) == elf_spec.sysv_hash(name)
+
+
+# -- what cannot be ----------------------------------------------------------------------------------------------------
+
+
+def test_symbols_that_are_not_there() -> None:
+    data = build_elf(RICH)
+    assert "`dlopen@GLIBC_2.34`" in refused(data, replace(MOVED, symbol="dlopen"))
+    assert "`stat@GLIBC_2.34`" in refused(data, replace(DROPPED, old="GLIBC_2.34"))
+    assert "`stat64@GLIBC_2.33`" in refused(data, replace(ZERO, symbol="stat64", old="GLIBC_2.33"))
+    bare = patch_entry(data, 6, 0, new_tag=0x6FFFFEF8)  # no DT_SYMTAB
+    assert "`stat@GLIBC_2.33`" in refused(bare, DROPPED)
+    unversioned = build_elf(replace(RICH, undefined=(Undefined("puts"),), defined=()))
+    assert "`stat@GLIBC_2.33`" in refused(unversioned, DROPPED)
+    without = edit(unversioned, [DropVersion(symbol="puts", old="GLIBC_2.2.5")], "lib.so").data
+    assert without == unversioned
+    assert "holds a NUL byte" in refused(data, replace(MOVED, version="A\0"))
+    assert "is empty" in refused(data, replace(SAME, name=None, library=""))
+
+
+def test_all_numbers_are_taken() -> None:
+    data = build_elf(RICH)
+    table = read_table(View.open(data, "lib.so"))
+    assert table is not None
+    first = table.locate("DT_VERNEED", DT_VERNEED)
+    full = patch_number(data, first + 16 + 6, 2, 0x7FFF)  # vna_other
+    assert "all numbers of versions are in use" in refused(full, replace(OLD_EXP, version="GLIBC_2.1"))
+
+
+# -- a variable that becomes a constant --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("machine", TABLE_MACHINES)
+def test_a_variable_becomes_a_zero_byte(machine: str) -> None:
+    data = build_elf(for_machine(machine))
+    edited = edit(data, [ZERO], "lib.so").data
+    number = 1 + RICH.undefined.index(SINGLE)
+    before, after = relocations_of(data), relocations_of(edited)
+    ((address, _, _, _),) = (row for row in before if row[2] == number)
+    ((_, kind, symbol, addend),) = (row for row in after if row[0] == address)
+    assert (kind, symbol) == (RELATIVE[MACHINES[machine].machine], 0)
+    assert [row for row in after if row[0] != address] == [row for row in before if row[0] != address]
+    target = word_at(edited, address) if addend is None else addend
+    (offset,) = ELFFile(io.BytesIO(edited)).address_offsets(target)
+    assert edited[offset] == 0
+    assert offset == 15  # the padding of e_ident
+    name, version, file, weak = peer_of(edited).undefined[number - 1]
+    assert (name, version, file, weak) == ("__libc_single_threaded", None, None, True)
+    assert "GLIBC_2.32" not in {name for _, versions in peer_of(edited).needs for name, _, _ in versions}
+    assert edit(edited, [ZERO], "lib.so").data == edited
+
+
+def test_a_variable_that_is_copied_cannot_become_a_constant() -> None:
+    data = build_elf(RICH)
+    table = read_table(View.open(data, "lib.so"))
+    assert table is not None
+    place_of_entry = table.locate("DT_RELA", DT_RELA) + 24 * RICH.undefined.index(SINGLE)
+    copied = patch_number(data, place_of_entry + 8, 4, 5)  # R_X86_64_COPY
+    assert "relocation 5, which is no plain pointer" in refused(copied, ZERO)
+    shifted = patch_number(data, place_of_entry + 16, 8, 1)  # r_addend
+    assert "is no plain pointer" in refused(shifted, ZERO)
+    jump = patch_entry(data, DT_RELA, table.values[DT_RELA], new_tag=23)  # DT_JMPREL
+    jump = patch_entry(jump, DT_RELASZ, table.values[DT_RELASZ], new_tag=2)  # DT_PLTRELSZ
+    jump = patch_entry(jump, 9, DT_RELA, new_tag=20)  # DT_PLTREL says RELA
+    edited = edit(jump, [ZERO], "lib.so").data
+    assert peer_of(edited).undefined[4] == ("__libc_single_threaded", None, None, True)
+
+
+def test_a_variable_that_nothing_refers_to() -> None:
+    data = build_elf(replace(RICH, relocations=False))
+    edited = edit(data, [ZERO], "lib.so").data
+    assert peer_of(edited).undefined[4] == ("__libc_single_threaded", None, None, True)
+
+
+def test_no_byte_that_is_sure_to_stay_zero() -> None:
+    data = build_elf(RICH)
+    assert "no byte that is sure to stay zero" in refused(patch_number(data, 15, 1, 7), ZERO)
+    outside = patch_segment(data, PT_LOAD, "p_offset", 0x40)
+    with pytest.raises(ElfError):
+        edit(outside, [ZERO], "lib.so")
+
+
+def test_the_relocations_of_an_unknown_machine() -> None:
+    data = patch_header(build_elf(RICH), "e_machine", 8)  # MIPS
+    assert "the relocations of machine 8 are not known" in refused(data, ZERO)
+
+
+# -- packed relocations ------------------------------------------------------------------------------------------------
+
+PACKED = replace(RICH, relr=True, needs=(NeedSpec("libc.so.6", "GLIBC_ABI_DT_RELR"),))
+
+
+@pytest.mark.parametrize("has_table", [True, False])
+@pytest.mark.parametrize("sections", [True, False])
+@pytest.mark.parametrize("machine", TABLE_MACHINES)
+def test_packed_relocations_are_unpacked(machine: str, *, sections: bool, has_table: bool) -> None:
+    spec = replace(for_machine(machine, PACKED), sections=sections, relocations=has_table)
+    data = build_elf(spec)
+    edited = edit(data, [UnpackRelocations()], "lib.so").data
+    rel = spec.machine in REL_MACHINES
+    first, *rest = relocations_of(edited)
+    assert first[1:3] == (RELATIVE[spec.machine], 0)
+    assert first[3] == (None if rel else word_at(data, first[0]))
+    assert word_at(edited, first[0]) == word_at(data, first[0])
+    assert rest == (relocations_of(data) if has_table else [])
+    said = dynamic_of(edited)
+    assert not {"DT_RELR", "DT_RELRSZ", "DT_RELRENT"} & said.keys()
+    assert said["DT_RELSZ" if rel else "DT_RELASZ"] == (len(rest) + 1) * spec.bits // 8 * (2 if rel else 3)
+    if not has_table:
+        assert said["DT_RELCOUNT" if rel else "DT_RELACOUNT"] == 1
+    if sections:
+        kinds = {section["sh_type"] for section in ELFFile(io.BytesIO(edited)).iter_sections()}
+        assert "SHT_RELR" not in kinds
+        assert "GLIBC_ABI_DT_RELR" not in {n for _, versions in peer_of(edited).needs for n, _, _ in versions}
+    assert broken_invariants(edited, "lib.so") == ()
+    assert edit(edited, [UnpackRelocations()], "lib.so").data == edited
+
+
+def test_a_constant_beside_unpacked_relocations() -> None:
+    """Where relocations have no addend, the word that they relocate changes, too."""
+    data = build_elf(for_machine("i686", PACKED))
+    edited = edit(data, [ZERO, UnpackRelocations()], "lib.so").data
+    number = 1 + RICH.undefined.index(SINGLE)
+    ((address, _, _, _),) = (row for row in relocations_of(data) if row[2] == number)
+    assert word_at(edited, address) == 15
+    assert [row[1:3] for row in relocations_of(edited) if row[0] == address] == [(8, 0)]
+
+
+def test_bitmaps_of_packed_relocations() -> None:
+    """An address, then a word whose set bits count on from it (gABI, DT_RELR)."""
+    data = build_elf(replace(PACKED, relocations=True))
+    got = section_address(data, ".got")
+    relr = section_offset(data, ".relr.dyn")
+    # .relr.dyn is one word in the kit: take over the word behind it, which is padding or unused.
+    grown = patch_entry(data, 35, 16)  # DT_RELRSZ
+    grown = patch_number(patch_number(grown, relr, 8, got), relr + 8, 8, 0b1011)
+    edited = edit(grown, [UnpackRelocations()], "lib.so").data
+    relative = [row[0] for row in relocations_of(edited) if row[1] == 8]
+    assert relative == [got, got + 8, got + 24]
+
+
+def section_address(data: bytes, name: str) -> int:
+    return int(section_of(data, name)["sh_addr"])
+
+
+def section_offset(data: bytes, name: str) -> int:
+    return int(section_of(data, name)["sh_offset"])
+
+
+def test_more_packed_relocations_than_words() -> None:
+    """Pairs of an address and a full bitmap, over and over the same words."""
+    data = build_elf(replace(PACKED, payload=bytes(8192)))
+    table, home = section_offset(data, ".rodata"), section_address(data, ".rodata")
+    pairs = struct.pack("<2Q", home, (1 << 64) - 1) * 100
+    data = data[:table] + pairs + data[table + len(pairs) :]
+    data = patch_entry(patch_entry(data, DT_RELR, home), 35, len(pairs))
+    with pytest.raises(ElfError) as caught:
+        edit(data, [UnpackRelocations()], "lib.so")
+    assert "relocates more words than the file has" in caught.value.context[0]
+
+
+def test_everything_at_once() -> None:
+    edits = (
+        SetSoname(soname="libdemo-0123abcd-with-a-longer-name.so"),
+        ReplaceNeeded(old="libm.so.6", new="libm-0123abcd.so.6"),
+        *(MOVED, SAME, DROPPED, ZERO, UnpackRelocations()),
+        SetRpath(path="$ORIGIN/../demo.libs", kind=RpathKind.RPATH),
+    )
+    data = build_elf(PACKED)
+    edited = edit(data, edits, "lib.so").data
+    after = peer_of(edited)
+    assert after.needed == ("libm-0123abcd.so.6", "libc.so.6", "libpthread.so.0")
+    assert (after.soname, after.rpath) == ("libdemo-0123abcd-with-a-longer-name.so", "$ORIGIN/../demo.libs")
+    assert ("exp", "GLIBC_2.29", "libm-0123abcd.so.6", False) in after.undefined
+    assert broken_invariants(edited, "lib.so") == ()
+    number = 1 + RICH.undefined.index(SINGLE)
+    assert all(row[2] != number for row in relocations_of(edited))
+    assert len(relocations_of(edited)) == len(RICH.undefined) + 1
+    assert edit(edited, edits, "lib.so").data == edited
+    once_more = edit(edited, [OLD_EXP_RENAMED, SetSoname(soname="libdemo-" + "x" * 60)], "lib.so")
+    assert once_more.placement.slot in {Slot.EXTENDED, Slot.REUSED}
+    assert peer_of(once_more.data).undefined[5] == ("exp", "GLIBC_2.2.5", "libm-0123abcd.so.6", False)
+
+
+OLD_EXP_RENAMED = replace(OLD_EXP, library="libm-0123abcd.so.6")
+
+
+def test_the_versions_table_is_moved_again_with_its_segment() -> None:
+    data = edit(build_elf(RICH), [MOVED], "lib.so").data
+    more = [replace(SAME, version="GLIBC_2.5", library="librt.so.1"), replace(OLD_EXP, library="libother.so.1")]
+    edited = edit(data, more, "lib.so")
+    assert edited.placement.slot is Slot.REUSED
+    files = [file for file, _ in peer_of(edited.data).needs]
+    assert sorted(files) == ["libc.so.6", "libother.so.1", "libpthread.so.0", "librt.so.1"]
+    assert broken_invariants(edited.data, "lib.so") == ()
+
+
+def test_a_needed_library_can_go_once_nothing_is_bound_to_it() -> None:
+    spec = replace(RICH, undefined=(PUTS, Undefined("exp", "GLIBC_2.29", "libm.so.6")))
+    edited = edit(build_elf(spec), [replace(OLD_EXP, library="libc.so.6")], "lib.so").data
+    edited = edit(edited, [RemoveNeeded(name="libm.so.6")], "lib.so").data
+    assert peer_of(edited).needed == ("libc.so.6",)
+
+
+def test_relocations_where_none_were_packed() -> None:
+    view = View.open(build_elf(RICH), "lib.so")
+    table = read_table(view)
+    assert table is not None
+    draft = make_draft(table, [MOVED])
+    assert relocations_with(table, draft) == b""
+    placement = place(view, [MOVED])
+    assert apply_placement(view.data, placement) == edit(view.data, [MOVED], "lib.so").data

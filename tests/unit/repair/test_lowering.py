@@ -1,0 +1,360 @@
+"""Symbols of a newer glibc bound to older ones: what is chosen, refused, written and proven."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+import deloc8.elf.writer as elf_writer
+from deloc8.elf.edits import AddNeeded, BindToZero, BindVersion, DropVersion, SetRpath, UnpackRelocations
+from deloc8.errors import ElfError, InputError, UnrepairableError, UsageError, VerificationError
+from deloc8.repair import grafting
+from deloc8.repair.model import RewriteKind
+from deloc8.target import Arch
+from kit.bench import EXT, Bench, contents
+from kit.elf import MACHINES, Defined, ElfSpec, NeedSpec, Undefined, build_elf
+from kit.patch import patch_number
+from kit.pyelf import peer_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from deloc8.elf.edits import Edit
+    from deloc8.elf.view import Buffer
+    from deloc8.elf.writer import Edited
+    from deloc8.repair.model import CompatGraft, Plan
+
+LIB = "/usr/lib64"
+TAG = "manylinux_2_17_x86_64"
+
+
+def libc(name: str, version: str, *, weak: bool = False, file: str = "libc.so.6") -> Undefined:
+    return Undefined(name, f"GLIBC_{version}", file, weak)
+
+
+CREATE, FCNTL, STAT = libc("pthread_create", "2.34"), libc("fcntl64", "2.28"), libc("stat", "2.33")
+EXP, STRTOL = libc("exp", "2.29", file="libm.so.6"), libc("__isoc23_strtol", "2.38")
+SINGLE, PUTS = libc("__libc_single_threaded", "2.32"), libc("puts", "2.2.5")
+ENTROPY = libc("getentropy", "2.25", weak=True)
+UNKNOWN = libc("no_such_function", "2.35")
+NEEDED = ("libm.so.6", "libc.so.6")
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def lowered(bench: Bench, *undefined: Undefined, **options: object) -> Plan:
+    changes: dict[str, object] = {name: options.pop(name) for name in ("allow_differs", "platform") if name in options}
+    wheel = bench.extension(needed=NEEDED, undefined=undefined, **options)
+    goal: dict[str, object] = {"platform": TAG, "lower_glibc": True, **changes}
+    return bench.plan(wheel, **goal)
+
+
+def kinds(plan: Plan) -> dict[str, RewriteKind]:
+    return {rewrite.symbol: rewrite.kind for rewrite in plan.rewrites}
+
+
+def error_of(bench: Bench, *undefined: Undefined, **changes: object) -> UnrepairableError:
+    wheel = bench.extension(needed=NEEDED, undefined=undefined)
+    goal: dict[str, object] = {"platform": TAG, **changes}
+    with pytest.raises(UnrepairableError) as caught:
+        bench.repair(wheel, None, **goal)
+    assert bench.left == ["no folder"]
+    return caught.value
+
+
+# -- what is chosen ----------------------------------------------------------------------------------------------------
+
+
+def test_each_class_has_its_edit(bench: Bench) -> None:
+    plan = lowered(bench, PUTS, CREATE, FCNTL, EXP, SINGLE, ENTROPY)
+    assert kinds(plan) == {
+        "pthread_create": RewriteKind.MOVED,
+        "fcntl64": RewriteKind.SAME,
+        "exp": RewriteKind.SUPERSET,
+        "__libc_single_threaded": RewriteKind.CONSTANT,
+        "getentropy": RewriteKind.WEAK,
+    }
+    (patch,) = plan.patches
+    assert set(patch.edits) == {
+        BindVersion(symbol="pthread_create", old="GLIBC_2.34", version="GLIBC_2.2.5", library="libpthread.so.0"),
+        BindVersion(symbol="fcntl64", old="GLIBC_2.28", version="GLIBC_2.2.5", library="libc.so.6", name="fcntl"),
+        BindVersion(symbol="exp", old="GLIBC_2.29", version="GLIBC_2.2.5", library="libm.so.6"),
+        BindToZero(symbol="__libc_single_threaded", old="GLIBC_2.32"),
+        DropVersion(symbol="getentropy", old="GLIBC_2.25"),
+    }
+    assert plan.compat is None
+    assert all(rewrite.reason for rewrite in plan.rewrites)
+    # The older versions are so old that the wheel fits better tags as well.
+    assert plan.target.platforms[:2] == ("manylinux1_x86_64", "manylinux2014_x86_64")
+
+
+def test_nothing_is_lowered_further_than_the_tag_needs(bench: Bench) -> None:
+    plan = lowered(bench, CREATE, FCNTL, EXP, platform="manylinux_2_28_x86_64")
+    assert set(kinds(plan)) == {"pthread_create", "exp"}
+    plan = lowered(bench, CREATE, FCNTL, EXP, platform="manylinux_2_34_x86_64")
+    assert plan.rewrites == ()
+    assert plan.patches == ()
+
+
+def test_small_differences_are_asked_for(bench: Bench) -> None:
+    error = error_of(bench, STRTOL, lower_glibc=True)
+    assert any(line.startswith("__isoc23_strtol@GLIBC_2.38 cannot be lowered: ") for line in error.context)
+    assert "admit symbols that behave a little differently with --allow differs" in error.hints
+    plan = lowered(bench, STRTOL, allow_differs=True)
+    assert kinds(plan) == {"__isoc23_strtol": RewriteKind.DIFFERS}
+    assert plan.rewrites[0].to_symbol == "strtol"
+
+
+def test_what_cannot_be_lowered_is_refused_by_name(bench: Bench) -> None:
+    error = error_of(bench, CREATE, UNKNOWN, lower_glibc=True)
+    assert error.context[0] == "needs no_such_function@GLIBC_2.35 from libc.so.6; manylinux_2_17 ends at GLIBC_2.17"
+    assert "no_such_function@GLIBC_2.35 cannot be lowered: no older version does the same" in error.context
+    # What is at hand already is no help of lowering; that is 2.35 here.
+    assert "the best tag that fixup can reach is manylinux_2_35_x86_64" in error.context
+    assert not any("--lower-glibc" in line for line in error.context)
+
+
+def test_the_tag_that_can_be_reached_instead(bench: Bench) -> None:
+    late = libc("no_such_function", "2.30")
+    error = error_of(bench, CREATE, late, lower_glibc=True)
+    assert "the best tag that --lower-glibc can reach is manylinux_2_31_x86_64" in error.context
+    assert error.hints[0] == "let deloc8 do so: fixup --plat manylinux_2_31_x86_64 --lower-glibc"
+
+
+def test_without_the_option_the_error_says_what_it_could_do(bench: Bench) -> None:
+    error = error_of(bench, CREATE, FCNTL)
+    assert "2 of the 2 symbols of glibc can be bound to older versions of it" in error.context
+    assert "the best tag that --lower-glibc can reach is manylinux_2_5_x86_64" in error.context
+    error = error_of(bench, UNKNOWN)
+    assert "none of the symbols of glibc can be bound to older versions of it" in error.context
+
+
+def test_markers(bench: Bench) -> None:
+    plan = lowered(bench, CREATE, relr=True, needs=(NeedSpec("libc.so.6", "GLIBC_ABI_DT_RELR"),))
+    assert UnpackRelocations() in plan.patches[0].edits
+    assert kinds(plan)[""] is RewriteKind.PACKED
+    wheel = bench.extension(needed=NEEDED, undefined=(CREATE,), needs=(NeedSpec("libc.so.6", "GLIBC_ABI_GNU2_TLS"),))
+    with pytest.raises(UnrepairableError) as caught:
+        bench.plan(wheel, platform=TAG, lower_glibc=True)
+    assert "GLIBC_ABI_GNU2_TLS cannot be lowered: a promise about the file that cannot be taken back" in (
+        caught.value.context
+    )
+
+
+@pytest.mark.usefixtures("compat")
+def test_only_weak_references_may_miss_their_symbol(bench: Bench) -> None:
+    assert kinds(lowered(bench, ENTROPY))["getentropy"] is RewriteKind.WEAK
+    assert kinds(lowered(bench, libc("getentropy", "2.25")))["getentropy"] is RewriteKind.CODE
+
+
+def test_machines_without_a_table(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deloc8.repair.lowering.load_table", lambda _: None)
+    error = error_of(bench, CREATE, lower_glibc=True)
+    assert "pthread_create@GLIBC_2.34 cannot be lowered: no older version does the same" in error.context
+
+
+def test_libraries_that_are_grafted_are_lowered_too(bench: Bench) -> None:
+    bench.library(f"{LIB}/liba.so.1", needed=("libc.so.6",), undefined=(CREATE,))
+    wheel = bench.extension(needed=("liba.so.1", "libc.so.6"), undefined=(FCNTL,))
+    outcome = bench.repair(wheel, None, platform=TAG, lower_glibc=True)
+    (graft,) = outcome.plan.grafts
+    after = peer_of(contents(outcome.path)[graft.member])
+    assert after.needed == ("libc.so.6", "libpthread.so.0")
+    assert after.undefined == (("pthread_create", "GLIBC_2.2.5", "libpthread.so.0", False),)
+    assert [rewrite.file for rewrite in outcome.plan.rewrites] == [EXT, f"{LIB}/liba.so.1"]
+
+
+def test_only_glibc_and_only_with_a_goal(bench: Bench) -> None:
+    wheel = bench.extension(needed=("libc.so.6",), undefined=(CREATE,))
+    with pytest.raises(UsageError) as caught:
+        bench.plan(wheel, lower_glibc=True)
+    assert caught.value.code == "lower-without-plat"
+    musl = bench.wheel({EXT: ElfSpec(needed=("libc.musl-x86_64.so.1",))})
+    with pytest.raises(UsageError) as caught:
+        bench.plan(musl, lower_glibc=True, platform="musllinux_1_2_x86_64")
+    assert caught.value.code == "lower-without-glibc"
+    spec = ElfSpec(needed=("libc.musl-x86_64.so.1",), undefined=(Undefined("PyFPE_jbuf"),))
+    other = bench.wheel({EXT: spec})
+    with pytest.raises(UnrepairableError) as hopeless:
+        bench.plan(other, platform="musllinux_1_2_x86_64")
+    assert not any("glibc" in line for line in hopeless.value.context)
+
+
+def test_too_new_a_cxx_runtime_is_told_with_the_choices(bench: Bench) -> None:
+    wheel = bench.extension(needed=("libstdc++.so.6",), undefined=(Undefined("f", "GLIBCXX_3.4.30", "libstdc++.so.6"),))
+    with pytest.raises(UnrepairableError) as caught:
+        bench.plan(wheel, platform=TAG)
+    (hint,) = caught.value.hints
+    assert "-static-libstdc++" in hint
+    assert "--graft 'libstdc++.so.6'" in hint
+    assert "a second C++ runtime" in hint
+
+
+def test_other_libraries_that_are_too_new_can_be_grafted(bench: Bench) -> None:
+    wheel = bench.extension(needed=("libz.so.1",), undefined=(Undefined("inflateValidate", "ZLIB_1.2.9", "libz.so.1"),))
+    with pytest.raises(UnrepairableError) as caught:
+        bench.plan(wheel, platform=TAG)
+    assert caught.value.hints[0] == "put the newer libz.so.1 into the wheel with --graft 'libz.so.1'"
+
+
+# -- the compatibility library -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("compat")
+def test_functions_that_older_systems_lack_travel_in_the_wheel(bench: Bench) -> None:
+    wheel = bench.extension(needed=("libc.so.6",), undefined=(STAT, PUTS))
+    outcome = bench.repair(wheel, None, platform=TAG, lower_glibc=True, sbom=True)
+    compat = outcome.plan.compat
+    assert compat is not None
+    assert compat.functions == ("stat",)
+    assert compat.member == f"demo.libs/{compat.new_name}"
+    (patch,) = outcome.plan.patches
+    assert patch.edits == (
+        DropVersion(symbol="stat", old="GLIBC_2.33"),
+        AddNeeded(name=compat.new_name),
+        SetRpath(path="$ORIGIN/../demo.libs"),
+    )
+    written = contents(outcome.path)
+    after = peer_of(written[EXT])
+    assert after.needed == ("libc.so.6", compat.new_name)
+    assert after.undefined == (("stat", None, None, False), ("puts", "GLIBC_2.2.5", "libc.so.6", False))
+    library = peer_of(written[compat.member])
+    assert library.soname == compat.new_name
+    assert "stat" in {name for name, *_ in library.defined}
+    (sbom,) = (json.loads(data) for name, data in written.items() if name.endswith(".cdx.json"))
+    (component,) = sbom["components"]
+    assert component["name"] == "deloc8"
+    assert component["hashes"] == [{"alg": "SHA-256", "content": compat.sha256}]
+    assert "manylinux_2_17_x86_64" in outcome.path.name
+
+
+@pytest.mark.usefixtures("compat")
+def test_a_name_that_policies_forbid_may_come_from_the_wheel(bench: Bench) -> None:
+    """libc.so.6 must not be asked for it, for some have it and some do not."""
+    wheel = bench.extension(needed=("libc.so.6",), undefined=(libc("__issignaling", "2.18"),))
+    outcome = bench.repair(wheel, None, platform=TAG, lower_glibc=True)
+    assert outcome.plan.compat
+    audit = bench.audit(outcome.path)
+    assert audit.false_claims == ()
+    # Without the library behind it the name stays forbidden.
+    bare = bench.extension(needed=("libc.so.6",), undefined=(Undefined("__issignaling"),))
+    assert "forbidden-symbol" in {v.code.value for v in bench.audit(bare).match(outcome.plan.policy).violations}
+    inside = ElfSpec(soname="libother.so.1", defined=(Defined("something"),))
+    spec = ElfSpec(
+        needed=("libc.so.6", "libother.so.1", "libgone.so.1"), undefined=(Undefined("__issignaling"),), rpath="$ORIGIN"
+    )
+    other = bench.wheel({EXT: spec, "demo/two.so": spec, "demo/libother.so.1": inside})
+    assert "forbidden-symbol" in {v.code.value for v in bench.audit(other).match(outcome.plan.policy).violations}
+
+
+def test_a_tag_that_the_compatibility_library_itself_does_not_fit(bench: Bench) -> None:
+    error = error_of(bench, STAT, lower_glibc=True, platform="manylinux_2_5_x86_64")
+    assert "stat@GLIBC_2.33 cannot be lowered: no older version does the same" in error.context
+
+
+def test_a_member_in_the_way(bench: Bench, compat: Path) -> None:
+    name = grafting.compat_graft(Arch.X86_64, "demo.libs", ("stat",)).member
+    assert compat.exists()
+    wheel = bench.wheel({EXT: ElfSpec(needed=("libc.so.6",), undefined=(STAT,)), name: b""})
+    with pytest.raises(UsageError) as caught:
+        bench.plan(wheel, platform=TAG, lower_glibc=True)
+    assert caught.value.code == "same-name"
+
+
+def test_the_library_must_not_change_underway(bench: Bench, compat: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wheel = bench.extension(needed=("libc.so.6",), undefined=(STAT,))
+
+    def changed(graft: CompatGraft) -> bytes:
+        compat.write_bytes(compat.read_bytes() + b"\0")
+        return grafting.compat_contents(graft)
+
+    monkeypatch.setattr("deloc8.repair.execute.compat_contents", changed)
+    with pytest.raises(InputError) as caught:
+        bench.repair(wheel, None, platform=TAG, lower_glibc=True)
+    assert caught.value.code == "library-changed"
+    assert bench.left in (["no folder"], [])
+
+
+@pytest.mark.usefixtures("compat")
+def test_a_foreign_library_in_its_place_is_found_out(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = build_elf(ElfSpec(soname="libdeloc8_compat.so.1", defined=(Defined("lstat"),)))
+    monkeypatch.setattr("deloc8.repair.execute.compat_contents", lambda _: other)
+    wheel = bench.extension(needed=("libc.so.6",), undefined=(STAT,))
+    with pytest.raises(VerificationError) as caught:
+        bench.repair(wheel, None, platform=TAG, lower_glibc=True)
+    text = "\n".join(caught.value.context)
+    assert "is not the library of deloc8 under its new name" in text
+    assert " lacks stat" in text
+
+
+@pytest.mark.usefixtures("compat")
+def test_a_damaged_library_in_its_place_is_found_out(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+
+    def damaged(graft: CompatGraft) -> bytes:
+        # The second PT_LOAD before the first.
+        data = grafting.compat_contents(graft)
+        place = 64 + 56 + 16  # p_vaddr of the second program header
+        return patch_number(data, place, 8, int.from_bytes(data[place : place + 8], "little") - 0x1000)
+
+    monkeypatch.setattr("deloc8.repair.execute.compat_contents", damaged)
+    wheel = bench.extension(needed=("libc.so.6",), undefined=(STAT,))
+    with pytest.raises(VerificationError):
+        bench.repair(wheel, None, platform=TAG, lower_glibc=True)
+
+
+# -- what only the file itself can tell --------------------------------------------------------------------------------
+
+
+def test_a_variable_that_is_copied_is_refused_before_anything_is_written(bench: Bench) -> None:
+    spec = ElfSpec(needed=("libc.so.6",), undefined=(SINGLE,))
+    data = build_elf(spec)
+    copied = data.replace((1 << 32 | 6).to_bytes(8, "little"), (1 << 32 | 5).to_bytes(8, "little"))
+    assert copied != data
+    with pytest.raises(ElfError) as caught:
+        bench.plan(bench.wheel({EXT: copied}), platform=TAG, lower_glibc=True)
+    assert "`__libc_single_threaded` is referred to by relocation 5" in caught.value.context[0]
+    bench.system.write(f"{LIB}/liba.so.1", copied)
+    wheel = bench.extension(needed=("liba.so.1", "libc.so.6"))
+    with pytest.raises(ElfError):
+        bench.plan(wheel, platform=TAG, lower_glibc=True)
+
+
+def test_other_machines(bench: Bench) -> None:
+    spec = replace(
+        MACHINES["aarch64"], needed=("libc.so.6",), undefined=(libc("pthread_create", "2.34"), libc("puts", "2.17"))
+    )
+    wheel = bench.wheel({EXT: spec}, tags=("cp311-cp311-linux_aarch64",))
+    outcome = bench.repair(wheel, None, platform="manylinux_2_17_aarch64", lower_glibc=True)
+    after = peer_of(contents(outcome.path)[EXT])
+    assert after.undefined[0] == ("pthread_create", "GLIBC_2.17", "libpthread.so.0", False)
+
+
+# -- the proof ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "forgotten", [BindVersion, BindToZero, DropVersion, UnpackRelocations], ids=lambda kind: kind.__name__
+)
+def test_a_forgotten_edit_is_found_out(bench: Bench, monkeypatch: pytest.MonkeyPatch, forgotten: type[Edit]) -> None:
+    wheel = bench.extension(
+        needed=NEEDED,
+        undefined=(CREATE, SINGLE, ENTROPY),
+        relr=True,
+        needs=(NeedSpec("libc.so.6", "GLIBC_ABI_DT_RELR"),),
+    )
+
+    def edit(data: Buffer, edits: Sequence[Edit], name: str) -> Edited:
+        return elf_writer.edit(data, [edit for edit in edits if not isinstance(edit, forgotten)], name)
+
+    monkeypatch.setattr("deloc8.repair.execute.edit", edit)
+    with pytest.raises(VerificationError) as caught:
+        bench.repair(wheel, None, platform=TAG, lower_glibc=True)
+    assert any(EXT in line for line in caught.value.context)
+    assert bench.left in (["no folder"], [])

@@ -1,0 +1,117 @@
+"""Symbols that were bound to an older glibc, as each output tells them."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+from jsonschema import Draft202012Validator
+from rich.console import Console
+
+from deloc8.repair.model import Goal
+from deloc8.report.repair_terminal import repair_drawn
+from deloc8.report.schema import schemas
+from deloc8.workflow import AuditOptions, plan_repair
+from kit.command import Command
+from kit.elf import GLIBC, ElfSpec, NeedSpec, Undefined
+from kit.scene import CORE, Scene
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.usefixtures("compat")
+SPEC = ElfSpec(
+    needed=(GLIBC,),
+    undefined=(
+        Undefined("stat", "GLIBC_2.33", GLIBC),
+        Undefined("pthread_create", "GLIBC_2.34", GLIBC),
+        Undefined("fcntl64", "GLIBC_2.28", GLIBC),
+        Undefined("getentropy", "GLIBC_2.25", GLIBC, weak=True),
+        Undefined("__libc_single_threaded", "GLIBC_2.32", GLIBC),
+    ),
+    relr=True,
+    needs=(NeedSpec(GLIBC, "GLIBC_ABI_DT_RELR"),),
+)
+ASKED = ("--plat", "manylinux_2_17_x86_64", "--lower-glibc")
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    return Scene(tmp_path)
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str]) -> Command:
+    return Command(capsys)
+
+
+@pytest.fixture
+def wheel(scene: Scene) -> Path:
+    return scene.wheel({CORE: SPEC, "demo/other.so": SPEC})
+
+
+def lowering_lines(text: str) -> list[str]:
+    named = re.sub(r"compat-[0-9a-f]{8}", "compat-HASH", text)
+    return [line for line in named.splitlines() if line.startswith(("Lowering: ", "Adding: "))]
+
+
+COMPAT = "demo.libs/libdeloc8_compat-HASH.so.1"
+LINES = [
+    "Lowering: pthread_create@GLIBC_2.34 of libc.so.6 -> pthread_create@GLIBC_2.2.5 of libpthread.so.0 (moved)",
+    "Lowering: fcntl64@GLIBC_2.28 of libc.so.6 -> fcntl@GLIBC_2.2.5 of libc.so.6 (same)",
+    "Lowering: getentropy@GLIBC_2.25 of libc.so.6 -> the symbol without a version (weak)",
+    "Lowering: __libc_single_threaded@GLIBC_2.32 of libc.so.6 -> a constant of the file itself (constant)",
+    "Lowering: GLIBC_ABI_DT_RELR of libc.so.6 -> relocations that are not packed (packed)",
+    f"Lowering: stat@GLIBC_2.33 of libc.so.6 -> stat of the system, or else of {COMPAT} (code)",
+    f"Adding: {COMPAT}, for systems that lack stat",
+]
+
+
+def test_text(command: Command, scene: Scene, wheel: Path) -> None:
+    options = ("--sysroot", scene.root, "-w", scene.folder / "out", *ASKED)
+    planned = command("fixup", wheel, *options, "--dry-run")
+    assert planned.code == 0, planned.err
+    assert lowering_lines(planned.out) == LINES
+    _, _, rest = planned.out.partition("Lowering: fcntl64")
+    assert rest.splitlines()[2:4] == [f"  in {CORE}", "  in demo/other.so"]
+    done = command("fixup", wheel, *options)
+    assert done.code == 0, done.err
+    assert lowering_lines(done.out) == LINES
+    assert "  in " not in done.out
+
+
+def test_json(command: Command, scene: Scene, wheel: Path) -> None:
+    ended = command("fixup", wheel, "--sysroot", scene.root, "-w", scene.folder / "out", *ASKED, "--format", "json")
+    assert ended.code == 0, ended.err
+    Draft202012Validator(schemas()["fixup"]).validate(ended.json)
+    (result,) = ended.json["wheels"]
+    assert [(row["file"], row["symbol"], row["from"], row["to"], row["class"]) for row in result["rewrites"][:3]] == [
+        (CORE, "stat", "GLIBC_2.33", None, "code"),
+        (CORE, "pthread_create", "GLIBC_2.34", "GLIBC_2.2.5", "moved"),
+        (CORE, "fcntl64", "GLIBC_2.28", "GLIBC_2.2.5", "same"),
+    ]
+    assert result["rewrites"][2]["to_symbol"] == "fcntl"
+    assert result["compat"]["functions"] == ["stat"]
+    edits = {edit["edit"] for edit in result["patches"][0]["edits"]}
+    assert {"bind-version", "drop-version", "bind-to-zero", "unpack-relocations", "add-needed"} <= edits
+
+
+def test_html(command: Command, scene: Scene, wheel: Path) -> None:
+    ended = command("fixup", wheel, "--sysroot", scene.root, "-w", scene.folder / "out", *ASKED, "--format", "html")
+    assert ended.code == 0, ended.err
+    assert "<h3>Symbols bound to an older glibc</h3>" in ended.out
+    assert "pthread_create@GLIBC_2.2.5 of libpthread.so.0" in ended.out
+    assert "libpthread.so.0" in re.search(r"<h3>Edited files</h3>.*?</table>", ended.out, re.DOTALL)[0]  # type: ignore[index]
+
+
+def test_a_terminal(scene: Scene, wheel: Path) -> None:
+    goal = Goal(platform="manylinux_2_17_x86_64", lower_glibc=True)
+    plan = plan_repair(wheel, goal, AuditOptions(sysroot=scene.root))
+    console = Console(width=400)
+    with console.capture() as captured:
+        for part in repair_drawn(plan, scene.folder):
+            console.print(part, soft_wrap=True)
+    shown = " ".join(captured.get().split())
+    assert re.search(r"would be added: demo.libs/libdeloc8_compat-\w+.so.1, for systems that lack stat", shown)
+    assert "fcntl@GLIBC_2.2.5 of libc.so.6" in shown
