@@ -270,9 +270,17 @@ def test_libraries_of_the_host() -> None:
 
     for soname in ("libGL.so.1", "libEGL.so.1", "libGLX.so.0", "libGLX_mesa.so.0", "libdrm.so.2", "libdrm_amdgpu.so.1",
                    "libgbm.so.1", "libX11.so.6", "libxcb.so.1", "libwayland-client.so.0", "libasound.so.2",
-                   "libcuda.so.1", "libnvidia-ml.so.1", "libvulkan.so.1", "libEGL_mesa.so.0"):  # fmt: skip
+                   "libcuda.so.1", "libnvidia-ml.so.1", "libvulkan.so.1", "libEGL_mesa.so.0", "libGLESv2.so.2",
+                   "libGLESv1_CM.so.1", "libOpenGL.so.0", "libGLdispatch.so.0", "libnvcuvid.so.1"):  # fmt: skip
         assert host_only(soname), soname
-    for soname in ("libGLU.so.1", "libcudart.so.12", "libX11-xcb.so.1", "libxcb-shm.so.0", "libjpeg.so.62"):
+    for soname in (
+        "libGLU.so.1",
+        "libcudart.so.12",
+        "libGLESv2.so",
+        "libX11-xcb.so.1",
+        "libxcb-shm.so.0",
+        "libjpeg.so.62",
+    ):
         assert not host_only(soname), soname
 
 
