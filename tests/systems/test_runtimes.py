@@ -6,17 +6,20 @@ import re
 import shutil
 import subprocess
 import sys
-import tarfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from kit.command import run_program
 from kit.compile import LIBRARY, Toolchain, build, build_dependency, zig
-from kit.distribution import Root
 from kit.editor_check import readelf
 from kit.machines import build_greeting, check_greeting, unpack
+from kit.runtimes import extract, make_root
 from kit.wheels import build_wheel
+
+if TYPE_CHECKING:
+    from kit.distribution import Root
 
 pytestmark = pytest.mark.systems
 
@@ -34,22 +37,6 @@ GNU_LD_OPTIONS = (
     "-Wl,--no-as-needed,-l:libc.so,--as-needed",
 )
 RELR = "-Wl,-z,pack-relative-relocs"
-
-
-def extract(archive: Path, folder: Path) -> Path:
-    """The one folder that an archive has at its top."""
-    with tarfile.open(archive) as packed:
-        packed.extractall(folder, filter="tar") if sys.version_info >= (3, 12) else packed.extractall(folder)  # noqa: S202  our own archives
-    (top,) = folder.iterdir()
-    return top
-
-
-def make_root(folder: Path, python: Path) -> Root:
-    """A root folder with a Python in /usr and nothing else."""
-    for name in ("dev", "proc", "tmp", "mnt", "lib", "etc"):
-        (folder / name).mkdir(parents=True)
-    python.rename(folder / "usr")
-    return Root(path=folder)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,160 @@
+"""Wheels lowered here, and used where glibc is old: 2.17, 2.31, 2.36 and 2.41, with one and the same Python 3.11."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from kit.command import Result, run_program
+from kit.compile import build, zig
+from kit.distribution import Root, debian
+from kit.machines import unpack
+from kit.pyelf import peer_of
+from kit.runtimes import extract, make_root
+
+pytestmark = pytest.mark.systems
+
+SCRIPTS = Path(__file__).resolve().parent / "scripts"
+TAG = "manylinux_2_17_x86_64"
+LOWER = ("--plat", TAG, "--lower-glibc")
+ZLIB = Path("/usr/lib/x86_64-linux-gnu/libz.so.1")
+CXX = ("--graft", "libstdc++.so.6")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One wheel, and what it takes to lower it.
+
+    Attributes:
+        name: The wheel's project.
+        options: More options of fixup; without them the wheel is refused.
+    """
+
+    name: str
+    options: tuple[str, ...] = ()
+
+
+CASES = (
+    Case(name="cffi"),
+    Case(name="lmdb"),
+    Case(name="mysqlclient"),
+    Case(name="psycopg2", options=("--allow", "differs")),
+    Case(name="pyyaml"),
+    Case(name="lxml", options=CXX),
+    Case(name="pillow", options=(*CXX, "--graft", "libz.so.1", "--graft", "libglib-2.0.so.0")),
+    Case(name="numpy", options=CXX),
+)
+SUITES = {"2.31": "bullseye", "2.36": "bookworm", "2.41": "trixie"}
+LIBRARIES = (
+    "libc.so.6",
+    "libm.so.6",
+    "libpthread.so.0",
+    "libdl.so.2",
+    "librt.so.1",
+    "libutil.so.1",
+    "libresolv.so.2",
+    "libgcc_s.so.1",
+)
+
+
+@pytest.fixture(scope="module")
+def python(runtimes_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Python 3.11 that was built for glibc 2.17."""
+    return extract(runtimes_folder / "py311-glibc217.tar.xz", tmp_path_factory.mktemp("python"))
+
+
+@pytest.fixture(scope="module", params=["2.17", *SUITES])
+def system(
+    request: pytest.FixtureRequest, python: Path, runtimes_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Root:
+    """A root folder with that Python, one glibc and zlib, and nothing else."""
+    version: str = request.param
+    folder = tmp_path_factory.mktemp("system")
+    copy = folder / "python"
+    shutil.copytree(python, copy, symlinks=True)
+    root = make_root(folder / "root", copy)
+    target = root.path / "lib64"
+    # Python's own binascii needs zlib; that of Debian 12 asks for no more than GLIBC_2.14.
+    donor = debian("bookworm", ("zlib1g",))
+    if version == "2.17":
+        extract(runtimes_folder / "glibc217-runtime-x86_64.tar.xz", folder / "runtime").joinpath("lib").rename(target)
+    else:
+        # Where Debian's loader looks.
+        (root.path / "lib/x86_64-linux-gnu").mkdir()
+        target.symlink_to("lib/x86_64-linux-gnu")
+        distribution = debian(SUITES[version], ("libc6", "libgcc-s1"))
+        for name in ("ld-linux-x86-64.so.2", *LIBRARIES):
+            (found,) = {path.resolve() for path in distribution.path.glob(f"*/x86_64-linux-gnu/{name}")} or {
+                (distribution.path / "lib64" / name).resolve()
+            }
+            shutil.copy(found, target / name)
+    (zlib, *_) = donor.path.glob("*/x86_64-linux-gnu/libz.so.1")
+    shutil.copy(zlib.resolve(), target / "libz.so.1")
+    said = root.python(["-c", "import os; print(os.confstr('CS_GNU_LIBC_VERSION'))"], wheel=folder, scripts=SCRIPTS)
+    assert said.stdout == f"glibc {version}\n", said.stderr
+    return root
+
+
+def lower(wheel: Path, folder: Path, *options: str) -> Result:
+    return run_program("fixup", wheel, "-w", folder, *LOWER, *options, "--format", "json")
+
+
+@pytest.fixture(scope="module")
+def lowered(wheels_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The wheels, lowered and unpacked."""
+    found = {}
+    for case in CASES:
+        (wheel,) = wheels_folder.glob(f"{case.name}-*.whl")
+        folder = tmp_path_factory.mktemp(case.name)
+        ended = lower(wheel, folder / "out", *case.options)
+        assert ended.code == 0, ended.err
+        (report,) = ended.json["wheels"]
+        assert report["result"].endswith(f"{TAG}.whl")
+        found[case.name] = unpack(folder / "out" / report["result"], folder / "unpacked")
+    return found
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_lowered_wheel_works(system: Root, lowered: dict[str, Path], case: Case) -> None:
+    ended = system.python([f"/mnt/scripts/use_{case.name}.py"], wheel=lowered[case.name], scripts=SCRIPTS)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.splitlines()[-1] == "worked"
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.options], ids=lambda case: case.name)
+def test_without_the_options_it_is_refused(wheels_folder: Path, tmp_path: Path, case: Case) -> None:
+    (wheel,) = wheels_folder.glob(f"{case.name}-*.whl")
+    ended = lower(wheel, tmp_path / "out")
+    assert ended.code == 1
+    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+
+
+MAIN = "int main(void) { return 0; }"
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_linker_finds_everything_in_the_old_glibc(lowered: dict[str, Path], case: Case, tmp_path: Path) -> None:
+    """The stubs of ziglang know what each glibc had; lld refuses a library that asks for more."""
+    inside = [path for path in lowered[case.name].rglob("*.so*") if path.is_file()]
+    assert inside
+    named = {name for path in inside for name, version, *_ in peer_of(path.read_bytes()).undefined if not version}
+    # What the Python process has, and zlib where the wheel takes that from the system.
+    here = "".join(f"char {name};\n" for name in sorted(named) if re.fullmatch(r"_?Py\w+", name))
+    python = build(here + "char deloc8_python;", zig("x86_64-linux-gnu.2.17"), options=("-Wl,-soname,libpython.so",))
+    stub = Path(shutil.copy(python, tmp_path / "libpython.so"))
+    zlib = [ZLIB] * any("libz.so.1" in peer_of(path.read_bytes()).needed for path in inside)
+    options = ("-Wl,--no-as-needed", "-Wl,--no-allow-shlib-undefined")
+    inputs = (*inside, stub, *zlib)
+    assert build(MAIN, zig("x86_64-linux-gnu.2.17"), kind="pie", options=options, inputs=inputs).exists()
+
+
+def test_that_linker_refuses_what_is_too_new(wheels_folder: Path, tmp_path: Path) -> None:
+    (wheel,) = wheels_folder.glob("lmdb-*.whl")
+    (path,) = unpack(wheel, tmp_path).rglob("*.so")
+    options = ("-Wl,--no-as-needed", "-Wl,--no-allow-shlib-undefined")
+    with pytest.raises(AssertionError, match="pthread_create"):
+        build(MAIN, zig("x86_64-linux-gnu.2.17"), kind="pie", options=options, inputs=(path,))
