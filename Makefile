@@ -7,7 +7,7 @@
 #   make test-machines of these, only those of other machines and C libraries
 #   make compat        build the compatibility libraries that deloc8 puts into wheels, one for each machine
 #   make lint          the static checks alone
-#   make bench         time and memory beside auditwheel's (WHEELS=... ROUNDS=...)
+#   make bench         time, memory and size beside auditwheel's and repairwheel's (BENCH_ARGS=--quick)
 #   make compare       tags, libraries and repaired names beside auditwheel's (WHEELS=FOLDER)
 #   make docs          build the documentation into build/site
 #   make torture       edit thousands of real ELF files and prove each result, beside patchelf (WHEELS=FOLDER)
@@ -28,7 +28,7 @@ DEMO_READY := $(DEMO_VENV)/.ready
 COMPAT := build/compat.ready
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 WHEELS ?=
-ROUNDS ?= 5
+BENCH_ARGS ?=
 PYTEST_ARGS ?=
 TORTURE_ARGS ?=
 SECONDS ?= 60
@@ -66,7 +66,7 @@ demo: $(DEMO_READY)
 	$(DEMO_VENV)/bin/python examples/demo.py build/demo
 
 bench: $(READY)
-	$(BIN)/python benchmarks/compare.py --rounds $(ROUNDS) $(WHEELS)
+	$(BIN)/python benchmarks/bench.py $(BENCH_ARGS)
 
 compare: $(READY)
 	$(BIN)/python tools/compare.py $(if $(WHEELS),'$(WHEELS)',$(error say WHEELS=FOLDER; tools/fetch_wheels.py fills one))

