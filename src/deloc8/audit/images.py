@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from deloc8.elf.image import ElfImage
+    from deloc8.elf.view import Buffer
     from deloc8.wheel.archive import Member, WheelArchive
 
 # No ELF file is shorter than its file header.
@@ -29,10 +30,13 @@ class Reading:
     Attributes:
         threads: How many are inflated at a time.
         mentions: Whether names of libraries are looked for in those that open libraries.
+        look: Is called with the contents of each ELF member, perhaps from another thread, so that nobody who wants
+            them has to inflate them again.
     """
 
     threads: int = 1
     mentions: bool = False
+    look: Callable[[Member, Buffer], None] | None = None
 
 
 def read_images(archive: WheelArchive, reading: Reading) -> Mapping[str, ElfImage]:
@@ -51,6 +55,8 @@ def read_images(archive: WheelArchive, reading: Reading) -> Mapping[str, ElfImag
         try:
             data = archive.read(member)
             image = parse(data, member.name)
+            if reading.look is not None:
+                reading.look(member, data)
             if reading.mentions and opens_libraries(image):
                 # Now, while the contents are at hand: to unpack them again would cost far more.
                 return replace(image, mentions=mentioned_libraries(data, image))

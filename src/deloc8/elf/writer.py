@@ -43,6 +43,23 @@ def edit(data: Buffer, edits: Sequence[Edit], name: str) -> Edited:
     return Edited(data=apply_placement(data, placement), placement=placement)
 
 
+def edit_owned(data: Buffer, edits: Sequence[Edit], name: str) -> Buffer:
+    """The edited file, as `edit` makes it, for a caller who needs the old contents no more.
+
+    A bytearray is changed in place, so that a large file needs no second copy.
+
+    Raises:
+        ElfError: As for `edit`; nothing has changed then.
+    """
+    if not isinstance(data, bytearray):
+        return edit(data, edits, name).data
+    placement = place(View.open(data, name), edits)
+    for offset, content in placement.writes:
+        data[offset : offset + len(content)] = content
+    data += placement.appended
+    return data
+
+
 def apply_placement(data: Buffer, placement: Placement) -> bytes:
     """The bytes of a file with the changes of a placement, copied once."""
     if isinstance(data, bytes) and not placement.writes and not placement.appended:

@@ -142,7 +142,7 @@ class Sysroot:
                 if expected is None:
                     return _map(descriptor, status)
                 if expected == _stamp(status):
-                    return io.FileIO(descriptor, closefd=False).readall()
+                    return _copy(descriptor, status.st_size)
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             raise InputError(
@@ -308,6 +308,18 @@ def _opened(path: str) -> Iterator[tuple[int, os.stat_result]]:
         yield descriptor, status
     finally:
         os.close(descriptor)
+
+
+def _copy(descriptor: int, size: int) -> bytearray:
+    """The bytes of a file: one copy, which is the caller's and may be changed."""
+    data = bytearray(size)
+    view, filled = memoryview(data), 0
+    with io.FileIO(descriptor, closefd=False) as file:
+        while step := file.readinto(view[filled:]):
+            filled += step
+    view.release()
+    del data[filled:]
+    return data
 
 
 def _map(descriptor: int, status: os.stat_result) -> Buffer:

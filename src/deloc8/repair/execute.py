@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from deloc8.elf.writer import edit
+from deloc8.elf.writer import edit_owned
 from deloc8.errors import WheelError
 from deloc8.loader.sysroot import library_changed
 from deloc8.repair.grafting import compat_contents, launcher
@@ -133,12 +133,12 @@ def _changer(plan: Plan, wheel: Path) -> Callable[[Buffer, Patch | Graft, str], 
     """What makes the new contents of a file from the old ones."""
     level, arch = plan.strip, plan.policy.arch
     if level is None or arch is None:
-        return lambda contents, target, name: edit(contents, target.edits, name).data
+        return lambda contents, target, name: edit_owned(contents, target.edits, name)
     from deloc8.repair.strip import Stripper, find_strip, strip  # noqa: PLC0415  only where it is asked for
 
     stripper = Stripper(level=level, tool=find_strip(arch), target=wheel)
     # Stripped first: strip moves what the edits rely on.
-    return lambda contents, target, name: edit(strip(contents, stripper, name), target.edits, name).data
+    return lambda contents, target, name: edit_owned(strip(contents, stripper, name), target.edits, name)
 
 
 def _patched(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import posixpath
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from deloc8.audit.facts import SITE_PACKAGES, found_beforehand, gather
 from deloc8.audit.images import Reading
@@ -28,23 +29,24 @@ from deloc8.repair.grafting import compat_contents, installed_tree, launcher
 from deloc8.repair.lowering import lowered_image
 from deloc8.repair.model import Check, Proof
 from deloc8.repair.provenance import provenance_problems
-from deloc8.values import dataclass, replace
+from deloc8.values import dataclass, field, replace
 from deloc8.wheel.archive import open_wheel
 from deloc8.wheel.metadata import parse_wheel_metadata
-from deloc8.wheel.record import SIGNATURES, check_record, hash_members, read_record
+from deloc8.wheel.record import SIGNATURES, check_record, hash_members, hash_of, read_record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from deloc8.audit.facts import WheelFacts
     from deloc8.audit.verdict import Audit
     from deloc8.elf.edits import Edit
     from deloc8.elf.image import ElfImage
+    from deloc8.elf.view import Buffer
     from deloc8.loader.sysroot import Sysroot
     from deloc8.policy.model import Policy
     from deloc8.repair.model import Patch, Plan
-    from deloc8.wheel.archive import WheelArchive
+    from deloc8.wheel.archive import Member, WheelArchive
     from deloc8.wheel.metadata import WheelMetadata
     from deloc8.wheel.names import WheelName
 
@@ -95,13 +97,14 @@ def verify(claim: Claim, path: Path, *, threads: int = 1) -> Proof:
 
 def _checks(claim: Claim, written: WheelArchive, threads: int) -> tuple[Check, ...]:
     plan = claim.plan
-    facts = gather(written, claim.sysroot, _NOTHING, reading=Reading(threads=threads))
+    seen = _Seen(edited=frozenset(file.target for file in plan.patches) | {graft.member for graft in plan.grafts})
+    facts = gather(written, claim.sysroot, _NOTHING, reading=Reading(threads=threads, look=seen.look))
     steps = (
-        ("RECORD and contents agree", _record(written)),
+        ("RECORD and contents agree", _record(written, seen)),
         ("nothing else has changed", _unchanged(claim, written)),
         ("every edit is there", _edits(claim, facts)),
         ("the compatibility library is deloc8's own", _compat(plan, written)),
-        ("every edited file is fit to be loaded", _layout(claim, written)),
+        ("every edited file is fit to be loaded", _layout(claim, written, seen)),
         ("every needed library is found", _needed(claim, facts)),
         ("every library on request is found by who opens it", _opened(claim, facts)),
         ("the tags are true and agree", _tags(claim, facts, _wheel_file(written))),
@@ -119,9 +122,29 @@ def _with_fault(problems: Iterator[str]) -> Iterator[str]:
         yield from (error.message, *error.context)
 
 
-def _record(written: WheelArchive) -> Iterator[str]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    """What is to be known of the contents of ELF members, found out while they are there.
+
+    Attributes:
+        edited: The members whose layout is looked at.
+        hashes: The hash of each ELF member.
+        problems: Of each edited one: what a loader could stumble over.
+    """
+
+    edited: frozenset[str]
+    hashes: dict[str, str] = field(default_factory=dict)
+    problems: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def look(self, member: Member, contents: Buffer) -> None:
+        if member.name in self.edited:
+            self.problems[member.name] = broken_invariants(contents, member.name)
+        self.hashes[member.name] = hash_of(contents)
+
+
+def _record(written: WheelArchive, seen: _Seen) -> Iterator[str]:
     rows = read_record(written)
-    for problem in check_record(rows, written.members, hash_members(written, rows)):
+    for problem in check_record(rows, written.members, hash_members(written, rows, seen.hashes)):
         yield problem.message
 
 
@@ -235,15 +258,24 @@ def _meaning(image: ElfImage, edits: Sequence[Edit] = ()) -> tuple[object, ...]:
     return symbols, needs, definitions
 
 
-def _layout(claim: Claim, written: WheelArchive) -> Iterator[str]:
+def _layout(claim: Claim, written: WheelArchive, seen: _Seen) -> Iterator[str]:
+    def problems(member: str, old: Callable[[], tuple[str, ...]]) -> Iterator[str]:
+        new = seen.problems.get(member)
+        if new is None:
+            new = broken_invariants(written.read(written.member(member)), member)
+        before = old() if new else ()
+        yield from (f"{member}: {problem}" for problem in new if problem not in before)
+
+    source, sysroot = claim.source, claim.sysroot
     for patch in claim.plan.patches:
-        old = broken_invariants(claim.source.read(claim.source.member(patch.member)), patch.member)
-        new = broken_invariants(written.read(written.member(patch.target)), patch.target)
-        yield from (f"{patch.target}: {problem}" for problem in new if problem not in old)
+        name = patch.member
+        yield from problems(patch.target, partial(_broken, source.read, source.member(name), name))
     for graft in claim.plan.grafts:
-        old = broken_invariants(claim.sysroot.read(graft.source), graft.source)
-        new = broken_invariants(written.read(written.member(graft.member)), graft.member)
-        yield from (f"{graft.member}: {problem}" for problem in new if problem not in old)
+        yield from problems(graft.member, partial(_broken, sysroot.read, graft.source, graft.source))
+
+
+def _broken(read: Callable[[Any], Buffer], place: Member | str, name: str) -> tuple[str, ...]:
+    return broken_invariants(read(place), name)
 
 
 def _needed(claim: Claim, facts: WheelFacts) -> Iterator[str]:

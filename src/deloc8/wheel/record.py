@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import mmap
 import re
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from deloc8.diagnostic import Diagnostic, Severity
@@ -27,6 +29,7 @@ _ALGORITHMS = frozenset({"sha256", "sha384", "sha512"})  # the specification wan
 _HASH = r"[A-Za-z0-9_.-]+=[A-Za-z0-9_=+/-]*"
 _LARGEST = 256 << 20  # bytes of a RECORD; a million rows of long paths take as much
 _COLUMNS = 3
+_WINDOW = 1 << 20
 
 
 class RecordRow(NamedTuple):
@@ -51,7 +54,15 @@ def needs_no_hash(path: str) -> bool:
 
 def hash_of(data: Buffer, algorithm: str = "sha256") -> str:
     """The hash column for some contents: algorithm, equals sign, URL-safe base64 without padding."""
-    return hash_text(hashlib.new(algorithm, data).digest(), algorithm)
+    hasher = hashlib.new(algorithm)
+    if isinstance(data, mmap.mmap):
+        # What was hashed shall not count as memory: it can be mapped again.
+        for start in range(0, len(data), _WINDOW):
+            hasher.update(data[start : start + _WINDOW])
+            data.madvise(mmap.MADV_DONTNEED, start, min(_WINDOW, len(data) - start))
+    else:
+        hasher.update(data)
+    return hash_text(hasher.digest(), algorithm)
 
 
 def hash_text(digest: bytes, algorithm: str = "sha256") -> str:
@@ -124,8 +135,15 @@ def read_record(archive: WheelArchive) -> tuple[RecordRow, ...]:
     return parse_record(archive.read(archive.member(name)), name)
 
 
-def hash_members(archive: WheelArchive, rows: Iterable[RecordRow]) -> dict[str, str]:
+def hash_members(
+    archive: WheelArchive, rows: Iterable[RecordRow], known: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, str]:
     """The true hash of every member, each by the algorithm that its row uses; every byte is read.
+
+    Args:
+        archive: The wheel.
+        rows: The rows of its RECORD.
+        known: Hashes by sha256 of members that have been read already.
 
     Raises:
         WheelError: A member is damaged.
@@ -135,6 +153,9 @@ def hash_members(archive: WheelArchive, rows: Iterable[RecordRow]) -> dict[str, 
     for member in archive.members:
         algorithm = algorithms.get(member.name, "")
         hasher = hashlib.new(algorithm if algorithm in _ALGORITHMS else "sha256")
+        if member.name in known and hasher.name == "sha256":
+            hashes[member.name] = known[member.name]
+            continue
         for piece in archive.pieces(member):
             hasher.update(piece)
         hashes[member.name] = hash_text(hasher.digest(), hasher.name)

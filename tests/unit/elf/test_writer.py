@@ -5,9 +5,9 @@ from __future__ import annotations
 import mmap
 from typing import TYPE_CHECKING
 
-from deloc8.elf.edits import SetSoname
+from deloc8.elf.edits import RpathKind, SetRpath, SetSoname
 from deloc8.elf.layout import Placement
-from deloc8.elf.writer import apply_placement, edit
+from deloc8.elf.writer import apply_placement, edit, edit_owned
 from kit.elf import ElfSpec, build_elf
 
 if TYPE_CHECKING:
@@ -40,3 +40,12 @@ def test_any_buffer_will_do(tmp_path: Path) -> None:
         assert edit(mapped, [EDIT], "lib.so") == wanted
     assert mapped.closed  # nothing holds on to it
     assert path.read_bytes() == LIBRARY
+
+
+def test_an_edit_in_place_gives_the_same_bytes() -> None:
+    edits = (SetSoname(soname="libother.so.1"), SetRpath(path="$ORIGIN/../demo.libs", kind=RpathKind.RPATH))
+    before = build_elf(ElfSpec(soname="libdemo.so.1", needed=("libc.so.6",)))
+    contents = bytearray(before)
+    assert edit_owned(contents, edits, "lib.so") is contents
+    assert contents == edit(before, edits, "lib.so").data == edit_owned(before, edits, "lib.so")
+    assert contents != before

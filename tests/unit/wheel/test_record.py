@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import mmap
 from typing import TYPE_CHECKING
 
 import pytest
@@ -154,6 +155,23 @@ def test_every_difference_is_told(tmp_path: Path) -> None:
         ("weak-hash", "demo/a.py"),
         ("wrong-hash", "demo/c.py"),
     ]
+
+
+def test_mapped_contents_have_the_same_hash(tmp_path: Path) -> None:
+    data = bytes(range(256)) * 9000
+    place = tmp_path / "large"
+    place.write_bytes(data)
+    with place.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        assert hash_of(mapped) == record_hash(data)
+        assert mapped[:] == data  # what was hashed can still be read
+
+
+def test_known_hashes_are_not_computed_again(tmp_path: Path) -> None:
+    with open_wheel(build_wheel(tmp_path, FILES)) as archive:
+        rows = (RecordRow("demo/a.py", "sha256=", 1), RecordRow("demo/b.py", "sha512=", 1))
+        hashes = hash_members(archive, rows, {"demo/a.py": "known", "demo/b.py": "known"})
+    assert hashes["demo/a.py"] == "known"
+    assert hashes["demo/b.py"] == hash_of(FILES["demo/b.py"], "sha512")
 
 
 @pytest.mark.parametrize("algorithm", ["sha256", "sha384", "sha512"])
