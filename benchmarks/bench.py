@@ -25,10 +25,11 @@ import sys
 import time
 import venv
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from material import TOP, published, synthetic, unrepaired
+from material import TOP, in_child, published, synthetic, unrepaired
 from measure import FailedError, Sample, measure, median
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ TOOLS = {
     "repairwheel": ("repairwheel==0.8.0",),
 }
 YARDSTICK = "auditwheel"
-ROW_SECONDS = 60.0  # no further round begins when a row has taken so long
+ROW_SECONDS = 40.0  # no further round begins when a row has taken so long
 LONG = 15.0  # a process of so many seconds needs no round that does not count
 MEBIBYTE = 1.048576
 SHOW_PEAK, START_CPU = 96 * MEBIBYTE, 0.090
@@ -114,16 +115,17 @@ def jobs(cache: Path, programs: Mapping[str, str], *, quick: bool) -> Iterator[J
     )
     for name, target, is_quick in SHOW:
         if is_quick or not quick:
-            path = str(published(name, cache))
+            path = str(in_child(partial(published, name, cache)))
             commands = {tool: (programs[tool], "show", path) for tool in ("deloc8", "deloc8 (zlib)", YARDSTICK)}
             yield Job(title=f"show {name}", group="show", commands=commands, target=target)
-    small = synthetic(cache, elf_bytes=50_000, files=10)
+    small = in_child(partial(synthetic, cache, elf_bytes=50_000, files=10))
     yield fixup("small synthetic", small, programs, 4)
     for name, target, is_quick in FIXUP:
         if is_quick or not quick:
-            yield fixup(name, unrepaired(name, cache), programs, target)
+            yield fixup(name, in_child(partial(unrepaired, name, cache)), programs, target)
     if not quick:
-        yield fixup("200 MB synthetic", synthetic(cache, elf_bytes=200_000_000, files=5_000), programs, 6)
+        large = in_child(partial(synthetic, cache, elf_bytes=200_000_000, files=5_000))
+        yield fixup("200 MB synthetic", large, programs, 6)
 
 
 def fixup(title: str, material: tuple[Path, Path], programs: Mapping[str, str], target: float) -> Job:
@@ -207,11 +209,12 @@ def growth(cache: Path, deloc8: str, *, quick: bool, rounds: int) -> Iterator[tu
     """The lines of the second table: `show` on wheels of growing size."""
     last = QUICK_SIZES if quick else None
     for count in MEMBERS[:last]:
-        path, _ = synthetic(cache, elf_bytes=50_000, files=count)
+        path, _ = in_child(partial(synthetic, cache, elf_bytes=50_000, files=count))
         yield grown(f"{count} members", measure_growth(deloc8, path, rounds), count, "us of cpu for a member")
     for megabytes in MEGABYTES[:last]:
         pieces = max(1, megabytes // 100)
-        path, _ = synthetic(cache, elf_bytes=megabytes * 1_000_000, files=10, elf_files=pieces)
+        size = megabytes * 1_000_000
+        path, _ = in_child(partial(synthetic, cache, elf_bytes=size, files=10, elf_files=pieces))
         yield grown(f"{megabytes} MB of ELF", measure_growth(deloc8, path, rounds), megabytes * 1000, "us for a kB")
 
 

@@ -186,7 +186,7 @@ def test_an_interruption_leaves_nothing(
     def interrupt(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(deloc8.repair.execute, "edit", interrupt)
+    monkeypatch.setattr(deloc8.repair.execute, "edit_owned", interrupt)
     for threads in (1, 3):
         with pytest.raises(error):
             bench.repair(bench.extension(needed=("liba.so.1",)), threads=threads)
