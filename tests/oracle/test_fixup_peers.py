@@ -67,7 +67,7 @@ def test_an_absolute_path_in_record_leads_to_no_file_outside_the_wheel(shop: Sho
 def test_a_failed_repair_leaves_no_wheel_in_the_output_folder(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     wheel = shop.wheel({EXT: shop.extension(CALL_A, shop.chain())})
     with monkeypatch.context() as patch:
-        patch.setattr("deloc8.repair.execute.edit", None)  # a defect in the midst of writing
+        patch.setattr("deloc8.repair.execute.edit_owned", None)  # a defect in the midst of writing
         with pytest.raises(TypeError):
             shop.repair(wheel)
     assert not (wheel.parent / "repaired").exists()
