@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from deloc8.elf.edits import Edit
     from deloc8.elf.view import Buffer
-    from deloc8.elf.writer import Edited
     from deloc8.repair.model import CompatGraft, Plan
 
 LIB = "/usr/lib64"
@@ -350,10 +349,10 @@ def test_a_forgotten_edit_is_found_out(bench: Bench, monkeypatch: pytest.MonkeyP
         needs=(NeedSpec("libc.so.6", "GLIBC_ABI_DT_RELR"),),
     )
 
-    def edit(data: Buffer, edits: Sequence[Edit], name: str) -> Edited:
-        return elf_writer.edit(data, [edit for edit in edits if not isinstance(edit, forgotten)], name)
+    def edit(data: Buffer, edits: Sequence[Edit], name: str) -> Buffer:
+        return elf_writer.edit_owned(data, [edit for edit in edits if not isinstance(edit, forgotten)], name)
 
-    monkeypatch.setattr("deloc8.repair.execute.edit", edit)
+    monkeypatch.setattr("deloc8.repair.execute.edit_owned", edit)
     with pytest.raises(VerificationError) as caught:
         bench.repair(wheel, None, platform=TAG, lower_glibc=True)
     assert any(EXT in line for line in caught.value.context)
