@@ -44,6 +44,18 @@ def test_an_input_that_fails_is_told(top: Path) -> None:
     failed.unlink()
 
 
+def test_a_loop_without_an_end_is_told(top: Path) -> None:
+    code = (
+        "import sys; sys.path.insert(0, sys.argv.pop(1)); import fuzz, itertools; fuzz.LONGEST_TIME = 0.2; "
+        "fuzz.limited(lambda data: [None for _ in itertools.count() if False])(b'')"
+    )
+    command = [sys.executable, "-c", code, str(top / "tools")]
+    environ = {**os.environ, "PYTHONPATH": str(top / "tests")}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environ, timeout=60)
+    assert done.returncode == 1
+    assert "AssertionError: does not end within 0.2 s" in done.stderr
+
+
 def test_the_corpus_begins_with_files_made_here(top: Path) -> None:
     for target, files in seeds().items():
         kept = [path.read_bytes() for path in sorted((top / "tests" / "fuzz" / target).iterdir())]
