@@ -253,7 +253,9 @@ def refusal(tool: str, path: Path, target: Path) -> str:
 def try_tool(tool: str, before: Subject, wish: Wish, row: Row, folder: Path) -> str:
     """The outcome of one tool on one file."""
     names = names_of(before.path)
-    wanted = Wanted(names=wish.names(names), renamed=wish.renamed, loads=True)
+    # What is needed beside the file itself is not found from another folder.
+    loads = not any("ORIGIN" in name for name in names.needed)
+    wanted = Wanted(names=wish.names(names), renamed=wish.renamed, loads=loads)
     after = Subject(folder / "edited.so", before.machine)
     bare = Subject(folder / "stripped.so", before.machine)
     removed = Subject(folder / "removed.so", before.machine)
@@ -274,7 +276,8 @@ def try_tool(tool: str, before: Subject, wish: Wish, row: Row, folder: Path) -> 
             else:
                 faults += [f"stripped {fault}" for fault in problems(plain, bare, replace(wanted, loads=False))]
                 # Some files are harmed by strip alone, and the plain one does not find what stands beside the original.
-                if before.machine.loader and not any(loads_alike(one, bare, wish.renamed) for one in (before, plain)):
+                is_tried = loads and before.machine.loader
+                if is_tried and not any(loads_alike(one, bare, wish.renamed) for one in (before, plain)):
                     faults.append("stripped loader")
                 row.steps += 1
     except Refused as error:

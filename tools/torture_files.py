@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from elftools.elf.elffile import ELFFile
 
+from kit.editor_check import names_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
@@ -62,7 +64,9 @@ def can_be_opened(path: Path) -> bool:
         elf, host = ELFFile(file), ELFFile(own)
         same = (elf["e_machine"], elf.elfclass, elf["e_type"]) == (host["e_machine"], host.elfclass, "ET_DYN")
         kinds = {segment["p_type"] for segment in elf.iter_segments()}
-    return same and "PT_DYNAMIC" in kinds and "PT_INTERP" not in kinds
+    if not same or "PT_DYNAMIC" not in kinds or "PT_INTERP" in kinds:
+        return False
+    return not any(name.startswith("libc.musl") for name in names_of(path).needed)
 
 
 def has_dynamic(elf: ELFFile) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -44,8 +45,8 @@ def readelf(path: Path, *options: str) -> tuple[list[str], list[str]]:
     """The output and the complaints of readelf, without the file's name."""
     command = [require("readelf", "binutils"), *options, path.name]
     result = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, cwd=path.parent)
-    strip = (path.name + ":", "")
-    return result.stdout.replace(*strip).splitlines(), result.stderr.replace(*strip).splitlines()
+    name = re.compile(rf"(?<!\w){re.escape(path.name)}:")  # a file may be called `gs`, which ends `Flags:`
+    return name.sub("", result.stdout).splitlines(), name.sub("", result.stderr).splitlines()
 
 
 def layout_complaint(path: Path) -> str:
