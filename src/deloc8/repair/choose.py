@@ -191,15 +191,25 @@ def _about_lowering(audit: Audit, aim: Aim, goal: Goal) -> tuple[list[str], list
     else:
         symbols = {(row.symbol, row.version) for row in lowered}
         others = {(row.violation.symbol or "", row.violation.version or "") for row in refused}
-        count = f"{len(symbols - others)} of the {len(symbols | others)}" if lowered else "none of the"
-        context.append(f"{count} symbols of glibc can be bound to older versions of it")
+        context.append(_how_many(len(symbols - others), len(symbols | others)))
     if any(refusal.could_differ for refusal in refused):
         hints.append("admit symbols that behave a little differently with --allow differs")
     best = _best_lowered(audit, allow_differs=goal.allow_differs)
     if best:
         context.append(f"the best tag that --lower-glibc can reach is {best}")
-        hints.append(f"let deloc8 do so: fixup --plat {best} --lower-glibc")
+        enough = not refused and all(
+            is_lowerable(violation) for violation in aim.match.violations if not violation.is_curable
+        )
+        tag = aim.match.policy.tags[0] if enough and aim.match.policy.installable else best
+        hints.append(f"let deloc8 do so: fixup --plat {tag} --lower-glibc")
     return context, hints
+
+
+def _how_many(lowered: int, total: int) -> str:
+    if total == 1:
+        return f"the symbol of glibc that is too new can{'' if lowered else 'not'} be bound to an older version"
+    count = "none" if not lowered else str(lowered) if lowered < total else "all"
+    return f"{count} of the {total} symbols of glibc that are too new can be bound to older versions"
 
 
 def _best_lowered(audit: Audit, *, allow_differs: bool) -> str | None:
