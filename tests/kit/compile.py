@@ -86,7 +86,8 @@ def _command(toolchain: Toolchain) -> list[str]:
         target = toolchain.target or "native"
         # Programs for musl are static unless one asks for another kind.
         return [sys.executable, "-m", "ziglang", "cc", "-target", target, *(["-dynamic"] if "musl" in target else [])]
-    package = toolchain.compiler if toolchain.compiler == "gcc" else f"gcc-{toolchain.compiler.removesuffix('-gcc')}"
+    is_native = toolchain.compiler in {"gcc", "g++"}
+    package = toolchain.compiler if is_native else f"gcc-{toolchain.compiler.removesuffix('-gcc')}"
     command = [require(toolchain.compiler, package)]
     if toolchain.linker:
         require(
@@ -126,7 +127,8 @@ def build(
     key = hashlib.sha256(repr((source, toolchain, kind, options, inputs)).encode()).hexdigest()[:16]
     output = _folder() / f"{toolchain.name}-{kind}-{key}"
     soname = ("-Wl,-soname,libdemo.so",) if kind == "library" else ()
-    arguments = ["-O1", "-w", *_KIND_OPTIONS[kind], *soname, *options, "-o", str(output), "-x", "c", "-"]
+    language = "c++" if toolchain.compiler.endswith("++") else "c"
+    arguments = ["-O1", "-w", *_KIND_OPTIONS[kind], *soname, *options, "-o", str(output), "-x", language, "-"]
     libraries = ["-x", "none", *map(str, inputs)] if inputs else []
     result = subprocess.run(
         [*_command(toolchain), *arguments, *libraries],

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
+import kit
 from kit.command import Result, run_program
-from kit.compile import build, zig
+from kit.compile import Toolchain, build, zig
 from kit.distribution import Root, debian
-from kit.machines import unpack
+from kit.machines import EXAMPLES, unpack
 from kit.pyelf import peer_of
 from kit.runtimes import extract, make_root
+from kit.wheels import build_wheel
 
 pytestmark = pytest.mark.systems
 
@@ -132,6 +134,96 @@ def test_without_the_options_it_is_refused(wheels_folder: Path, tmp_path: Path, 
     assert ended.code == 1
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
 
+
+# -- C++ ---------------------------------------------------------------------------------------------------------------
+
+SOURCES = Path(kit.__path__[0]) / "lowering_cxx"
+GXX = Toolchain("g++")
+HEADERS = ("-std=c++17", f"-I{SOURCES}", f"-I{EXAMPLES / 'greeting'}")
+
+
+@pytest.fixture(scope="module")
+def cxx_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wheel whose three files throw across each other; it needs a C++ runtime as new as this machine's compiler."""
+    folder = tmp_path_factory.mktemp("cxx-wheel")
+    files: list[Path] = []
+    for name, source in (("libtrouble.so", "trouble.cpp"), ("libwork.so", "work.cpp"), ("_core.abi3.so", "core.cpp")):
+        options = (*HEADERS, f"-Wl,-soname,{name}", "-Wl,-rpath,$ORIGIN")
+        built = build((SOURCES / source).read_text(), GXX, options=options, inputs=tuple(files))
+        files.append(Path(shutil.copy(built, folder / name)))
+    return throwing(folder, *files)
+
+
+def throwing(folder: Path, *files: Path) -> Path:
+    members = {f"throwing/{path.name}": path.read_bytes() for path in files}
+    members["throwing/__init__.py"] = b"from ._core import run\n"
+    return build_wheel(folder, members, name="throwing", tags=("cp310-abi3-linux_x86_64",))
+
+
+@pytest.fixture(scope="module")
+def lowered_cxx(cxx_wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """That wheel, lowered with a private copy of the runtime, and unpacked."""
+    folder = tmp_path_factory.mktemp("cxx")
+    ended = lower(cxx_wheel, folder / "out", *CXX)
+    assert ended.code == 0, ended.err
+    assert "a second C++ runtime in a process that has the system's [second-cpp-runtime]" in ended.err
+    (report,) = ended.json["wheels"]
+    assert report["result"].endswith(f"{TAG}.whl")
+    assert [graft["soname"] for graft in report["grafts"]] == ["libstdc++.so.6"]
+    return unpack(folder / "out" / report["result"], folder / "unpacked")
+
+
+def test_exceptions_cross_lowered_libraries(system: Root, lowered_cxx: Path) -> None:
+    ended = system.python(["/mnt/scripts/use_throwing.py"], wheel=lowered_cxx, scripts=SCRIPTS)
+    assert (ended.returncode, ended.stdout) == (0, "worked\n"), ended.stderr
+
+
+@pytest.mark.parametrize("system", ["2.17"], indirect=True)
+def test_a_private_runtime_beside_that_of_the_system(system: Root, lowered_cxx: Path, tmp_path: Path) -> None:
+    """Another wheel's C++ code, which an old compiler might have built, has the system's in the process first."""
+    both = Path(shutil.copytree(lowered_cxx, tmp_path / "both"))
+    old = ("-D_GLIBCXX_USE_CXX11_ABI=0", "-fno-sized-deallocation", *HEADERS)
+    other = build((SOURCES / "other.cpp").read_text(), GXX, options=old)
+    wheel = build_wheel(
+        tmp_path, {"_other.abi3.so": other.read_bytes()}, name="other", tags=("cp310-abi3-linux_x86_64",)
+    )
+    ended = lower(wheel, tmp_path / "out")
+    assert ended.code == 0, ended.err
+    unpack(next((tmp_path / "out").iterdir()), both)
+    said = system.python(["/mnt/scripts/use_throwing.py", "beside"], wheel=both, scripts=SCRIPTS)
+    assert (said.returncode, said.stdout) == (0, "worked\n"), said.stderr
+
+
+@pytest.fixture(scope="module")
+def static_cxx(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same code in one file, with the runtime linked statically and hidden; lowered, and unpacked."""
+    folder = tmp_path_factory.mktemp("static-cxx")
+    source = "\n".join(f'#include "{name}.cpp"' for name in ("trouble", "work", "core"))
+    static = (*HEADERS, "-static-libstdc++", "-Wl,--exclude-libs,libstdc++.a")
+    core = Path(shutil.copy(build(source, GXX, options=static), folder / "_core.abi3.so"))
+    ended = lower(throwing(folder, core), folder / "out")
+    assert ended.code == 0, ended.err
+    (report,) = ended.json["wheels"]
+    return unpack(folder / "out" / report["result"], folder / "unpacked")
+
+
+def test_a_static_and_hidden_runtime_is_another_way(system: Root, static_cxx: Path) -> None:
+    ended = system.python(["/mnt/scripts/use_throwing.py", "static"], wheel=static_cxx, scripts=SCRIPTS)
+    assert (ended.returncode, ended.stdout) == (0, "worked\n"), ended.stderr
+
+
+def test_too_new_a_runtime_is_refused_with_the_choices(cxx_wheel: Path, tmp_path: Path) -> None:
+    ended = lower(cxx_wheel, tmp_path / "out")
+    assert ended.code == 1
+    assert not (tmp_path / "out").exists()
+    assert "from libstdc++.so.6; manylinux_2_17 ends at GLIBCXX_3.4.19" in ended.err
+    (hint,) = ended.json["wheels"][0]["error"]["hints"]
+    choices = ("an older gcc", "-static-libstdc++ -Wl,--exclude-libs,libstdc++.a", "--graft 'libstdc++.so.6'")
+    assert all(choice in hint for choice in choices)
+    assert "a second C++ runtime in a process" in hint
+
+
+# -- what a linker says ------------------------------------------------------------------------------------------------
 
 MAIN = "int main(void) { return 0; }"
 

@@ -11,7 +11,7 @@ from deloc8.audit.match import ViolationCode, describe
 from deloc8.audit.verdict import find_tag, judge_again
 from deloc8.errors import UnrepairableError, UsageError
 from deloc8.loader.search import Result, Stage
-from deloc8.policy.model import TOOLCHAIN_NAMESPACES, split_version
+from deloc8.policy.model import TOOLCHAIN_NAMESPACES, split_version, version_key
 from deloc8.repair.lowering import NO_LOWERING, Lowering, is_lowerable, lower, lowered_facts
 from deloc8.repair.model import AUTO
 from deloc8.repair.packagedb.missing import where_it_comes_from
@@ -227,10 +227,15 @@ def _best_lowered(audit: Audit, *, allow_differs: bool) -> str | None:
     return None
 
 
+def _is_of_cxx_runtime(violation: Violation) -> bool:
+    is_symbol = violation.code is ViolationCode.SYMBOL_TOO_NEW
+    return is_symbol and split_version(violation.version or "")[0] in _CXX_NAMESPACES
+
+
 def _hint(violation: Violation) -> str:
     """What the user can do about one violation."""
     namespace, _ = split_version(violation.version or "")
-    if violation.code is ViolationCode.SYMBOL_TOO_NEW and namespace in _CXX_NAMESPACES:
+    if _is_of_cxx_runtime(violation):
         return _CXX_HINT
     if violation.code is ViolationCode.SYMBOL_TOO_NEW and namespace not in TOOLCHAIN_NAMESPACES:
         return f"put the newer {violation.library} into the wheel with --graft '{violation.library}'"
@@ -252,7 +257,12 @@ def _sources(audit: Audit, blocking: Sequence[Violation], sysroot: Sysroot) -> t
 def _lines(violations: Sequence[Violation], facts: WheelFacts) -> tuple[str, ...]:
     """What one file does, a line each; for a library that was not found, where it was looked for."""
     missing = [violation for violation in violations if violation.code is ViolationCode.LIBRARY_NOT_FOUND]
-    lines = list(describe(violation for violation in violations if violation not in missing))
+    mangled = [violation for violation in violations if _is_of_cxx_runtime(violation)]
+    newest = sorted(mangled, key=lambda violation: version_key(violation.version or ""))[-_MANGLED_SHOWN:]
+    passed_over = [*missing, *(violation for violation in mangled if violation not in newest)]
+    lines = list(describe(violation for violation in violations if violation not in passed_over))
+    if len(mangled) > len(newest):
+        lines.append(f"  and {len(mangled) - len(newest)} more of {newest[0].library}")
     for violation in missing:
         lines += describe((violation,))
         tried = _tried(violation, facts)
@@ -261,6 +271,8 @@ def _lines(violations: Sequence[Violation], facts: WheelFacts) -> tuple[str, ...
     return tuple(lines)
 
 
+# One is enough to bar a tag, and few can read them.
+_MANGLED_SHOWN = 4
 _TRIED_SHOWN = 8
 _PASSED_OVER = frozenset({Result.NOT_ELF, Result.OTHER_MACHINE, Result.OTHER_LIBC, Result.UNREADABLE})
 
@@ -294,7 +306,8 @@ _CXX_NAMESPACES = frozenset({"GLIBCXX", "CXXABI"})
 _CXX_HINT = (
     "the C++ runtime is newer than the tag promises: compile with an older gcc; or link it statically and hide its "
     "symbols (-static-libstdc++ -Wl,--exclude-libs,libstdc++.a); or put it into the wheel with "
-    "--graft 'libstdc++.so.6', where it is a second C++ runtime in a process that has another"
+    "--graft 'libstdc++.so.6' (and --lower-glibc, for what it asks of glibc itself), where it is a second C++ runtime "
+    "in a process that has another"
 )
 _HINTS = {
     ViolationCode.SYMBOL_TOO_NEW: "build on an older distribution, for example in a {policy} image",

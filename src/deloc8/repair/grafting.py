@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from deloc8.audit.facts import REQUEST, SITE_PACKAGES, VIRTUAL_ROOT
 from deloc8.audit.match import Provision
+from deloc8.diagnostic import Diagnostic, Severity
 from deloc8.elf.edits import RemoveRpath, RpathKind, SetRpath, SetSoname
 from deloc8.elf.writer import edit
 from deloc8.errors import InputError, UsageError
@@ -17,10 +18,10 @@ from deloc8.repair.model import CompatGraft
 from deloc8.values import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from deloc8.audit.facts import ElfFile, WheelFacts
-    from deloc8.audit.match import Closure
+    from deloc8.audit.match import Closure, PolicyMatch
     from deloc8.elf.edits import Edit
     from deloc8.loader.sysroot import Sysroot
     from deloc8.target import Arch
@@ -162,6 +163,27 @@ def _insert(name: str, digest: str) -> str:
     """A file name with the hash before its `.so`; ``libfoo.so.1.2`` becomes ``libfoo-0123abcd.so.1.2``."""
     stem, dot, ending = name.partition(".so")
     return f"{stem}-{digest}{dot}{ending}"
+
+
+_CXX_RUNTIME = "libstdc++.so"
+
+
+def runtime_warnings(match: PolicyMatch) -> Iterator[Diagnostic]:
+    """A warning for each graft that is a second C++ runtime in a process that has the system's."""
+    for file in match.closure.grafts:
+        soname = file.image.soname or posixpath.basename(file.path)
+        if soname.startswith(_CXX_RUNTIME) and match.policy.allows_library(soname):
+            yield Diagnostic(
+                code="second-cpp-runtime",
+                severity=Severity.WARNING,
+                subject=soname,
+                message="the graft is a second C++ runtime in a process that has the system's",
+                context=(
+                    "objects, exceptions and streams that cross from one to the other misbehave",
+                    "the files of the wheel all use the graft, and may throw across each other",
+                ),
+                hints=("to do without: compile with an older gcc, or link it statically and hide its symbols",),
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

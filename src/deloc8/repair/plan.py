@@ -367,7 +367,7 @@ def _notes(audit: Audit, match: PolicyMatch, platforms: Sequence[str]) -> list[D
         for claim in audit.false_claims
         if claim.tag not in platforms
     ]
-    notes += notices(audit, match)
+    notes += [*notices(audit, match), *grafting.runtime_warnings(match)]
     dropped = sorted({name for (_, name), provision in closure.provisions.items() if provision is Provision.DROPPED})
     notes += [
         Diagnostic(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import deloc8.elf.writer as elf_writer
+from deloc8.diagnostic import Severity
 from deloc8.elf.edits import AddNeeded, BindToZero, BindVersion, DropVersion, SetRpath, UnpackRelocations
 from deloc8.errors import ElfError, InputError, UnrepairableError, UsageError, VerificationError
 from deloc8.repair import grafting
@@ -194,6 +195,34 @@ def test_too_new_a_cxx_runtime_is_told_with_the_choices(bench: Bench) -> None:
     assert "-static-libstdc++" in hint
     assert "--graft 'libstdc++.so.6'" in hint
     assert "a second C++ runtime" in hint
+
+
+def test_of_many_mangled_names_the_newest_are_told(bench: Bench) -> None:
+    symbols = tuple(Undefined(f"_Z{n}", f"GLIBCXX_3.4.{n}", "libstdc++.so.6") for n in range(21, 31))
+    wheel = bench.extension(needed=("libstdc++.so.6", *NEEDED), undefined=(*symbols, CREATE, FCNTL))
+    with pytest.raises(UnrepairableError) as caught:
+        bench.plan(wheel, platform=TAG)
+    names = "_Z27@GLIBCXX_3.4.27, _Z28@GLIBCXX_3.4.28, _Z29@GLIBCXX_3.4.29, _Z30@GLIBCXX_3.4.30"
+    assert caught.value.context[:3] == (
+        # What can be lowered is never left out.
+        "needs fcntl64@GLIBC_2.28, pthread_create@GLIBC_2.34 from libc.so.6; manylinux_2_17 ends at GLIBC_2.17",
+        f"needs {names} from libstdc++.so.6; manylinux_2_17 ends at GLIBCXX_3.4.19",
+        "  and 6 more of libstdc++.so.6",
+    )
+
+
+def test_a_graft_of_the_cxx_runtime_is_warned_of(bench: Bench) -> None:
+    bench.library(f"{LIB}/libstdc++.so.6", needed=("libc.so.6",), undefined=(CREATE,))
+    bench.library(f"{LIB}/libc++.so.1", needed=("libc.so.6",))
+    wheel = bench.extension(needed=("libstdc++.so.6", "libc++.so.1", "libc.so.6"))
+    options: dict[str, object] = {"platform": TAG, "lower_glibc": True}
+    plan = bench.plan(wheel, graft=("libstdc++.so.6",), **options)
+    (warning,) = (note for note in plan.notes if note.code == "second-cpp-runtime")
+    assert (warning.severity, warning.subject) == (Severity.WARNING, "libstdc++.so.6")
+    assert [rewrite.file for rewrite in plan.rewrites] == [f"{LIB}/libstdc++.so.6"]
+    # No system has the other one, so there is no second.
+    assert [graft.soname for graft in plan.grafts] == ["libstdc++.so.6", "libc++.so.1"]
+    assert all(note.code != "second-cpp-runtime" for note in bench.plan(wheel, **options).notes)
 
 
 def test_other_libraries_that_are_too_new_can_be_grafted(bench: Bench) -> None:
