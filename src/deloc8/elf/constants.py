@@ -104,7 +104,9 @@ SHT_GNU_VERDEF = 0x6FFFFFFD
 SHT_GNU_VERNEED = 0x6FFFFFFE
 
 # sh_flags
+SHF_WRITE = 1
 SHF_ALLOC = 2
+SHF_EXECINSTR = 4
 
 # st_shndx, and the two halves of st_info
 SHN_UNDEF = 0

@@ -31,6 +31,9 @@ _NAME = re.compile(rb"(?:[^\0]{0,7}[?@\xbf\xc0])?((?:[\w.+/$-]*/)?[A-Za-z_][\w.+
 _LOADER = re.compile(rb"(?:.*/)?ld(?:64|-[\w.-]+)?\.so[\w.]*")  # the dynamic loader itself, of any system
 _LONGEST = 256
 _MOST = 256
+# How code for CUDA devices begins, which can be hundreds of megabytes: fatBinaryHeader of NVIDIA's fatbinary_section.h.
+_DEVICE_CODE = b"\x50\xed\x55\xba"
+_KINDS = c.SHF_ALLOC | c.SHF_WRITE | c.SHF_EXECINSTR
 
 
 class Mention(NamedTuple):
@@ -55,14 +58,29 @@ def mentioned_libraries(data: Buffer, image: ElfImage) -> tuple[Mention, ...]:
     """
     known = {image.soname, *image.needed, *(need.file for need in image.version_needs)}
     found: dict[str, int] = {}
-    for segment in image.segments:
-        if segment.type == c.PT_LOAD and not segment.flags & c.PF_W:
-            for name, offset in _names(data, segment.offset, segment.offset + segment.filesz):
-                if name not in known:
-                    found.setdefault(name, offset)
-                if len(found) == _MOST:
-                    break
+    for start, end in _constants(data, image):
+        for name, offset in _names(data, start, end):
+            if name not in known:
+                found.setdefault(name, offset)
+            if len(found) == _MOST:
+                break
     return tuple(Mention(name, found[name]) for name in sorted(found, key=lambda name: found[name]))
+
+
+def _constants(data: Buffer, image: ElfImage) -> list[tuple[int, int]]:
+    """Where constants can stand: the sections of read-only data; of a file without them all that is not written to."""
+    sections = [
+        (section.offset, section.offset + section.size)
+        for section in image.sections
+        if section.type == c.SHT_PROGBITS and section.flags & _KINDS == c.SHF_ALLOC
+    ]
+    if sections:
+        return [(start, end) for start, end in sections if bytes(data[start : start + 4]) != _DEVICE_CODE]
+    return [
+        (segment.offset, segment.offset + segment.filesz)
+        for segment in image.segments
+        if segment.type == c.PT_LOAD and not segment.flags & c.PF_W
+    ]
 
 
 def _names(data: Buffer, start: int, end: int) -> Iterator[Mention]:

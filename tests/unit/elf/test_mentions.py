@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from deloc8.elf import constants as c
 from deloc8.elf.image import parse
 from deloc8.elf.mentions import mentioned_libraries, opens_libraries
 from kit.elf import ElfSpec, Undefined, build_elf
@@ -96,3 +97,20 @@ def test_a_file_may_be_mapped(tmp_path: Path) -> None:
 def test_who_opens_libraries(symbol: str, opens: bool) -> None:  # noqa: FBT001  a column of the table above
     spec = ElfSpec(needed=("libc.so.6",), undefined=(Undefined(symbol, "GLIBC_2.2.5", "libc.so.6"),))
     assert opens_libraries(parse(build_elf(spec), "a.so")) is opens
+
+
+def test_a_file_without_sections_is_read_by_its_segments() -> None:
+    assert mentions(b"\0liba.so\0", sections=False) == ["liba.so"]
+
+
+def test_neither_machine_code_nor_code_of_cuda_devices_is_read() -> None:
+    assert mentions(b"\x50\xed\x55\xba\0liba.so\0") == []
+    data = build_elf(ElfSpec(interpreter="/lib/other.so", payload=b"\0liba.so\0"))
+    image = parse(data, "a.so")
+    assert [name for name, _ in mentioned_libraries(data, image)] == ["/lib/other.so", "liba.so"]
+    place = data.index(b"\0liba.so")
+    sections = tuple(
+        section._replace(flags=c.SHF_ALLOC | c.SHF_EXECINSTR) if section.offset == place else section
+        for section in image.sections
+    )
+    assert [name for name, _ in mentioned_libraries(data, replace(image, sections=sections))] == ["/lib/other.so"]
