@@ -8,6 +8,7 @@
 #   make compat        build the compatibility libraries that deloc8 puts into wheels, one for each machine
 #   make lint          the static checks alone
 #   make bench         time, memory and size beside auditwheel's and repairwheel's (BENCH_ARGS=--quick)
+#   make instructions  count the instructions of start-up, reading and judging; more than committed is an error
 #   make compare       tags, libraries and repaired names beside auditwheel's (WHEELS=FOLDER)
 #   make docs          build the documentation into build/site
 #   make torture       edit thousands of real ELF files and prove each result, beside patchelf (WHEELS=FOLDER)
@@ -34,7 +35,7 @@ TORTURE_ARGS ?=
 SECONDS ?= 60
 FUZZ_ARGS ?=
 
-.PHONY: demo test compat test-all test-systems test-machines lint bench compare docs torture fuzz audit lock clean python-is-new-enough
+.PHONY: demo test compat test-all test-systems test-machines lint bench instructions compare docs torture fuzz audit lock clean python-is-new-enough
 
 test: lint compat
 	$(BIN)/python -m pytest -n auto --cov --cov-report=term $(PYTEST_ARGS)
@@ -67,6 +68,9 @@ demo: $(DEMO_READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/bench.py $(BENCH_ARGS)
+
+instructions: $(READY)
+	$(BIN)/python benchmarks/instructions.py
 
 compare: $(READY)
 	$(BIN)/python tools/compare.py $(if $(WHEELS),'$(WHEELS)',$(error say WHEELS=FOLDER; tools/fetch_wheels.py fills one))
