@@ -172,6 +172,8 @@ class Move(NamedTuple):
 def move_entries(entries: Iterable[tuple[int, int]], move: Move) -> tuple[tuple[int, int], ...]:
     """The dynamic section once its pointers follow a move."""
     old, new = move.piece.address, move.address
+    if move.piece.role is Role.HEADERS:
+        return tuple(entries)  # no entry points to them: the address 0 is that of a table that does not exist
     tags = _RELOCATION_TAGS if move.piece.role is Role.RELOCATIONS else _POINTER_TAGS
     return tuple((tag, new if tag in tags and value == old else value) for tag, value in entries)
 

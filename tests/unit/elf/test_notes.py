@@ -164,6 +164,8 @@ def test_x86_level_is_not_said() -> None:
 def test_package() -> None:
     assert package_metadata(values([BUILD_ID, PACKAGE])) == {"type": "deb", "name": "zlib"}
     assert package_metadata(values([BUILD_ID])) == {}
+    for owner in ("ADO", "GDO", "fdo", ""):  # the type means something with its owner only (gABI, "Note Section")
+        assert package_metadata(values([PACKAGE._replace(owner=owner)])) == {}
 
 
 @pytest.mark.parametrize(

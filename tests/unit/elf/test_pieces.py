@@ -63,5 +63,8 @@ def test_the_symbol_of_the_dynamic_section() -> None:
     assert list(dynamic_symbols(view, 0x1235)) == []
     other = View.open(add_symtab(build_elf(), b"_DYNAMITE\0", 0x1234), "lib.so")
     assert list(dynamic_symbols(other, 0x1234)) == []
+    for kind in (1, 11):  # SHT_PROGBITS, SHT_DYNSYM: the same bytes are no .symtab there
+        elsewhere = View.open(patch_section(data, ".got", "sh_type", kind), "lib.so")
+        assert list(dynamic_symbols(elsewhere, 0x1234)) == []
     lost = View.open(patch_section(data, ".got", "sh_link", 999), "lib.so")
     assert list(dynamic_symbols(lost, 0x1234)) == []

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import struct
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
+from elftools.elf.dynamic import DynamicSegment
+from elftools.elf.elffile import ELFFile
 
 from deloc8.elf.edits import AddNeeded, ClearExecutableStack, SetSoname
 from deloc8.elf.image import parse
@@ -14,6 +19,9 @@ from deloc8.elf.writer import Edited, edit
 from deloc8.errors import ElfError
 from kit.elf import ET_EXEC, MACHINES, Defined, ElfSpec, NoteSpec, build_elf
 from kit.patch import patch_header, patch_section, patch_segment
+
+if TYPE_CHECKING:
+    from deloc8.elf.view import Segment
 
 PT_LOAD, PT_NOTE, PT_PHDR, PT_GNU_STACK, PT_GNU_PROPERTY = 1, 4, 6, 0x6474E551, 0x6474E553
 PROPERTY = NoteSpec("GNU", 5, bytes.fromhex("028000c0 04000000 01000000 00000000"))
@@ -28,6 +36,12 @@ def do(spec: ElfSpec | bytes, *edits: SetSoname | AddNeeded | ClearExecutableSta
     edited = edit(data, edits or (LONGER,), "lib.so")
     assert set(broken_invariants(edited.data, "lib.so")) <= set(broken_invariants(data, "lib.so"))
     return edited
+
+
+def header_of(segment: Segment) -> bytes:
+    """The program header of a segment of an x86_64 file (gABI, Elf64_Phdr)."""
+    fields = (segment.offset, segment.vaddr, segment.paddr, segment.filesz, segment.memsz, segment.align)
+    return struct.pack("<II6Q", segment.type, segment.flags, *fields)
 
 
 def kinds(data: bytes) -> list[int]:
@@ -64,6 +78,18 @@ def test_properties_are_found_twice() -> None:
     assert parse(edited.data, "lib.so").notes == parse(data, "lib.so").notes
 
 
+def test_what_costs_nothing_is_taken_wherever_it_stands() -> None:
+    """The properties are the second PT_NOTE; other notes that matter little are the first."""
+    data = build_elf(ElfSpec(notes=(PROPERTY, PACKAGE)))
+    first, second = (segment for segment in parse(data, "lib.so").segments if segment.type == PT_NOTE)
+    swapped = data.replace(header_of(first), b"first").replace(header_of(second), header_of(first))
+    swapped = swapped.replace(b"first", header_of(second))
+    for each in (data, swapped):
+        edited = do(each)
+        assert (edited.placement.slot, edited.notes) == (Slot.NOTE, ())
+        assert parse(edited.data, "lib.so").notes == parse(data, "lib.so").notes
+
+
 @pytest.mark.parametrize(
     ("notes", "cost"),
     [
@@ -91,6 +117,16 @@ def test_properties_without_their_own_header_go_last() -> None:
 def test_an_empty_note_costs_nothing() -> None:
     data = patch_segment(build_elf(ElfSpec(notes=(BUILD_ID,), sections=False)), PT_NOTE, "p_filesz", 0)
     assert do(data).notes == ("of its notes these are now no longer found: none",)
+
+
+def test_a_table_that_does_not_exist_stays_away() -> None:
+    """A pointer of 0 is no pointer to program headers that move."""
+    data = build_elf(ElfSpec(entries=((4, 0),)))
+    edited = do(data)
+    assert edited.placement.slot is Slot.MOVED
+    (dynamic,) = ELFFile(io.BytesIO(edited.data)).iter_segments("PT_DYNAMIC")
+    assert isinstance(dynamic, DynamicSegment)
+    assert [tag.entry.d_val for tag in dynamic.iter_tags("DT_HASH")] == [0]
 
 
 def in_the_way(*, movable: bool, **options: object) -> bytes:

@@ -124,6 +124,12 @@ def test_the_tag_asked_for_is_the_tag_named(bench: Bench) -> None:
     )
 
 
+def test_a_tag_with_an_older_name_is_told_by_its_own(bench: Bench) -> None:
+    error = refused(bench, bench.extension(needed=("libc.so.6",), undefined=(MEMCPY,)), platform="manylinux1")
+    assert "the wheel as it stands fits manylinux_2_17_x86_64" in error.context
+    assert "the best tag that fixup can reach is manylinux_2_17_x86_64" in error.context
+
+
 def test_every_violation_is_told_with_its_file_and_the_way_to_it(bench: Bench) -> None:
     bench.library(f"{LIB}/liba.so.1", needed=("libb.so.1",))
     bench.library(f"{LIB}/libb.so.1", needed=("libc.so.6",), undefined=(STAT,))
@@ -239,6 +245,14 @@ def test_one_missing_library_of_several_users_is_told_for_each(bench: Bench) -> 
     too_new = "  needs stat@GLIBC_2.33 from libc.so.6; manylinux_2_17 ends at GLIBC_2.17"
     tried = "    tried: /opt"
     assert error.context[:6] == (f"{EXT}:", too_new, missing, tried, "demo/other.so:", missing)
+
+
+def test_where_a_library_was_looked_for_is_told_of_each_file(bench: Bench) -> None:
+    first, last = (ElfSpec(needed=("libgone.so.1",), rpath=f"/opt/{name}") for name in ("first", "last"))
+    for names in ((EXT, "demo/other.so"), ("demo/other.so", EXT)):
+        context = refused(bench, bench.wheel(dict(zip(names, (first, last), strict=True)))).context
+        told = {file: context[context.index(f"{file}:") + 2].split(",")[0] for file in names}
+        assert told == {names[0]: "    tried: /opt/first", names[1]: "    tried: /opt/last"}
 
 
 # -- machines without policies -------------------------------------------------------------------------------------

@@ -204,8 +204,9 @@ def test_older_androids_would_not_find_grafts(bench: Bench) -> None:
         assert "to be grafted: /opt/liba.so" in caught.value.context
         assert any("--plat android_24_arm64_v8a" in hint for hint in caught.value.hints)
     # The old tag is no longer true beside the new one.
-    plan = bench.plan(wheel, add_paths=("/opt",), platform="android_24")
-    assert plan.target.platforms == ("android_24_arm64_v8a",)
+    for platform in ("android_24", "android_30"):
+        plan = bench.plan(wheel, add_paths=("/opt",), platform=platform)
+        assert plan.target.platforms == (f"{platform}_arm64_v8a",)
     plain = bench.wheel(
         {"demo/_core.cpython-313-aarch64-linux-android.so": replace(spec, needed=("libc.so",))}, tags=tags, name="plain"
     )

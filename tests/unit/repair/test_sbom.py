@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import uuid
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -120,6 +121,16 @@ def test_the_folder_of_a_library_is_nobodys_business(plan: Plan) -> None:
 def test_a_time_is_told_only_where_one_is_given(plan: Plan) -> None:
     assert "timestamp" not in document(plan)["metadata"]
     assert document(plan, 1_000_000_000)["metadata"]["timestamp"] == "2001-09-09T01:46:40+00:00"
+    # The beginning of time is a time, too.
+    assert document(plan, 0)["metadata"]["timestamp"] == "1970-01-01T00:00:00+00:00"
+
+
+def test_the_document_is_in_the_order_of_its_keys(plan: Plan) -> None:
+    contents = render_sbom(plan, 7)
+    found = json.loads(contents)
+    assert contents.decode() == json.dumps(found, indent=2, sort_keys=True) + "\n"
+    serial = found.pop("serialNumber")
+    assert serial == uuid.uuid5(uuid.NAMESPACE_URL, json.dumps(found, sort_keys=True)).urn
 
 
 def test_the_serial_number_is_one_of_the_contents(plan: Plan) -> None:
