@@ -19,12 +19,16 @@ from typing import TYPE_CHECKING
 
 from deloc8.elf.edits import (
     AddNeeded,
+    BindToZero,
+    BindVersion,
     ClearExecutableStack,
+    DropVersion,
     RemoveNeeded,
     RemoveRpath,
     ReplaceNeeded,
     SetRpath,
     SetSoname,
+    UnpackRelocations,
 )
 from deloc8.elf.image import parse, parse_defined
 from deloc8.elf.invariants import broken_invariants
@@ -63,7 +67,7 @@ def edits_of(code: bytes) -> list[Edit]:
     """The edits that some bytes stand for."""
     edits: list[Edit] = []
     for byte in code:
-        name, other = NAMES[byte >> 3 & 7], NAMES[(byte >> 3) * 3 + 1 & 7]
+        name, other = NAMES[byte >> 4 & 7], NAMES[(byte >> 4) * 3 + 1 & 7]
         choices: tuple[Edit, ...] = (
             SetSoname(soname=name),
             ReplaceNeeded(old=name, new=other),
@@ -73,8 +77,16 @@ def edits_of(code: bytes) -> list[Edit]:
             RemoveRpath(),
             ClearExecutableStack(),
             SetRpath(path=f"{name}:{other}" * 9),
+            BindVersion(symbol="memcpy", old="GLIBC_2.14", version="GLIBC_2.2.5", library=name),
+            BindVersion(symbol="z", old="Z_1", version=name, library=other, name="memcpy"),
+            BindVersion(symbol="memcpy", old="GLIBC_2.2.5", version="GLIBC_2.14", library="libc.so.6", name=name),
+            DropVersion(symbol="memcpy", old="GLIBC_2.14"),
+            DropVersion(symbol="z", old="Z_1", name=name),
+            BindToZero(symbol="memcpy", old="GLIBC_2.14"),
+            BindToZero(symbol="z", old="Z_1"),
+            UnpackRelocations(),
         )
-        edits.append(choices[byte & 7])
+        edits.append(choices[byte & 15])
     return edits
 
 
@@ -203,7 +215,9 @@ def seeds() -> Mapping[str, list[bytes]]:
     return {
         "elf": files,
         "editor": [
-            code + data for data in files for code in (b"\x00\x09\x1c\x05", b"\x17\x82\x03\x06", b"\x2c\x14\x0d\x31")
+            code + data
+            for data in files
+            for code in (b"\x00\x11\x34\x05", b"\x28\x1c\x9a\x0f", b"\x0d\x0f\x44\x4b", b"\x19\x06\x0f\x73")
         ],
         "edits": [bytes(range(256)), bytes(range(255, -1, -1)) * 2, b"deloc8 " * 99],
         "zip": [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from elftools.elf.dynamic import DynamicSegment
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 _BINDINGS = {"STB_GLOBAL": 1, "STB_WEAK": 2, "STB_LOOS": 10, "STB_GNU_UNIQUE": 10}
 _RESERVED_INDEX = {"VER_NDX_LOCAL": 0, "VER_NDX_GLOBAL": 1, "VER_NDX_LORESERVE": 0xFF00, "VER_NDX_ELIMINATE": 0xFF01}
+
+RELATIVE = {62: 8, 3: 8, 183: 1027, 40: 23, 21: 22, 22: 12, 243: 3, 258: 3}  # by e_machine (psABI)
 
 Need = tuple[str, tuple[tuple[str, int, bool], ...]]
 Definition = tuple[str, int, bool, tuple[str, ...]]
@@ -80,6 +83,35 @@ def peer_of(data: bytes) -> Peer:
         undefined=undefined,
         defined=defined,
     )
+
+
+def relocations_of(data: bytes) -> list[tuple[int, int, int, int | None]]:
+    """(address, kind, number of the symbol, addend) of each dynamic relocation that is not packed, by pyelftools."""
+    segment = next(ELFFile(io.BytesIO(data)).iter_segments("PT_DYNAMIC"))
+    assert isinstance(segment, DynamicSegment)
+    found: Any = segment.get_relocation_tables()
+    tables = {name: table for name, table in found.items() if name in {"REL", "RELA"}}
+    return [
+        (row["r_offset"], row["r_info_type"], row["r_info_sym"], row["r_addend"] if name == "RELA" else None)
+        for name, table in tables.items()
+        for row in table.iter_relocations()
+    ]
+
+
+def word_at(data: bytes, address: int) -> int:
+    """The word at an address."""
+    elf = ELFFile(io.BytesIO(data))
+    (offset,) = elf.address_offsets(address)
+    code = ("<" if elf.little_endian else ">") + ("I" if elf.elfclass == 32 else "Q")
+    return int(struct.unpack_from(code, data, offset)[0])
+
+
+def packed_of(data: bytes) -> list[int]:
+    """The addresses that packed relocations (DT_RELR) relocate, by pyelftools."""
+    segment = next(ELFFile(io.BytesIO(data)).iter_segments("PT_DYNAMIC"))
+    assert isinstance(segment, DynamicSegment)
+    found: Any = segment.get_relocation_tables()
+    return [row["r_offset"] for row in found["RELR"].iter_relocations()] if "RELR" in found else []
 
 
 def _needs(section: Any) -> Iterator[Need]:

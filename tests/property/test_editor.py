@@ -9,7 +9,10 @@ from hypothesis import strategies as st
 
 from deloc8.elf.edits import (
     AddNeeded,
+    BindToZero,
+    BindVersion,
     ClearExecutableStack,
+    DropVersion,
     Edit,
     RemoveNeeded,
     RemoveRpath,
@@ -17,13 +20,17 @@ from deloc8.elf.edits import (
     RpathKind,
     SetRpath,
     SetSoname,
+    UnpackRelocations,
 )
 from deloc8.elf.image import ElfImage, parse, parse_defined
 from deloc8.elf.invariants import broken_invariants
+from deloc8.elf.view import View
 from deloc8.elf.writer import Edited, edit
 from deloc8.errors import ElfError
+from kit.edit_model import MARKER, ImpossibleError, Model
 from kit.editor_check import check_bytes
-from kit.elf import MACHINES, Defined, ElfSpec, NoteSpec, Undefined, build_elf
+from kit.elf import MACHINES, Defined, ElfSpec, NeedSpec, NoteSpec, Undefined, build_elf
+from kit.pyelf import RELATIVE, packed_of, relocations_of, word_at
 
 NAMES = st.text(st.characters(min_codepoint=1, codec="utf-8"), min_size=1, max_size=40)
 # Few enough that edits meet what is there already, and the ends of it.
@@ -40,6 +47,30 @@ EDITS = st.lists(
         st.just(ClearExecutableStack()),
     ),
     max_size=6,
+)
+# Most ask for the first symbol, which most files have.
+ASKED = st.sampled_from([("f", "V_1")] * 4 + [("g", "V_2")] * 2 + [("demo.so", "V_1"), ("f", "OWN_1"), ("f", "V_0")])
+VERSION = st.sampled_from(["V_1", "V_2", "V_0", "OWN_1"])
+LIBRARY = st.sampled_from(["liba.so", "libb.so.1", "libnew.so"])
+RENAMED = st.none() | st.sampled_from(["f", "g", "so.1", "another_name"])
+
+
+def bind_version(asked: tuple[str, str], version: str, library: str, name: str | None) -> BindVersion:
+    return BindVersion(symbol=asked[0], old=asked[1], version=version, library=library, name=name)
+
+
+VERSION_EDITS = st.lists(
+    st.one_of(
+        st.builds(bind_version, ASKED, VERSION, LIBRARY, RENAMED),
+        st.builds(lambda asked, name: DropVersion(symbol=asked[0], old=asked[1], name=name), ASKED, RENAMED),
+        st.builds(lambda asked: BindToZero(symbol=asked[0], old=asked[1]), ASKED),
+        st.just(UnpackRelocations()),
+        st.builds(RemoveNeeded, name=LIBRARY),
+        st.builds(ReplaceNeeded, old=LIBRARY, new=LIBRARY),
+        st.builds(SetSoname, soname=ANY),
+    ),
+    min_size=1,
+    max_size=4,
 )
 
 
@@ -63,35 +94,9 @@ def specs(draw: st.DrawFn) -> ElfSpec:
         spare_nulls=draw(st.integers(0, 2)),
         spare_headers=draw(st.integers(0, 2)),
         payload=draw(st.sampled_from([b"", b"deloc8!\0"])),
+        relr=draw(st.booleans()),
+        needs=draw(st.sampled_from([(), (NeedSpec("liba.so", "V_0", weak=True),), (NeedSpec("libb.so.1", MARKER),)])),
     )
-
-
-def expected(image: ElfImage, edits: list[Edit]) -> tuple[list[str], str | None, str | None, str | None]:
-    """The same edits, on a list and three variables."""
-    assert image.dynamic is not None
-    needed, soname = list(image.needed), image.soname
-    paths = {RpathKind.RPATH: image.dynamic.rpath, RpathKind.RUNPATH: image.dynamic.runpath}
-    for step in edits:
-        match step:
-            case SetSoname():
-                soname = step.soname
-            case ReplaceNeeded():
-                needed = [step.new if name == step.old else name for name in needed]
-            case AddNeeded(first=True) if needed[:1] != [step.name]:
-                if step.name in needed:
-                    needed.remove(step.name)
-                needed.insert(0, step.name)
-            case AddNeeded() if step.name not in needed:
-                needed.append(step.name)
-            case RemoveNeeded():
-                needed = [name for name in needed if name != step.name]
-            case SetRpath():
-                paths = {kind: step.path if kind is step.kind else None for kind in RpathKind}
-            case RemoveRpath():
-                paths = dict.fromkeys(RpathKind)
-            case _:
-                pass
-    return needed, soname, paths[RpathKind.RPATH], paths[RpathKind.RUNPATH]
 
 
 def attempt(data: bytes, edits: list[Edit]) -> Edited | ElfError:
@@ -103,22 +108,32 @@ def attempt(data: bytes, edits: list[Edit]) -> Edited | ElfError:
         return error
 
 
-@given(specs(), EDITS)
+def modelled(spec: ElfSpec, image: ElfImage, edits: list[Edit]) -> Model | None:
+    """What the edits make of a file; None where they cannot be done."""
+    model = Model(image, has_packed=spec.relr)
+    try:
+        model.apply(edits)
+    except ImpossibleError:
+        return None
+    return model
+
+
+@given(specs(), EDITS | VERSION_EDITS | st.builds(list.__add__, EDITS, VERSION_EDITS))
 def test_edits_are_read_back(spec: ElfSpec, edits: list[Edit]) -> None:
     data = build_elf(spec)
     image = parse(data, "lib.so")
-    edited = attempt(data, edits)
-    if isinstance(edited, ElfError):
-        assert edited.code == "edit-impossible"
+    edited, model = attempt(data, edits), modelled(spec, image, edits)
+    if isinstance(edited, ElfError) or model is None:
+        assert isinstance(edited, ElfError)
+        assert (edited.code, model) == ("edit-impossible", None)
         return
     check_bytes(data, edited.data, edited.placement)
     new = parse(edited.data, "lib.so")
     assert new.dynamic is not None
-    wanted = expected(image, edits)
-    assert (list(new.needed), new.soname, new.dynamic.rpath, new.dynamic.runpath) == wanted
-    assert [(s.name, s.version, s.weak) for s in new.undefined] == [
-        (s.name, s.version, s.weak) for s in image.undefined
-    ]
+    assert (list(new.needed), new.soname) == (model.needed, model.soname)
+    assert {RpathKind.RPATH: new.dynamic.rpath, RpathKind.RUNPATH: new.dynamic.runpath} == model.paths
+    check_bindings(new, model, all_are_listed=spec.sections or spec.hash in {"sysv", "both"})
+    check_relocations(data, edited.data, model)
     assert parse_defined(edited.data, "lib.so") == parse_defined(data, "lib.so")
     assert new.defined_versions == image.defined_versions
     stack = [segment.flags for segment in new.segments if segment.type == 0x6474E551]
@@ -131,7 +146,39 @@ def test_edits_are_read_back(spec: ElfSpec, edits: list[Edit]) -> None:
         assert set(new.notes) == set(image.notes)
 
 
-@given(specs(), EDITS, st.data())
+def check_bindings(new: ElfImage, model: Model, *, all_are_listed: bool) -> None:
+    """What symbols ask for, and which versions are needed, is what the model says.
+
+    Where nothing counts the symbols, those that no relocation refers to may not be listed any more.
+    """
+    zeros = set() if all_are_listed else {(s.name, None, None, True) for s in model.symbols if s.is_zero}
+    wanted = [(symbol.name, *model.asked(symbol), symbol.weak) for symbol in model.symbols]
+    found = [(s.name, s.version, s.file, s.weak) for s in new.undefined]
+    assert [row for row in found if row not in zeros] == [row for row in wanted if row not in zeros]
+    needs = [(need.file, [version.name for version in need.versions]) for need in new.version_needs]
+    assert needs == [(file.name, [version.name for version in file.versions]) for file in model.files]
+
+
+def check_relocations(before: bytes, after: bytes, model: Model) -> None:
+    """Of the relocations only those are others that the edits are about."""
+    machine = View.open(before, "lib.so").header.e_machine
+    zeros = {number for number, symbol in enumerate(model.symbols, 1) if symbol.is_zero}
+    packed, rows = packed_of(before), relocations_of(before)
+    has_addends = machine not in {3, 40}
+    wanted = []
+    if model.is_unpacked:
+        wanted += [(place, RELATIVE[machine], 0, word_at(before, place) * has_addends) for place in packed]
+    zero = next(segment.vaddr for segment in parse(before, "lib.so").segments if segment.type == 1) + 15
+    for place, kind, number, addend in rows:
+        relative = (place, RELATIVE.get(machine, 0), 0, zero * has_addends)
+        wanted.append(relative if number in zeros else (place, kind, number, addend or 0))
+        if number in zeros and not has_addends:
+            assert word_at(after, place) == zero
+    assert [(place, kind, number, addend or 0) for place, kind, number, addend in relocations_of(after)] == wanted
+    assert packed_of(after) == ([] if model.is_unpacked else packed)
+
+
+@given(specs(), EDITS | VERSION_EDITS, st.data())
 def test_damaged_files_give_bytes_or_one_error(spec: ElfSpec, edits: list[Edit], data: st.DataObject) -> None:
     raw = bytearray(build_elf(spec))
     for _ in range(data.draw(st.integers(0, 12))):

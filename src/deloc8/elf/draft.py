@@ -22,7 +22,6 @@ from deloc8.elf.edits import (
 )
 from deloc8.elf.rebind import RELR_MARKER, Rebinder
 from deloc8.elf.relocations import Unpacked, unpack, unpacked_entries, zero_patches
-from deloc8.elf.symbols import count_symbols
 from deloc8.values import dataclass, field
 
 if TYPE_CHECKING:
@@ -183,15 +182,10 @@ class _Drafter:
 
     def check_unused(self, name: str, gone: Sequence[NeedRecord]) -> None:
         indices = {version.number for need in gone for version in need.versions}
-        if not indices or c.DT_VERSYM not in self.table.values:
-            return
-        view = self.table.view
-        offset = self.table.locate("DT_VERSYM", c.DT_VERSYM)
-        versym = view.numbers("DT_VERSYM", offset, count_symbols(self.table), "H")
-        bound = sum(number & c.VERSYM_VERSION in indices for number in versym)
+        bound = self.rebinder.count_bound(indices) if indices else 0
         if bound:
             raise impossible(
-                view.name,
+                self.table.view.name,
                 f"DT_NEEDED `{name}` cannot be removed: {bound} symbols ask for versions of it",
                 "relink without that library, or leave it",
             )

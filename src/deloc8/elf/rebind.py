@@ -15,7 +15,7 @@ from deloc8.elf.symbols import count_symbols
 from deloc8.elf.versions import read_defined_versions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from deloc8.elf.dynamic import DynamicTable
 
@@ -67,6 +67,11 @@ class Rebinder:
         """The numbers of the undefined symbols of a name that ask for no version."""
         numbers = self._undefined().get(name, [])
         return [number for number in numbers if self._version_of(number) & c.VERSYM_VERSION == c.VER_NDX_GLOBAL]
+
+    def count_bound(self, indices: Collection[int]) -> int:
+        """How many symbols ask for some versions, by their numbers, as things stand now."""
+        self._undefined()
+        return sum(self._version_of(number) & c.VERSYM_VERSION in indices for number in range(len(self._before)))
 
     def bind(self, numbers: Iterable[int], version: bytes, library: bytes) -> None:
         """Let symbols ask for a version of a library, which DT_NEEDED must have."""

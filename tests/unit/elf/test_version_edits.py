@@ -36,7 +36,7 @@ from deloc8.errors import ElfError
 from kit import elf_spec
 from kit.elf import MACHINES, Defined, ElfSpec, NeedSpec, Undefined, build_elf
 from kit.patch import patch_entry, patch_header, patch_number, patch_segment
-from kit.pyelf import peer_of
+from kit.pyelf import RELATIVE, peer_of, relocations_of, word_at
 
 if TYPE_CHECKING:
     from deloc8.elf.edits import Edit
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
 PT_LOAD = 1
 DT_VERNEED, DT_VERNEEDNUM, DT_VERSYM, DT_HASH = 0x6FFFFFFE, 0x6FFFFFFF, 0x6FFFFFF0, 4
 DT_RELA, DT_RELASZ, DT_REL, DT_RELSZ, DT_RELACOUNT, DT_RELCOUNT, DT_RELR = 7, 8, 17, 18, 0x6FFFFFF9, 0x6FFFFFFA, 36
-RELATIVE = {62: 8, 3: 8, 183: 1027, 40: 23, 21: 22, 22: 12, 243: 3, 258: 3}  # by e_machine (psABI)
 REL_MACHINES = {3, 40}
 TABLE_MACHINES = [name for name in MACHINES if name != "s390"]
 
@@ -81,29 +80,9 @@ def dynamic_of(data: bytes) -> dict[str, int]:
     return {str(tag.entry.d_tag): tag.entry.d_val for tag in segment.iter_tags()}
 
 
-def relocations_of(data: bytes) -> list[tuple[int, int, int, int | None]]:
-    """(address, kind, number of the symbol, addend) of each dynamic relocation that is not packed, by pyelftools."""
-    segment = next(ELFFile(io.BytesIO(data)).iter_segments("PT_DYNAMIC"))
-    assert isinstance(segment, DynamicSegment)
-    found: Any = segment.get_relocation_tables()
-    tables = {name: table for name, table in found.items() if name in {"REL", "RELA"}}
-    return [
-        (row["r_offset"], row["r_info_type"], row["r_info_sym"], row["r_addend"] if name == "RELA" else None)
-        for name, table in tables.items()
-        for row in table.iter_relocations()
-    ]
-
-
 def section_of(data: bytes, name: str) -> Any:
     """A section, by pyelftools, whose types say little of it."""
     return ELFFile(io.BytesIO(data)).get_section_by_name(name)
-
-
-def word_at(data: bytes, address: int) -> int:
-    elf = ELFFile(io.BytesIO(data))
-    (offset,) = elf.address_offsets(address)
-    code = ("<" if elf.little_endian else ">") + ("I" if elf.elfclass == 32 else "Q")
-    return int(struct.unpack_from(code, data, offset)[0])
 
 
 def refused(data: bytes, *edits: Edit) -> str:
@@ -462,6 +441,16 @@ def test_a_needed_library_can_go_once_nothing_is_bound_to_it() -> None:
     edited = edit(build_elf(spec), [replace(OLD_EXP, library="libc.so.6")], "lib.so").data
     edited = edit(edited, [RemoveNeeded(name="libm.so.6")], "lib.so").data
     assert peer_of(edited).needed == ("libc.so.6",)
+
+
+def test_what_is_bound_counts_as_it_stands_then() -> None:
+    """Edits are done one after the other: a library is needed once a symbol is bound to it, and not once it is not."""
+    spec = replace(RICH, undefined=(PUTS, Undefined("exp", "GLIBC_2.29", "libm.so.6")))
+    edited = edit(build_elf(spec), [replace(OLD_EXP, library="libc.so.6"), RemoveNeeded(name="libm.so.6")], "lib.so")
+    assert peer_of(edited.data).needed == ("libc.so.6",)
+    assert [file for file, _ in peer_of(edited.data).needs] == ["libc.so.6"]
+    why = refused(build_elf(spec), replace(OLD_EXP, library="libother.so"), RemoveNeeded(name="libother.so"))
+    assert "1 symbols ask for versions of it" in why
 
 
 def test_relocations_where_none_were_packed() -> None:
