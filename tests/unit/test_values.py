@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import importlib
 import inspect
 import pickle
+import pkgutil
 from functools import cached_property
 from typing import Any
 
 import pytest
 
+import deloc8
 from deloc8 import values
 from deloc8.diagnostic import Diagnostic, Severity
 from deloc8.values import dataclass, field, field_names, replace
@@ -164,3 +167,21 @@ def test_a_value_is_frozen() -> None:
     with pytest.raises(TypeError, match="a value is frozen"):
         dataclass(frozen=False)(type("Soft", (), {}))
     assert values.__all__ == ["dataclass", "field", "field_names", "replace"]
+
+
+# What is written at many places in little room, or holds a cache, is as the standard library's default has it.
+BY_PLACE = {"DynamicTable", "Layout", "View", "_Number", "_Object", "_Work"}
+WITH_DICTIONARY = {"DynamicTable", "Layout", "View", "LoadGraph", "_Chooser", "_Builder"}
+
+
+def test_all_values_are_given_by_name_and_have_slots() -> None:
+    """So that a call says what it gives, and a misspelt attribute is an error."""
+    by_place, with_dictionary = set(), set()
+    for module in pkgutil.walk_packages(deloc8.__path__, "deloc8."):
+        if module.name != "deloc8.__main__":
+            for name, kind in vars(importlib.import_module(module.name)).items():
+                if isinstance(kind, type) and kind.__module__ == module.name and "_value_fields" in vars(kind):
+                    places = {parameter.kind for parameter in inspect.signature(kind).parameters.values()}
+                    by_place |= {name} if places - {inspect.Parameter.KEYWORD_ONLY} else set()
+                    with_dictionary |= set() if "__slots__" in vars(kind) else {name}
+    assert (by_place, with_dictionary) == (BY_PLACE, WITH_DICTIONARY)

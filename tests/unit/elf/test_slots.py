@@ -18,7 +18,7 @@ from deloc8.elf.slots import Slot
 from deloc8.elf.writer import Edited, edit
 from deloc8.errors import ElfError
 from kit.elf import ET_EXEC, MACHINES, Defined, ElfSpec, NoteSpec, build_elf
-from kit.patch import patch_header, patch_section, patch_segment
+from kit.patch import patch_entry, patch_header, patch_section, patch_segment
 
 if TYPE_CHECKING:
     from deloc8.elf.view import Segment
@@ -264,6 +264,26 @@ def test_an_earlier_segment_is_extended() -> None:
     assert twice.placement.slot is Slot.EXTENDED
     assert twice.placement.appended == b"libnew.so\0"
     assert kinds(twice.data) == kinds(once.data)
+
+
+def test_strings_that_end_before_their_segment_are_not_extended() -> None:
+    """What stands behind the string table would come to stand within it."""
+    once = do(ElfSpec(spare_headers=2)).data
+    (dynamic,) = ELFFile(io.BytesIO(once)).iter_segments("PT_DYNAMIC")
+    assert isinstance(dynamic, DynamicSegment)
+    (size,) = (tag.entry.d_val for tag in dynamic.iter_tags("DT_STRSZ"))
+    assert once.endswith(f"{LONGER.soname}\0".encode())
+    shorter = patch_entry(edit(once, [SetSoname(soname="d")], "lib.so").data, 10, size - 4)
+    twice = do(shorter, AddNeeded(name="libnew.so"))
+    assert twice.placement.slot is Slot.REUSED
+
+
+def test_a_segment_of_more_bytes_than_memory_is_not_extended() -> None:
+    """No loader takes it as it stands."""
+    once = do(ElfSpec(spare_headers=2)).data
+    load = [segment for segment in parse(once, "lib.so").segments if segment.type == PT_LOAD][-1]
+    lie = once.replace(header_of(load), header_of(load._replace(memsz=load.memsz - 1)))
+    assert edit(lie, [AddNeeded(name="libnew.so")], "lib.so").placement.slot is Slot.NULL
 
 
 def test_an_earlier_segment_is_written_anew_behind_other_bytes() -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from elftools.elf.dynamic import DynamicSegment
 from elftools.elf.elffile import ELFFile
 
+from deloc8.elf import relocations
 from deloc8.elf.bindings import relocations_with
 from deloc8.elf.draft import make_draft
 from deloc8.elf.dynamic import read_table
@@ -139,6 +142,15 @@ def test_versions_that_fit_stay_where_they_are() -> None:
     assert [name for name, _, _ in needs["libm.so.6"]] == ["GLIBC_2.2.5"]
 
 
+def test_a_new_version_has_the_next_number() -> None:
+    """As linkers count: one after the other, behind those that are defined."""
+    numbers = [index for _, versions in peer_of(build_elf(RICH)).needs for _, index, _ in versions]
+    numbers += [index for _, index, _, _ in peer_of(build_elf(RICH)).definitions]
+    edited = edit(build_elf(RICH), [MOVED, replace(SAME, version="GLIBC_2.5")], "lib.so").data
+    new = {index for _, versions in peer_of(edited).needs for _, index, _ in versions} - set(numbers)
+    assert new == {max(numbers) + 1, max(numbers) + 2}
+
+
 def test_records_without_versions_are_unlinked() -> None:
     spec = replace(RICH, undefined=(PUTS, Undefined("exp", "GLIBC_2.29", "libm.so.6"), CREATE))
     edited = edit(build_elf(spec), [DropVersion(symbol="exp", old="GLIBC_2.29")], "lib.so").data
@@ -187,6 +199,18 @@ def replace_weak(symbol: Undefined) -> Undefined:
 def test_a_reference_without_a_version_may_have_another_name() -> None:
     edited = edit(build_elf(RICH), [replace(DROPPED, name="deloc8_stat")], "lib.so").data
     assert peer_of(edited).undefined[3] == ("deloc8_stat", None, None, False)
+
+
+@pytest.mark.parametrize("name", ["a_name_before_it", "stat", "z_name_behind_it"])
+def test_a_new_name_is_taken_whatever_it_is(name: str) -> None:
+    edited = edit(build_elf(RICH), [replace(DROPPED, name=name), replace(SAME, name=name)], "lib.so").data
+    assert [peer_of(edited).undefined[number][0] for number in (2, 3)] == [name, name]
+
+
+def test_the_old_name_is_not_there_any_more() -> None:
+    assert "`stat@GLIBC_2.33`" in refused(build_elf(RICH), replace(SAME, symbol="stat", old="GLIBC_2.33"), DROPPED)
+    same_version = replace(DROPPED, symbol="fcntl64", old="GLIBC_2.28")
+    assert "`fcntl64@GLIBC_2.28`" in refused(build_elf(RICH), replace(SAME, version="GLIBC_2.28"), same_version)
 
 
 def test_version_numbers_of_a_library_that_is_needed_already() -> None:
@@ -291,6 +315,27 @@ def test_a_variable_becomes_a_zero_byte(machine: str) -> None:
     assert edit(edited, [ZERO], "lib.so").data == edited
 
 
+# Of each machine the name in the middle of its relocations, and the one that stores a whole pointer.
+NAMES = {
+    *{(62, "X86_64", "64"), (3, "386", "32"), (183, "AARCH64", "ABS64"), (40, "ARM", "ABS32")},
+    *{(21, "PPC64", "ADDR64"), (22, "390", "64"), (243, "RISCV", "64"), (258, "LARCH", "64")},
+}
+
+
+def test_the_numbers_of_relocations() -> None:
+    """By their names in the header file of the C library."""
+    header = Path("/usr/include/elf.h")
+    if not header.exists():
+        pytest.skip("needs /usr/include/elf.h (Debian: libc6-dev)")
+    said = dict(re.findall(r"#define\s+(R_\w+)\s+(\w+)", header.read_text()))
+    known = {machine: kinds for (machine, _), kinds in relocations._KINDS.items()}
+    assert known.keys() == {machine for machine, _, _ in NAMES}
+    for machine, name, pointer in NAMES:
+        found = [said.get(f"R_{name}_{kind}", "") for kind in ("RELATIVE", "GLOB_DAT", pointer)]
+        relative, *pointers = [int(said.get(number, number) or 0) for number in found]
+        assert (known[machine].relative, known[machine].pointers) == (relative, frozenset(pointers) - {0})
+
+
 def test_a_variable_that_is_copied_cannot_become_a_constant() -> None:
     data = build_elf(RICH)
     table = read_table(View.open(data, "lib.so"))
@@ -367,6 +412,19 @@ def test_a_constant_beside_unpacked_relocations() -> None:
     assert [row[1:3] for row in relocations_of(edited) if row[0] == address] == [(8, 0)]
 
 
+@pytest.mark.parametrize("place_in_table", [0, 3, 5])
+def test_a_constant_wherever_it_stands_in_the_table(place_in_table: int) -> None:
+    """The first, a middle and the last of the relocations that unpacked ones are joined to."""
+    symbol = RICH.undefined[place_in_table]
+    data = build_elf(replace(PACKED, undefined=RICH.undefined[:6]))
+    zero = BindToZero(symbol=symbol.name, old=symbol.version or "")
+    edited = edit(data, [zero, UnpackRelocations()], "lib.so").data
+    before = relocations_of(data)
+    ((address, *_),) = (row for row in before if row[2] == place_in_table + 1)
+    assert [row[1:] for row in relocations_of(edited) if row[0] == address] == [(8, 0, 15)]
+    assert [row for row in relocations_of(edited)[1:] if row[0] != address] == [r for r in before if r[0] != address]
+
+
 def test_bitmaps_of_packed_relocations() -> None:
     """An address, then a word whose set bits count on from it (gABI, DT_RELR)."""
     data = build_elf(replace(PACKED, relocations=True))
@@ -386,6 +444,15 @@ def section_address(data: bytes, name: str) -> int:
 
 def section_offset(data: bytes, name: str) -> int:
     return int(section_of(data, name)["sh_offset"])
+
+
+def test_packed_relocations_without_a_size_are_none() -> None:
+    """Nothing is relocated, and nothing is written over what stands at their address."""
+    data = patch_entry(build_elf(replace(PACKED, relocations=False)), 35, 8, new_tag=0x70000035)
+    edited = edit(data, [UnpackRelocations()], "lib.so")
+    assert relocations_of(edited.data) == []
+    place_of_table = section_offset(data, ".relr.dyn")
+    assert edited.data[place_of_table : place_of_table + 8] == data[place_of_table : place_of_table + 8]
 
 
 def test_more_packed_relocations_than_words() -> None:

@@ -211,6 +211,13 @@ def test_a_missing_library_comes_with_all_that_was_tried(bench: Bench) -> None:
     assert any("--add-path" in hint and "--exclude" in hint for hint in error.hints)
 
 
+def test_where_another_library_was_found_is_not_told(bench: Bench) -> None:
+    bench.library("/opt/liba.so.1")
+    error = refused(bench, bench.extension(needed=("liba.so.1", "libgone.so.1"), rpath="/opt"), only_paths=("/other",))
+    assert error.context[1].startswith("  tried: /opt, ")
+    assert "/other" in error.context[1]
+
+
 def test_places_are_told_as_the_user_knows_them(bench: Bench) -> None:
     (bench.system.top / "etc").mkdir(exist_ok=True)
     (bench.system.top / "etc" / "ld.so.cache").write_bytes(build_cache([]))

@@ -155,6 +155,14 @@ def lines_without(text: str, name: str) -> str:
     return "".join(line for line in text.splitlines(keepends=True) if not line.startswith(name))
 
 
+def every_hash(text: str, algorithm: str) -> str:
+    """RECORD with the same rows, and all hashes of another kind."""
+    for name, data in members().items():
+        text = text.replace(f"{name},{record_hash(data)}", f"{name},{hash_of(data, algorithm)}")
+    assert "sha256" not in text
+    return text
+
+
 ABSENT = f"demo/gone.py,{record_hash(b'')},0\n"
 
 
@@ -197,11 +205,12 @@ def test_a_wheel_whose_record_is_not_true_is_refused(bench: Bench, change: Calla
         lambda text: text.replace(f"{record_hash(b'')},0", ","),
         lambda text: text.replace(record_hash(b""), "md5=1B2M2Y8AsgTpgAmY7PhCfg"),
         lambda text: text.replace(record_hash(b""), hash_of(b"", "sha384")),
+        lambda text: every_hash(text, "sha512"),
         lambda text: "demo/,,\n" + text,
         lambda text: text.replace(f"{INFO}/RECORD,,", f"{INFO}/RECORD,{record_hash(b'x')},1"),
         lambda text: lines_without(text, f"{INFO}/RECORD"),
     ],
-    ids=["no-size", "no-hash", "weak-hash", "sha384", "folder", "hash-of-itself", "no-row-of-itself"],
+    ids=["no-size", "no-hash", "weak-hash", "sha384", "sha512-alone", "folder", "hash-of-itself", "no-row-of-itself"],
 )
 def test_what_a_record_merely_leaves_out_is_mended(bench: Bench, change: Callable[[str], str]) -> None:
     found = contents(bench.repair(with_record(bench, change)).path)

@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 from deloc8.audit.facts import SITE_PACKAGES, VIRTUAL_ROOT, ElfFile
 from deloc8.elf.image import parse
 from deloc8.errors import InputError, UsageError
-from deloc8.repair.grafting import Fingerprint, _tree_hash, fingerprint, launcher, new_run_path, old_entries
+from deloc8.repair.grafting import (
+    Fingerprint,
+    _tree_hash,
+    fingerprint,
+    launcher,
+    new_run_path,
+    old_entries,
+    relative_entry,
+)
 from kit.bench import Bench, graft, image, names
 from kit.elf import ElfSpec, build_elf
 
@@ -290,6 +298,13 @@ def test_programs_and_data_are_neighbours() -> None:
     text = "$ORIGIN/../lib:$ORIGIN/../lib/python/site-packages/demo:$ORIGIN/../share"
     found = new_run_path(file_at(f"{VIRTUAL_ROOT}/bin/program", rpath=text), (), FOLDERS)
     assert found.entries == ("$ORIGIN/../lib",)
+
+
+@pytest.mark.parametrize("name", ["lib", "+lib", ".lib", "$lib", "demo.libs"])
+def test_the_way_from_folder_to_folder(name: str) -> None:
+    assert relative_entry("/w/demo", "/w/demo") == "$ORIGIN"
+    assert relative_entry("/w/demo", f"/w/demo/{name}") == f"$ORIGIN/{name}"
+    assert relative_entry(f"/w/demo/{name}", "/w/demo") == "$ORIGIN/.."
 
 
 def test_one_folder_is_searched_once_and_old_entries_come_first() -> None:

@@ -62,6 +62,15 @@ def test_a_function_that_only_moved() -> None:
     )
 
 
+def test_the_homes_of_a_version() -> None:
+    """glibc 2.2.5 has that version in all its libraries (`readelf -V`); what asks for it asks libc.so.6 first."""
+    first, *others = table().home("GLIBC_2.2.5")
+    assert first == "libc.so.6"
+    assert {"libm.so.6", "libpthread.so.0", "ld-linux-x86-64.so.2"} <= set(others)
+    assert others == sorted(others)
+    assert table().home("GLIBC_9.9") == ()
+
+
 @pytest.mark.parametrize(
     ("symbol", "version", "expected"),
     [
