@@ -21,6 +21,15 @@ def test_the_bytes_of_its_sections() -> None:
     assert debug_size(with_debug(build_elf(), 99, b".debugger"), "a.so") == 0
 
 
+def test_debug_information_of_whatever_kind_counts_but_not_what_takes_no_room() -> None:
+    data = with_debug(build_elf(), 99)
+    table, count = struct.unpack_from("<Q", data, 40)[0], struct.unpack_from("<H", data, 60)[0]
+    for kind, size in ((1, 99), (0x7000001E, 99), (8, 0)):  # SHT_PROGBITS, SHT_MIPS_DWARF, SHT_NOBITS
+        changed = bytearray(data)
+        struct.pack_into("<I", changed, table + 64 * (count - 2) + 4, kind)
+        assert debug_size(bytes(changed), "a.so") == size
+
+
 def test_sections_that_are_loaded_do_not_count() -> None:
     assert debug_size(with_debug(build_elf(), 99, b".debug_gdb_scripts", flags=2), "a.so") == 0
 

@@ -12,6 +12,7 @@ from deloc8.elf.symbols import DefinedSymbol, UndefinedSymbol
 from deloc8.errors import ElfError
 from deloc8.target import Arch
 from kit.elf import ET_EXEC, ET_REL, MACHINES, Defined, ElfSpec, NoteSpec, Undefined, build_elf
+from kit.patch import patch_header
 
 PIE = 0x08000000
 
@@ -81,6 +82,11 @@ def test_no_dynamic_section(spec: ElfSpec) -> None:
 )
 def test_programs(spec: ElfSpec, program: bool) -> None:  # noqa: FBT001  a parameter of the test
     assert parse(build_elf(spec), "x").is_executable is program
+
+
+def test_a_core_dump_is_no_program() -> None:
+    data = patch_header(build_elf(interpreter="/lib64/ld-linux-x86-64.so.2"), "e_type", 4)  # ET_CORE
+    assert not parse(data, "core").is_executable
 
 
 def test_interpreter() -> None:

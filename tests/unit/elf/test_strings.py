@@ -6,7 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from elftools.elf import enums
 
+from deloc8.elf import strings
 from deloc8.elf.dynamic import DynamicTable, read_table
 from deloc8.elf.edits import AddNeeded, RemoveRpath, ReplaceNeeded, SetRpath, SetSoname
 from deloc8.elf.image import parse, parse_defined
@@ -192,3 +194,10 @@ def test_one_string_in_place_and_one_behind() -> None:
     assert image.soname == "libshort.so"
     assert image.needed[-1].startswith("libnew")
     assert LONG.encode() not in table_of(edited.data).strings
+
+
+def test_the_entries_that_refer_to_strings() -> None:
+    """By their names in pyelftools' table, which lacks DT_USED (Solaris, "Dynamic Section")."""
+    told = ("NEEDED", "SONAME", "RPATH", "RUNPATH", "CONFIG", "DEPAUDIT", "AUDIT", "AUXILIARY", "FILTER")
+    more = ("SUNW_AUXILIARY", "SUNW_FILTER")
+    assert {enums.ENUM_D_TAG[f"DT_{name}"] for name in (*told, *more)} | {0x7FFFFFFE} == strings._STRING_TAGS

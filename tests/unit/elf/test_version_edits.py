@@ -394,7 +394,12 @@ def test_packed_relocations_are_unpacked(machine: str, *, sections: bool, has_ta
     assert said["DT_RELSZ" if rel else "DT_RELASZ"] == (len(rest) + 1) * spec.bits // 8 * (2 if rel else 3)
     if not has_table:
         assert said["DT_RELCOUNT" if rel else "DT_RELACOUNT"] == 1
+    if has_table or sections:
+        assert said["DT_REL" if rel else "DT_RELA"] % 8 == 0
     if sections:
+        old, new = (list(ELFFile(io.BytesIO(file)).iter_sections()) for file in (data, edited))
+        changed = {a.name for a, b in zip(old, new, strict=True) if a["sh_type"] != b["sh_type"]}
+        assert changed == {".relr.dyn"}
         kinds = {section["sh_type"] for section in ELFFile(io.BytesIO(edited)).iter_sections()}
         assert "SHT_RELR" not in kinds
         assert "GLIBC_ABI_DT_RELR" not in {n for _, versions in peer_of(edited).needs for n, _, _ in versions}
@@ -453,6 +458,22 @@ def test_packed_relocations_without_a_size_are_none() -> None:
     assert relocations_of(edited.data) == []
     place_of_table = section_offset(data, ".relr.dyn")
     assert edited.data[place_of_table : place_of_table + 8] == data[place_of_table : place_of_table + 8]
+
+
+def test_the_last_word_of_a_file_is_relocated() -> None:
+    data = build_elf(replace(PACKED, sections=False))
+    segments = [segment for segment in parse(data, "").segments if segment.type == PT_LOAD]
+    last = max(segments, key=lambda segment: segment.offset + segment.filesz)
+    end = last.offset + last.filesz
+    place_of_table = View.open(data, "").offset_of("DT_RELR", dynamic_of(data)["DT_RELR"])
+    data = patch_number(data[:end], place_of_table, 8, last.vaddr + last.filesz - 8)
+    edited = edit(data, [UnpackRelocations()], "lib.so").data
+    assert relocations_of(edited)[0] == (
+        last.vaddr + last.filesz - 8,
+        8,
+        0,
+        word_at(data, last.vaddr + last.filesz - 8),
+    )
 
 
 def test_more_packed_relocations_than_words() -> None:

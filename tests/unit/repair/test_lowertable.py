@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from deloc8.policy.load import builtin_policies
 from deloc8.policy.model import version_key
+from deloc8.repair import lowertable
 from deloc8.repair.lowertable import LoweringClass, LoweringTable, Way, load_table
 from deloc8.target import Arch, Libc
 
@@ -60,6 +62,14 @@ def test_a_function_that_only_moved() -> None:
         kind=MOVED,
         reason="one function under both versions in glibc 2.43",
     )
+
+
+def test_of_two_ways_to_one_version_the_surest_comes_first() -> None:
+    (way,) = table().ways("pthread_create", "GLIBC_2.34")
+    kinds = [replace(way, kind=kind) for kind in (DIFFERS, MOVED, SUPERSET, SAME)]
+    kinds.append(replace(way, kind=DIFFERS, to_version="GLIBC_2.17"))
+    ordered = [(found.to_version, found.kind) for found in sorted(kinds, key=lowertable._order, reverse=True)]
+    assert ordered == [("GLIBC_2.17", DIFFERS), *(("GLIBC_2.2.5", kind) for kind in LoweringClass)]
 
 
 def test_the_homes_of_a_version() -> None:

@@ -128,6 +128,10 @@ def test_a_symlink_of_a_package_does_not_own_what_it_leads_to(system: System) ->
     system.symlink("/usr/lib/libz.so.1", "/opt/own/libz.so.1")
     dpkg_package(system, "libz", ["/usr/lib/libz.so.1"])
     assert not owner(system, "/opt/own/libz.so.1", found_as=("/usr/lib/libz.so.1",)).is_known
+    # Nor from a folder whose name comes before that of the real one.
+    dpkg_package(system, "another", ["/data/libz.so.1"])
+    system.symlink("/data/libz.so.1", "/opt/own/libz.so.1")
+    assert not owner(system, "/opt/own/libz.so.1", found_as=("/data/libz.so.1",)).is_known
 
 
 NOTE = {"type": "rpm", "os": "fedora", "osVersion": "40", "name": "e2fsprogs", "version": "1.47-5.fc40"}

@@ -18,6 +18,11 @@ def test_every_blob_of_ndb_is_told() -> None:
     assert list(ndb_headers(ndb_database(BLOBS))) == BLOBS
 
 
+def test_a_slot_that_is_free_hides_none_behind_it() -> None:
+    """A removed package leaves its slot empty (rpm's lib/backend/ndb/rpmpkg.c)."""
+    assert list(ndb_headers(patched(NDB, 32 + 16, "<4sIII", b"Slot", 0, 0, 0))) == [BLOBS[0], BLOBS[2]]
+
+
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_every_blob_of_berkeley_db_is_told(order: str) -> None:
     assert list(bdb_headers(bdb_database(BLOBS, order))) == BLOBS
