@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 import kit
+from kit import machines
 from kit.command import Result, run_program
 from kit.compile import Toolchain, build, zig
 from kit.distribution import Root, debian
+from kit.lowering_calls import AARCH64, compare
 from kit.machines import EXAMPLES, unpack
 from kit.pyelf import peer_of
 from kit.runtimes import extract, make_root
@@ -221,6 +223,44 @@ def test_too_new_a_runtime_is_refused_with_the_choices(cxx_wheel: Path, tmp_path
     choices = ("an older gcc", "-static-libstdc++ -Wl,--exclude-libs,libstdc++.a", "--graft 'libstdc++.so.6'")
     assert all(choice in hint for choice in choices)
     assert "a second C++ runtime in a process" in hint
+
+
+# -- another machine ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def calling(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wheel for aarch64 that was linked with glibc 2.43: its extension module and a graft, lowered and unpacked."""
+    folder = tmp_path_factory.mktemp("calling")
+    libraries = folder / "libraries"
+    libraries.mkdir()
+    core = AARCH64.extension(Path(shutil.copy(AARCH64.library(), libraries / "libcalls.so")))
+    members = {
+        "calling/_core.abi3.so": core.read_bytes(),
+        "calling/__init__.py": b"from ._core import run\n",
+    }
+    wheel = build_wheel(folder, members, name="calling", tags=("cp38-abi3-linux_aarch64",))
+    options = ("--plat", "manylinux_2_17_aarch64", "--lower-glibc", "--allow", "differs", "--ldpaths", libraries)
+    ended = run_program("fixup", wheel, "-w", folder / "out", *options, "--format", "json")
+    assert ended.code == 0, ended.err
+    (report,) = ended.json["wheels"]
+    assert report["result"].endswith("manylinux_2_17_aarch64.whl")
+    assert [graft["soname"] for graft in report["grafts"]] == ["libcalls.so"]
+    assert {row["class"] for row in report["rewrites"]} == {"moved", "superset", "differs", "code"}
+    assert {row["file"].rpartition("/")[2] for row in report["rewrites"]} == {"_core.abi3.so", "libcalls.so"}
+    return unpack(folder / "out" / report["result"], folder / "unpacked")
+
+
+@pytest.mark.parametrize("suite", ["bullseye", "bookworm"])
+def test_an_extension_for_aarch64_works_on_older_glibc(suite: str, calling: Path, tmp_path: Path) -> None:
+    bare = debian(suite, ("python3", "libc-bin"), machines.AARCH64.debian)
+    root = Root(path=bare.path, emulator=machines.AARCH64.emulator)
+    ended = root.python(["-c", "import calling; print(calling.run('/tmp'))"], wheel=calling, scripts=SCRIPTS)
+    assert ended.returncode == 0, ended.stderr
+    *lines, last = ended.stdout.splitlines()
+    assert last == "0 1"
+    before = AARCH64.lines(AARCH64.library(), AARCH64.libraries(AARCH64.release), tmp_path / "scratch")
+    compare(before, lines, AARCH64)
 
 
 # -- what a linker says ------------------------------------------------------------------------------------------------
