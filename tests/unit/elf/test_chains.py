@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import pytest
 
 from deloc8.elf.chains import read_definition_names, read_need_records
@@ -97,3 +99,28 @@ def test_records_beyond_the_end() -> None:
     for field in (8, 12):  # vn_aux, vn_next
         with pytest.raises(ElfError, match="not a sound"):
             read_need_records(table_of(patch_number(data, first.offset + field, 4, 0x7FFFFFFF)))
+
+
+def test_a_file_may_be_full_of_records() -> None:
+    """As many as there is room for (8 bytes each) are no lie."""
+    count = 60_000
+    data = build_elf(SPEC)
+    definition = table_of(data).locate("DT_VERDEF", 0x6FFFFFFC)
+    names = struct.pack("<II", 1, 8) * (count - 1) + struct.pack("<II", 1, 0)
+    data = patch_number(data, definition + 6, 2, count)  # vd_cnt
+    data = patch_number(data, definition + 12, 4, len(data) - definition) + names  # vd_aux
+    data = patch_number(data, definition + 16, 4, 0)  # vd_next
+    assert len(list(read_definition_names(table_of(data)))) == count
+
+
+def test_an_empty_record_may_not_lead_beyond_the_end() -> None:
+    data = build_elf(SPEC)
+    first, _ = read_need_records(table_of(data))
+    data = patch_number(data, first.offset + 2, 2, 0)  # vn_cnt
+    for more, is_read in ((0, True), (1, False)):
+        lie = patch_number(data, first.offset + 8, 4, len(data) + more - first.offset)  # vn_aux
+        if is_read:
+            assert read_need_records(table_of(lie))[0].versions == ()
+        else:
+            with pytest.raises(ElfError, match="not a sound"):
+                read_need_records(table_of(lie))

@@ -121,6 +121,18 @@ def test_many_segments_that_overlap_are_bounded() -> None:
     assert refusal(bytes(lie)).endswith("is one of very many that overlap each other")
 
 
+@pytest.mark.parametrize(("count", "is_read"), [(65_536, True), (65_537, False)])
+def test_as_many_notes_as_security_promises(count: int, is_read: bool) -> None:  # noqa: FBT001
+    spec = ElfSpec(spare_headers=1, payload=struct.pack("<III", 0, 0, 1) * count, dynamic=False, sections=False)
+    data, places = build_with_places(spec)
+    header = struct.pack("<IIQQQQQQ", 4, 4, places[".rodata"], 0, 0, 12 * count, 0, 4)
+    lie = data[: 64 + 56 * 2] + header + data[64 + 56 * 3 :]
+    if is_read:
+        assert len(notes_of(lie)) == count
+    else:
+        assert refusal(lie).endswith("is one of very many that overlap each other")
+
+
 def test_descriptions_that_overlap_are_bounded() -> None:
     # Each of 1,000 notes has all that follows as its description.
     count = 1000

@@ -8,7 +8,7 @@ from deloc8.elf.dynamic import DynamicTable, read_table
 from deloc8.elf.pieces import Role, dynamic_piece, dynamic_symbols, pieces_within, strings_piece
 from deloc8.elf.view import View
 from deloc8.errors import ElfError
-from kit.elf import ElfSpec, build_elf
+from kit.elf import ElfSpec, Undefined, build_elf
 from kit.patch import add_symtab, patch_entry, patch_section, section_index
 
 
@@ -39,6 +39,15 @@ def test_a_section_elsewhere_is_not_the_table() -> None:
     data = build_elf()
     for lie in (patch_section(data, ".dynstr", "sh_addr", 1), patch_section(data, ".dynstr", "sh_flags", 0)):
         assert strings_piece(table_of(lie)).section is None
+
+
+def test_an_empty_section_at_the_same_place_is_not_the_table() -> None:
+    data = build_elf(ElfSpec(soname="libdemo.so", hash="both", undefined=(Undefined("f"),), relr=True))
+    index, address = section_index(data, ".dynstr"), table_of(data).values[5]
+    for name in (".hash", ".gnu.hash", ".rela.dyn", ".relr.dyn", ".rodata", ".got"):
+        lie = patch_section(patch_section(data, name, "sh_addr", address), name, "sh_flags", 2)
+        for kind in (1, 2, 11):  # SHT_PROGBITS, SHT_SYMTAB, SHT_DYNSYM
+            assert strings_piece(table_of(patch_section(lie, name, "sh_type", kind))).section == index
 
 
 def test_no_string_table() -> None:

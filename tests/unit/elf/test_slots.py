@@ -117,6 +117,9 @@ def test_properties_without_their_own_header_go_last() -> None:
 def test_an_empty_note_costs_nothing() -> None:
     data = patch_segment(build_elf(ElfSpec(notes=(BUILD_ID,), sections=False)), PT_NOTE, "p_filesz", 0)
     assert do(data).notes == ("of its notes these are now no longer found: none",)
+    data = patch_segment(build_elf(ElfSpec(notes=(PROPERTY,), sections=False)), PT_NOTE, "p_filesz", 0)
+    data = patch_segment(data, PT_GNU_PROPERTY, "p_filesz", 0)
+    assert do(data).notes == ("of its notes these are now no longer found: none",)
 
 
 def test_a_table_that_does_not_exist_stays_away() -> None:

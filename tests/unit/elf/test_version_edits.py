@@ -132,6 +132,18 @@ def test_symbols_are_bound_to_other_versions(machine: str, *, sections: bool) ->
     assert again.placement.slot is Slot.NONE
 
 
+def test_what_follows_the_versions_stays_where_they_do_not_fit() -> None:
+    """Version records that move leave the bytes of their old place, and those behind it, as they are."""
+    data = build_elf(RICH)
+    start = section_offset(data, ".gnu.version_r")
+    room = section_of(data, ".gnu.version_r")["sh_size"]
+    edits = (MOVED, replace(SAME, library="liba.so"), replace(OLD_EXP, library="libb.so"), DROPPED)
+    edited = edit(data, edits, "lib.so").data
+    assert section_offset(edited, ".gnu.version_r") >= len(data)
+    behind = data[start + room : start + room + 64]
+    assert edited[start + room : start + room + 64] == behind != bytes(64)
+
+
 def test_versions_that_fit_stay_where_they_are() -> None:
     """A version that nobody asks for any more makes room for the new one: no table moves."""
     data = build_elf(RICH)
@@ -242,6 +254,28 @@ def test_the_hash_table_knows_new_names(machine: str) -> None:
 def parse_hash(data: bytes) -> int:
     elf = ELFFile(io.BytesIO(data))
     return int(next(iter(elf.address_offsets(dynamic_of(data)["DT_HASH"]))))
+
+
+def test_a_hash_table_with_more_buckets_than_symbols() -> None:
+    """Each symbol is found by its name, as ld.so looks for it (gABI, "Hash Table Section")."""
+    names = ["", *(symbol.name for symbol in RICH.undefined), *(symbol.name for symbol in RICH.defined)]
+    buckets, chains = [0] * 97, [0] * len(names)
+    for number, name in enumerate(names[1:], 1):
+        place_of_name = sysv_hash(name.encode()) % 97
+        chains[number], buckets[place_of_name] = buckets[place_of_name], number
+    payload = struct.pack(f"<{2 + 97 + len(names)}I", 97, len(names), *buckets, *chains)
+    data = build_elf(replace(RICH, hash="sysv", payload=payload))
+    data = patch_entry(data, DT_HASH, section_address(data, ".rodata"))
+    edited = edit(data, [SAME], "lib.so").data
+    start = parse_hash(edited)
+    words = struct.unpack_from(f"<{2 + 97 + len(names)}I", edited, start)
+    assert words[:2] == (97, len(names))
+    for number, name in enumerate(["fcntl" if name == "fcntl64" else name for name in names[1:]], 1):
+        link, found = words[2 + elf_spec.sysv_hash(name) % 97], []
+        while link:
+            found.append(link)
+            link = words[2 + 97 + link]
+        assert number in found
 
 
 def test_a_hash_table_that_leads_astray() -> None:

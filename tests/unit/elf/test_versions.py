@@ -150,3 +150,17 @@ def test_overlapping_chains_are_bounded() -> None:
     aimed = build_elf(NEEDING, payload=chained(20_000, 16) + bytes(16), entries=((DT_VERNEED, place),))
     assert len(aimed) == len(data)
     assert refusal(aimed).endswith("is one of more than 65536, which cannot all have a number")
+
+
+@pytest.mark.parametrize(("names", "is_read"), [(65_535, True), (65_536, False)])
+def test_as_many_records_as_security_promises(names: int, is_read: bool) -> None:  # noqa: FBT001
+    """65,536 version records are read: a definition and its names."""
+    definition = struct.pack("<HHHHIII", 1, 0, 5, 1, 0, 20, 0)
+    payload = definition + struct.pack("<II", 1, 8) * (names - 1) + struct.pack("<II", 1, 0)
+    _, places = build_with_places(replace(NEEDING, payload=payload, entries=((DT_VERDEF, 1 << 40),)))
+    data = build_elf(NEEDING, payload=payload, entries=((DT_VERDEF, places[".rodata"]),))
+    if is_read:
+        (found,) = read_defined_versions(table_of(data))
+        assert len(found.parents) == names - 1
+    else:
+        assert refusal(data).endswith("is one of more than 65536, which cannot all have a number")
