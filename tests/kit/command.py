@@ -45,6 +45,15 @@ class Command:
         return Result(code, out, err)
 
 
+# By what coverage measures other processes, too.
+COVERAGE = [name for name in os.environ if name.startswith(("COVERAGE_", "COV_CORE_"))]
+
+
+def uncovered() -> dict[str, str]:
+    """The environment without the measuring of coverage: what is to be killed would leave its file in pieces."""
+    return {name: value for name, value in os.environ.items() if name not in COVERAGE}
+
+
 def program(*arguments: str | Path) -> list[str]:
     """The command line of deloc8 as a program of its own."""
     return [sys.executable, "-m", "deloc8", *map(str, arguments)]

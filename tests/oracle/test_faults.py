@@ -19,7 +19,7 @@ import pytest
 from deloc8.wheel.archive import open_wheel
 from deloc8.wheel.record import check_record, hash_members, read_record
 from kit.bench import EXT, Bench
-from kit.command import Result, program
+from kit.command import COVERAGE, Result, program, uncovered
 from kit.elf import GLIBC, ElfSpec, build_elf
 from kit.require import require
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 KILLS = 100
-COVERAGE = [name for name in os.environ if name.startswith(("COVERAGE_", "COV_CORE_"))]
 SIZE = 3_000_000
 LIBRARY = "/usr/lib/libfoo.so.1"
 
@@ -120,11 +119,6 @@ def check_wheel(path: Path) -> None:
 @pytest.fixture
 def faulty(tmp_path: Path) -> Faulty:
     return Faulty(tmp_path)
-
-
-def uncovered() -> dict[str, str]:
-    """The environment without the measuring of coverage, whose files a kill would leave in pieces."""
-    return {name: value for name, value in os.environ.items() if name not in COVERAGE}
 
 
 def kill_after(seconds: float, command: list[str]) -> int:

@@ -11,6 +11,7 @@ import pytest
 
 from deloc8.errors import InputError
 from deloc8.wheel.staging import stage, workroom
+from kit.command import uncovered
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -101,7 +102,8 @@ def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path: Path) -> No
         "    staged.path.write_text('half'); print('written', flush=True); time.sleep(60)\n"
     )
     place = tmp_path / "file"
-    with subprocess.Popen([sys.executable, "-c", code, str(place)], stdout=subprocess.PIPE) as killed:
+    command = [sys.executable, "-c", code, str(place)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=uncovered()) as killed:
         assert killed.stdout is not None
         assert killed.stdout.readline() == b"written\n"
         (left,) = everything(tmp_path)
