@@ -178,8 +178,9 @@ def _source(archive: WheelArchive, member: Member) -> bytes | None:
         source = bytes(archive.read(member))
     except WheelError:  # `check` tells of damaged members
         return None
-    # Plain words are found far faster than a pattern, and most files have none of these, one of which stands in each.
-    may_match = b"dlopen" in source or b"DLL" in source or b"ibrary" in source
+    # Plain words are found far faster than a pattern, and most files have neither of these. A file that gets `CDLL`
+    # from a module other than ctypes is not noticed: of 122 files that open something, in 280 wheels, none does.
+    may_match = b"ctypes" in source or b"dlopen" in source
     return source if may_match and _may_open(source) else None
 
 
