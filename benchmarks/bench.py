@@ -29,8 +29,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from growth import GROWTH_HEAD, MANY_HEAD, growth, many
 from material import TOP, in_child, published, synthetic, unrepaired
-from measure import FailedError, Sample, measure, median
+from measure import FailedError, Sample, measure, median, ratio
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -63,9 +64,6 @@ SHOW = (
     ("nvidia-cublas-cu12", 1.8, False),
 )
 FIXUP = (("numpy", 6, True), ("scipy", 15, False), ("opencv-python-headless", 3, False))
-MEMBERS = (1_000, 3_000, 10_000, 30_000, 100_000)
-MEGABYTES = (20, 60, 200, 600, 2_000)
-QUICK_SIZES = 3
 LEFT = 2  # columns of words
 
 
@@ -188,11 +186,6 @@ def rows(job: Job, results: Mapping[str, Sample]) -> Iterator[tuple[str, ...]]:
         )
 
 
-def ratio(theirs: float, ours: float) -> str:
-    """How much better a figure is."""
-    return f"{theirs / ours:.2f}" if ours else ""
-
-
 def verdict(job: Job, tool: str, results: Mapping[str, Sample]) -> str:
     """What was asked of a tool, and what of it was missed."""
     if not tool.startswith("deloc8") or job.group not in {"show", "fixup"} or job.target is None:
@@ -203,33 +196,6 @@ def verdict(job: Job, tool: str, results: Mapping[str, Sample]) -> str:
     most = SHOW_PEAK if job.group == "show" else 1.2 * base.peak
     missed += ["peak"] if ours.peak > most else []
     return f"{wanted:.1f}: " + (" and ".join(missed) + " missed" if missed else "reached")
-
-
-def growth(cache: Path, deloc8: str, *, quick: bool, rounds: int) -> Iterator[tuple[str, ...]]:
-    """The lines of the second table: `show` on wheels of growing size."""
-    last = QUICK_SIZES if quick else None
-    for count in MEMBERS[:last]:
-        path, _ = in_child(partial(synthetic, cache, elf_bytes=50_000, files=count))
-        yield grown(f"{count} members", measure_growth(deloc8, path, rounds), count, "us of cpu for a member")
-    for megabytes in MEGABYTES[:last]:
-        pieces = max(1, megabytes // 100)
-        size = megabytes * 1_000_000
-        path, _ = in_child(partial(synthetic, cache, elf_bytes=size, files=10, elf_files=pieces))
-        yield grown(f"{megabytes} MB of ELF", measure_growth(deloc8, path, rounds), megabytes * 1000, "us for a kB")
-
-
-def measure_growth(deloc8: str, path: Path, rounds: int) -> Sample:
-    """The medians of `show` on one wheel."""
-    return median([measure((deloc8, "show", str(path)), {}, writes=False, watches_disk=True) for _ in range(rounds)])
-
-
-def grown(title: str, sample: Sample, count: int, unit: str) -> tuple[str, ...]:
-    """One line of the second table."""
-    figures = (f"{sample.cpu:.3f}", f"{sample.wall:.3f}", f"{sample.peak:.0f}", f"{sample.disk:.1f}")
-    return (f"show {title}", *figures, f"{1e6 * sample.cpu / count:.2f} {unit}")
-
-
-GROWTH_HEAD = ("", "cpu s", "wall s", "peak MB", "disk MB", "by size")
 
 
 def summary(all_results: Iterable[tuple[Job, Mapping[str, Sample]]]) -> Iterator[tuple[str, ...]]:
@@ -275,6 +241,14 @@ def machine(rounds: int) -> str:
     )
 
 
+def more_tables(options: argparse.Namespace, cache: Path, deloc8: str) -> Iterator[str]:
+    """The tables of deloc8 alone."""
+    if options.only in "growth":
+        yield table(GROWTH_HEAD, growth(cache, deloc8, quick=options.quick, rounds=1 if options.quick else 2))
+    if options.only in "many wheels":
+        yield table(MANY_HEAD, many(cache, deloc8, quick=options.quick))
+
+
 BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
 
 
@@ -314,9 +288,10 @@ def main() -> int:
     parts = [machine(rounds) + "."]
     parts.append(table(HEAD, [line for job, results in finished for line in rows(job, results)]))
     parts.append(table(SUMMARY_HEAD, summary(finished)))
-    if options.only in "growth":
-        lines = growth(cache, programs["deloc8"], quick=options.quick, rounds=1 if options.quick else 2)
-        parts.append(table(GROWTH_HEAD, lines))
+    try:
+        parts += more_tables(options, cache, programs["deloc8"])
+    except FailedError as error:
+        failures.append(str(error))
     text = "\n\n".join(parts)
     print(f"\n{text}")
     if options.readme and not failures:

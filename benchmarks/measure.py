@@ -38,8 +38,13 @@ def median(samples: Sequence[Sample]) -> Sample:
     return Sample(*figures)._replace(disk=max(sample.disk for sample in samples))
 
 
+def ratio(theirs: float, ours: float) -> str:
+    """How much better a figure is."""
+    return f"{theirs / ours:.2f}" if ours else ""
+
+
 def measure(
-    command: Sequence[str], variables: Mapping[str, str], *, writes: bool, watches_disk: bool = False
+    command: Sequence[str], variables: Mapping[str, str], *, writes: bool, watches_disk: bool = False, code: int = 0
 ) -> Sample:
     """What a command cost; `{folder}` in it becomes a new folder, in which it leaves one file if it `writes`.
 
@@ -62,7 +67,7 @@ def measure(
         wall = time.perf_counter() - start
         process.returncode = os.waitstatus_to_exitcode(status)
         written = list(output.iterdir())
-        if process.returncode or len(written) != int(writes):
+        if process.returncode != code or len(written) != int(writes):
             words.seek(0)
             last = words.read().decode(errors="replace").strip().splitlines()[-2:]
             told = f"exit {process.returncode}, {len(written)} files: {' '.join(last)}"

@@ -18,7 +18,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from typing import Any
 
 
 class Deloc8Error(Exception):
@@ -47,6 +48,14 @@ class Deloc8Error(Exception):
         self.context = tuple(context)
         self.notes = tuple(notes)
         self.hints = tuple(hints)
+
+    def __reduce__(self) -> tuple[Callable[..., Deloc8Error], tuple[type[Deloc8Error], dict[str, Any]]]:
+        return _revive, (type(self), vars(self))
+
+
+def _revive(kind: type[Deloc8Error], values: dict[str, Any]) -> Deloc8Error:
+    """The error that another process has pickled."""
+    return kind(**values)
 
 
 class UsageError(Deloc8Error):

@@ -155,7 +155,8 @@ def _add_shared(parser: argparse.ArgumentParser, formats: Sequence[str] = ("text
     group.add_argument("--disable-isa-ext-check", action="store_true", help="accept any processor level")
     group.add_argument("--allow-pure-python-wheel", action="store_true", help="a pure wheel is no error")
     _add_max_unpacked(group)
-    group.add_argument("-j", "--jobs", type=_positive, default=os.cpu_count() or 1, metavar="N", help="threads")
+    processors = os.cpu_count() or 1
+    group.add_argument("-j", "--jobs", type=_positive, default=processors, metavar="N", help="threads or processes")
     _add_output(parser, formats)
 
 

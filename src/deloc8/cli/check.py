@@ -8,8 +8,20 @@ from deloc8 import __version__
 from deloc8.audit.checks.selection import Selection, check_codes
 from deloc8.audit.checks.table import RULES
 from deloc8.cli.config import read_config
-from deloc8.cli.shared import DONE, NOT_AS_ASKED, audit_options, draws, emit, emit_drawn, emit_json, progress_bar
+from deloc8.cli.several import share, share_of_threads
+from deloc8.cli.shared import (
+    DONE,
+    NOT_AS_ASKED,
+    audit_options,
+    draws,
+    emit,
+    emit_drawn,
+    emit_json,
+    progress_bar,
+    tell_failures,
+)
 from deloc8.diagnostic import Severity
+from deloc8.values import replace
 from deloc8.workflow import check_wheel
 
 if TYPE_CHECKING:
@@ -32,15 +44,19 @@ def check(options: argparse.Namespace, console: Console) -> int:
     """
     selection = _selection(options)
     settings = audit_options(options)
+    processes, threads = share_of_threads(options.jobs, len(options.wheels))
+    settings = replace(settings, threads=threads)
     checked: _Checked = []
-    for path in options.wheels:
-        with progress_bar(path, options, console):
-            checked.append((path, selection.apply(check_wheel(path, settings))))
+    with share(lambda path: selection.apply(check_wheel(path, settings)), options.wheels, processes) as results:
+        for path in options.wheels:
+            with progress_bar(path, options, console):
+                checked.append((path, next(results)))
     _tell(checked, options, console)
-    failed = sum(any(found.severity is Severity.ERROR for found in findings) for _, findings in checked)
-    if failed and len(checked) > 1:
-        console.say(f"{failed} of {len(checked)} wheels failed")
-    return NOT_AS_ASKED if failed else DONE
+    codes = [
+        NOT_AS_ASKED if any(found.severity is Severity.ERROR for found in findings) else DONE for _, findings in checked
+    ]
+    tell_failures(codes, console)
+    return max(codes)
 
 
 def _selection(options: argparse.Namespace) -> Selection:

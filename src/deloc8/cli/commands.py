@@ -10,21 +10,20 @@ from typing import TYPE_CHECKING, TextIO
 
 from deloc8.cli.console import Console, silence
 from deloc8.cli.shared import (
-    DEFECT,
     DONE,
     INTERRUPTED,
-    NOT_AS_ASKED,
-    WRONG_COMMAND_LINE,
     archive_limits,
     audit_options,
     draws,
     emit,
     emit_drawn,
     emit_json,
+    exit_code,
     progress_bar,
+    tell_failures,
 )
 from deloc8.diagnostic import Severity
-from deloc8.errors import Deloc8Error, PureWheelError, UnrepairableError, UsageError, VerificationError
+from deloc8.errors import Deloc8Error, PureWheelError, UnrepairableError, UsageError
 from deloc8.target import Arch, Libc, parse_platform_tag
 from deloc8.values import replace
 
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
-    from deloc8.audit.verdict import Audit
     from deloc8.diagnostic import Diagnostic
     from deloc8.repair.model import Outcome, Plan
     from deloc8.report.page import Entry
@@ -107,13 +105,6 @@ def _run(arguments: Sequence[str], console: Console) -> int:
         return exit_code(error)
 
 
-def exit_code(error: Deloc8Error) -> int:
-    """The exit code that an error leads to."""
-    if isinstance(error, UsageError):
-        return WRONG_COMMAND_LINE
-    return DEFECT if isinstance(error, VerificationError) else NOT_AS_ASKED
-
-
 class _Sum:
     """What came of several wheels."""
 
@@ -148,67 +139,20 @@ def _each(options: argparse.Namespace, console: Console, work: Callable[[Path, _
 
                 total.entries.append(Entry(name=path.name, error=error))
             console.error(error)
-    failed = sum(code != DONE for code in total.codes)
-    if failed and len(total.codes) > 1:
-        console.say(f"{failed} of {len(total.codes)} wheels failed")
+    tell_failures(total.codes, console)
     return total
 
 
 def _show(options: argparse.Namespace, console: Console) -> int:
-    from deloc8.report.to_json import audit_value, document  # noqa: PLC0415  only for this command
-    from deloc8.report.to_text import show_text  # noqa: PLC0415
-    from deloc8.workflow import audit_wheel  # noqa: PLC0415
+    from deloc8.cli.show import show  # noqa: PLC0415  only for this command
 
-    settings = audit_options(options)
-
-    def work(path: Path, total: _Sum) -> int:
-        with progress_bar(path, options, console):
-            audit = audit_wheel(path, settings)
-        if audit.is_pure and not options.allow_pure_python_wheel:
-            raise PureWheelError(
-                f"{path.name} has no compiled files: there is nothing to show",
-                code="pure-wheel",
-                hints=("to accept such wheels, pass --allow-pure-python-wheel",),
-            )
-        total.values.append(audit_value(audit))
-        if draws(options, console):
-            from deloc8.report.to_terminal import show_parts_drawn  # noqa: PLC0415  only on a terminal
-
-            emit_drawn(console, show_parts_drawn(audit, verbose=console.verbosity > 0))
-        elif options.format == "text":
-            total.texts.append(show_text(audit, verbose=console.verbosity > 0))
-        elif options.format == "html":
-            from deloc8.report.page import Entry  # noqa: PLC0415  only for this output
-
-            total.entries.append(Entry(name=path.name, audit=audit))
-        if console.verbosity > 1:
-            _trace(audit, console)
-        return NOT_AS_ASKED if audit.false_claims else DONE
-
-    total = _each(options, console, work)
-    if options.format == "json":
-        emit_json(options, console, document("show", total.values))
-    elif options.format == "html":
-        _emit_html(options, console, total)
-    else:
-        emit(options, console, "".join(f"\n{text}" for text in total.texts))
-    return total.code
+    return show(options, console)
 
 
 def _emit_html(options: argparse.Namespace, console: Console, total: _Sum) -> None:
     from deloc8.report.to_html import html_page  # noqa: PLC0415  only for this output
 
     emit(options, console, html_page(options.command, total.entries))
-
-
-def _trace(audit: Audit, console: Console) -> None:
-    """Tell every place that was tried for every needed library."""
-    for path, rows in audit.facts.dependencies.items():
-        for row in rows:
-            console.say(f"{audit.facts.files[path].label} needs {row.name}: {row.target or 'not found'}")
-            for attempt in row.lookup.tried:
-                reason = f" ({attempt.reason})" if attempt.reason else ""
-                console.say(f"    {attempt.origin}: {attempt.path}: {attempt.result.value}{reason}")
 
 
 def _fixup(options: argparse.Namespace, console: Console) -> int:

@@ -6,18 +6,19 @@ import importlib.util
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
-from deloc8.errors import InputError
+from deloc8.errors import InputError, UsageError, VerificationError
 from deloc8.wheel.names import printable_lines
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
     from rich.console import RenderableType
 
     from deloc8.cli.console import Console
+    from deloc8.errors import Deloc8Error
     from deloc8.report.to_json import Json
     from deloc8.wheel.archive import ArchiveLimits
     from deloc8.workflow import AuditOptions
@@ -27,6 +28,20 @@ NOT_AS_ASKED = 1
 WRONG_COMMAND_LINE = 2
 DEFECT = 3
 INTERRUPTED = 130
+
+
+def exit_code(error: Deloc8Error) -> int:
+    """The exit code that an error leads to."""
+    if isinstance(error, UsageError):
+        return WRONG_COMMAND_LINE
+    return DEFECT if isinstance(error, VerificationError) else NOT_AS_ASKED
+
+
+def tell_failures(codes: Sequence[int], console: Console) -> None:
+    """Say how many of several wheels failed."""
+    failed = sum(code != DONE for code in codes)
+    if failed and len(codes) > 1:
+        console.say(f"{failed} of {len(codes)} wheels failed")
 
 
 def progress_bar(path: Path, options: argparse.Namespace, console: Console) -> AbstractContextManager[None]:
@@ -94,12 +109,17 @@ def draws(options: argparse.Namespace, console: Console) -> bool:
 
 def emit_drawn(console: Console, parts: Iterable[RenderableType]) -> None:
     """Draw a command's data on the terminal."""
+    console.drawing(render(console, parts))
+
+
+def render(console: Console, parts: Iterable[RenderableType]) -> str:
+    """What draws a command's data on the terminal."""
     import shutil  # noqa: PLC0415  only on a terminal
 
     from deloc8.report.to_terminal import draw  # noqa: PLC0415  the same
 
     width = shutil.get_terminal_size().columns
-    console.drawing(draw(parts, width=width, color=console.has_color()))
+    return draw(parts, width=width, color=console.has_color())
 
 
 def emit_json(options: argparse.Namespace, console: Console, value: Json) -> None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deloc8.cli.commands import exit_code, find_arch
+from deloc8.cli.commands import find_arch
+from deloc8.cli.shared import exit_code
 from deloc8.errors import ElfError, UnrepairableError, UsageError, VerificationError
 from deloc8.target import Arch
 from kit.command import Command

@@ -68,6 +68,13 @@ def _cells(line: str) -> tuple[str, ...]:
     return tuple(cell.strip() for cell in line.strip("│├┤").replace("┼", "│").split("│"))
 
 
+def test_several_wheels_are_drawn_in_their_order(scene: Scene) -> None:
+    wheels = [scene.wheel({CORE: wants("GLIBC_2.14")}, name=f"demo{number}") for number in range(4)]
+    shown = on_a_terminal("show", *wheels, "--sysroot", scene.root, "-j2")
+    assert shown == "".join(on_a_terminal("show", wheel, "--sysroot", scene.root) for wheel in wheels)
+    assert shown.count("╭") >= 4
+
+
 def test_libraries_and_barriers_are_tables(scene: Scene) -> None:
     needs = wants("GLIBC_2.14", needed=("libfoo.so.1", "[red]x.so"))
     files = {CORE: needs, **{f"demo/m{number}.so": needs for number in range(4)}}

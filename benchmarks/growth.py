@@ -1,0 +1,99 @@
+"""How the cost of deloc8 grows with the size of a wheel, and with the number of wheels."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+from functools import partial
+from typing import TYPE_CHECKING
+
+from material import in_child, synthetic
+from measure import FailedError, Sample, measure, median, ratio
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+GROWTH_HEAD = ("", "cpu s", "wall s", "peak MB", "disk MB", "by size")
+MANY_HEAD = ("", "cpu s", "wall s", "peak MB", "disk MB", "wall: ratio")
+MEMBERS = (1_000, 3_000, 10_000, 30_000, 100_000)
+MEGABYTES = (20, 60, 200, 600, 2_000)
+QUICK_SIZES = 3
+MANY = 100  # wheels in a folder
+
+
+def growth(cache: Path, deloc8: str, *, quick: bool, rounds: int) -> Iterator[tuple[str, ...]]:
+    """The lines of the second table: `show` on wheels of growing size, and below each curve how it grows."""
+    last = QUICK_SIZES if quick else None
+    curve = []
+    for count in MEMBERS[:last]:
+        path, _ = in_child(partial(synthetic, cache, elf_bytes=50_000, files=count))
+        curve.append((count, measure_growth((deloc8, "show", str(path)), rounds)))
+        yield grown(f"{count:,} members", *curve[-1], "us of cpu for a member")
+    yield slope("members", curve)
+    curve = []
+    for megabytes in MEGABYTES[:last]:
+        pieces = max(1, megabytes // 100)
+        size = megabytes * 1_000_000
+        path, _ = in_child(partial(synthetic, cache, elf_bytes=size, files=10, elf_files=pieces))
+        curve.append((megabytes * 1000, measure_growth((deloc8, "show", str(path)), rounds)))
+        yield grown(f"{megabytes:,} MB of ELF", *curve[-1], "us of cpu for a kB")
+    yield slope("bytes of ELF", curve)
+
+
+def measure_growth(command: tuple[str, ...], rounds: int) -> Sample:
+    """The medians of one command."""
+    return median([measure(command, {}, writes=False, watches_disk=True) for _ in range(rounds)])
+
+
+def grown(title: str, count: int, sample: Sample, unit: str) -> tuple[str, ...]:
+    """One line of the second table."""
+    return (f"show {title}", *figures(sample), f"{1e6 * sample.cpu / count:.2f} {unit}")
+
+
+def figures(sample: Sample) -> tuple[str, ...]:
+    """The cells that the tables of one tool have in common."""
+    return (f"{sample.cpu:.3f}", f"{sample.wall:.3f}", f"{sample.peak:.0f}", f"{sample.disk:.1f}")
+
+
+def slope(title: str, curve: Sequence[tuple[int, Sample]]) -> tuple[str, ...]:
+    """How much each size costs, by a straight line through all (least squares), and how far the worst point is off.
+
+    What every start costs, the smallest size tells best: it is where the line crosses zero.
+    """
+    sizes, costs = [count for count, _ in curve], [sample.cpu for _, sample in curve]
+    line = statistics.linear_regression(sizes, costs)
+    off = max(abs(line.slope * size + line.intercept - cost) / cost for size, cost in zip(sizes, costs, strict=True))
+    largest, before = curve[-1], curve[-2]
+    size = largest[0] / before[0]
+    words = f"last step: size {size:.2f} times, cpu {largest[1].cpu / before[1].cpu:.2f}"
+    peak = f"peak {largest[1].peak / before[1].peak:.2f}"
+    return (
+        f"growth with {title}",
+        *("",) * 4,
+        f"{words}, {peak}; {1e6 * line.slope:.2f} us each, worst point {off:.0%} off",
+    )
+
+
+def many(cache: Path, deloc8: str, *, quick: bool) -> Iterator[tuple[str, ...]]:
+    """The lines of the fourth table: a folder of wheels, with one process and with all processors.
+
+    Raises:
+        FailedError: The two did not say the same.
+    """
+    material = []
+    for number in range(MANY):
+        path, _ = in_child(partial(synthetic, cache, elf_bytes=500_000 + number, files=50, elf_files=5))
+        material.append(str(path))
+    for command in ("show", "check"):
+        told, alone = set(), None
+        for jobs in (1, os.cpu_count() or 1):
+            words = (deloc8, command, *material, "--format", "json", "-j", str(jobs))
+            done = subprocess.run(words, capture_output=True, check=False)
+            told.add((done.returncode, done.stdout))
+            sample = median([measure(words, {}, writes=False, code=done.returncode) for _ in range(1 if quick else 3)])
+            alone = alone or sample
+            yield (f"{command} {MANY} wheels, -j{jobs}", *figures(sample), ratio(alone.wall, sample.wall))
+        if len(told) > 1:
+            raise FailedError(f"{command} of {MANY} wheels: with one process it says something else")

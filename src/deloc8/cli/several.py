@@ -1,0 +1,129 @@
+"""Several wheels at a time, each in one of some processes; the results come in the order of the wheels.
+
+Threads would not do: what is left of the work once the members are inflated is Python's, which runs in one at a time.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+__all__ = ["share", "share_of_threads"]
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class _Worker(NamedTuple):
+    """A process that is asked for the result of one item after the other."""
+
+    process: int
+    questions: BinaryIO
+    answers: BinaryIO
+
+
+def share_of_threads(jobs: int, wheels: int) -> tuple[int, int]:
+    """How many processes work on some wheels, and with how many threads each, where `jobs` things may run at a time."""
+    processes = max(1, min(jobs, wheels))
+    return processes, max(1, jobs // processes)
+
+
+@contextmanager
+def share(task: Callable[[Item], Result], items: Sequence[Item], processes: int) -> Iterator[Iterator[Result]]:
+    """What the task gives for each item, in their order, as `map` would tell it, as long as the block lasts.
+
+    Results must be values that can be pickled. Whatever else happens to a process (the task raises an exception, the
+    system ends it for want of memory) happens to its item alone, which is then worked on here, when its turn comes.
+    """
+    workers: list[_Worker] = []
+    try:
+        if processes > 1 and len(items) > 1 and hasattr(os, "fork"):
+            for _ in range(min(processes, len(items))):
+                workers.append(_hire(task, items, workers))
+        yield _collect(task, items, workers)
+    except BaseException:
+        from signal import SIGKILL  # noqa: PLC0415  a single wheel does without it
+
+        for worker in workers:
+            os.kill(worker.process, SIGKILL)
+        raise
+    finally:
+        for worker in workers:
+            worker.questions.close()
+            worker.answers.close()
+            os.waitpid(worker.process, 0)
+
+
+def _hire(task: Callable[[Item], Result], items: Sequence[Item], others: Sequence[_Worker]) -> _Worker:
+    question, ask = os.pipe()
+    answer, give = os.pipe()
+    process = os.fork()
+    if process == 0:
+        try:
+            import signal  # noqa: PLC0415  a single wheel does without it
+
+            # Of an interrupt the first process decides. Whoever keeps the ends of others keeps those waiting.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            os.close(ask)
+            os.close(answer)
+            for other in others:
+                other.questions.close()
+                other.answers.close()
+            with open(question, "rb") as questions, open(give, "wb") as answers:  # noqa: PTH123  descriptors
+                _serve(task, items, questions, answers)
+        finally:
+            # Neither the buffers of the first process nor what it does at its end are ours.
+            os._exit(0)
+    os.close(question)
+    os.close(give)
+    return _Worker(process, open(ask, "wb", buffering=0), open(answer, "rb"))  # noqa: PTH123  the same
+
+
+def _serve(task: Callable[[Item], Result], items: Sequence[Item], questions: BinaryIO, answers: BinaryIO) -> None:
+    import pickle  # noqa: PLC0415  a single wheel does without it
+
+    for line in questions:
+        answers.write(pickle.dumps(task(items[int(line)])))
+        answers.flush()
+
+
+def _collect(task: Callable[[Item], Result], items: Sequence[Item], workers: Sequence[_Worker]) -> Iterator[Result]:
+    if not workers:
+        yield from map(task, items)
+        return
+    import pickle  # noqa: PLC0415  a single wheel does without these
+    import selectors  # noqa: PLC0415
+
+    waiting = list(reversed(range(len(items))))
+    busy: dict[_Worker, int] = {}
+    done: dict[int, Result] = {}
+    lost: set[int] = set()
+
+    def ask(worker: _Worker) -> None:
+        index = waiting.pop()
+        busy[worker] = index
+        # Where it has ended, the end of its answers will tell so.
+        with suppress(BrokenPipeError):
+            worker.questions.write(b"%d\n" % index)
+
+    with selectors.DefaultSelector() as selector:
+        for worker in workers:
+            selector.register(worker.answers, selectors.EVENT_READ, worker)
+            ask(worker)
+        for turn, item in enumerate(items):
+            while turn not in done and turn not in lost and busy:
+                for key, _ in selector.select():
+                    index = busy.pop(key.data)
+                    try:
+                        done[index] = pickle.load(key.data.answers)  # noqa: S301  our own process wrote it
+                    except (EOFError, pickle.UnpicklingError):
+                        lost.add(index)
+                        selector.unregister(key.fileobj)
+                    else:
+                        if waiting:
+                            ask(key.data)
+            yield done.pop(turn) if turn in done else task(item)

@@ -1,0 +1,133 @@
+"""`deloc8 show`: what is in wheels, and what bars better tags."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from deloc8.cli.several import share, share_of_threads
+from deloc8.cli.shared import (
+    DONE,
+    NOT_AS_ASKED,
+    audit_options,
+    draws,
+    emit,
+    emit_json,
+    exit_code,
+    progress_bar,
+    render,
+    tell_failures,
+)
+from deloc8.errors import Deloc8Error, PureWheelError
+from deloc8.report.to_json import audit_value, document, failed_wheel
+from deloc8.report.to_text import show_text
+from deloc8.values import dataclass, replace
+from deloc8.workflow import audit_wheel
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from deloc8.audit.verdict import Audit
+    from deloc8.cli.console import Console
+    from deloc8.report.page import Entry
+    from deloc8.report.to_json import Json
+    from deloc8.workflow import AuditOptions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shown:
+    """What is told of one wheel; a process can hand it to another.
+
+    Attributes:
+        code: The exit code that it leads to.
+        value: For JSON.
+        text: As plain text.
+        drawing: As drawn for a terminal.
+        trace: Lines for stderr.
+        error: Why there is nothing of all this.
+        entry: For a page.
+    """
+
+    code: int
+    value: Json
+    text: str = ""
+    drawing: str = ""
+    trace: tuple[str, ...] = ()
+    error: Deloc8Error | None = None
+    entry: Entry | None = None
+
+
+def show(options: argparse.Namespace, console: Console) -> int:
+    """The exit code: 1 where a wheel could not be shown, or claims what is not so."""
+    settings = audit_options(options)
+    processes, threads = share_of_threads(options.jobs, len(options.wheels))
+    if options.format == "html":
+        from deloc8.report.to_html import read_template  # noqa: PLC0415  only for this output
+
+        read_template()  # what it needs is missed before any work is done
+        processes, threads = 1, options.jobs  # a page shows the whole verdict, which is too much to hand over
+    settings = replace(settings, threads=threads)
+    parts = []
+    with share(lambda path: _show_one(path, settings, options, console), options.wheels, processes) as results:
+        for path in options.wheels:
+            with progress_bar(path, options, console):
+                part = next(results)
+            parts.append(part)
+            if part.drawing:
+                console.drawing(part.drawing)
+            for line in part.trace:
+                console.say(line)
+            if part.error is not None:
+                console.error(part.error)
+    tell_failures([part.code for part in parts], console)
+    if options.format == "json":
+        emit_json(options, console, document("show", [part.value for part in parts]))
+    elif options.format == "html":
+        from deloc8.report.to_html import html_page  # noqa: PLC0415  only for this output
+
+        emit(options, console, html_page("show", [part.entry for part in parts if part.entry is not None]))
+    else:
+        emit(options, console, "".join(f"\n{part.text}" for part in parts if part.text))
+    return max(part.code for part in parts)
+
+
+def _show_one(path: Path, settings: AuditOptions, options: argparse.Namespace, console: Console) -> _Shown:
+    try:
+        audit = audit_wheel(path, settings)
+        if audit.is_pure and not options.allow_pure_python_wheel:
+            raise PureWheelError(
+                f"{path.name} has no compiled files: there is nothing to show",
+                code="pure-wheel",
+                hints=("to accept such wheels, pass --allow-pure-python-wheel",),
+            )
+    except Deloc8Error as error:
+        shown = _Shown(code=exit_code(error), value=failed_wheel(path.name, error), error=error)
+    else:
+        shown = _Shown(
+            code=NOT_AS_ASKED if audit.false_claims else DONE,
+            value=audit_value(audit),
+            trace=tuple(_trace(audit)) if console.verbosity > 1 else (),
+        )
+        if draws(options, console):
+            from deloc8.report.to_terminal import show_parts_drawn  # noqa: PLC0415  only on a terminal
+
+            return replace(shown, drawing=render(console, show_parts_drawn(audit, verbose=console.verbosity > 0)))
+        if options.format == "text":
+            return replace(shown, text=show_text(audit, verbose=console.verbosity > 0))
+    if options.format == "html":
+        from deloc8.report.page import Entry  # noqa: PLC0415  only for this output
+
+        entry = Entry(name=path.name, error=shown.error, audit=None if shown.error else audit)
+        return replace(shown, entry=entry)
+    return shown
+
+
+def _trace(audit: Audit) -> Iterator[str]:
+    """Every place that was tried for every needed library."""
+    for path, rows in audit.facts.dependencies.items():
+        for row in rows:
+            yield f"{audit.facts.files[path].label} needs {row.name}: {row.target or 'not found'}"
+            for attempt in row.lookup.tried:
+                reason = f" ({attempt.reason})" if attempt.reason else ""
+                yield f"    {attempt.origin}: {attempt.path}: {attempt.result.value}{reason}"
