@@ -98,6 +98,18 @@ def relocations_of(data: bytes) -> list[tuple[int, int, int, int | None]]:
     ]
 
 
+def dynamic_of(data: bytes) -> dict[str, int]:
+    """The entries of the dynamic section by their names; of those with one name the last."""
+    segment = next(ELFFile(io.BytesIO(data)).iter_segments("PT_DYNAMIC"))
+    assert isinstance(segment, DynamicSegment)
+    return {str(tag.entry.d_tag): tag.entry.d_val for tag in segment.iter_tags()}
+
+
+def offset_of(data: bytes, address: int) -> int:
+    """Where the byte at an address stands in the file."""
+    return int(next(iter(ELFFile(io.BytesIO(data)).address_offsets(address))))
+
+
 def word_at(data: bytes, address: int) -> int:
     """The word at an address."""
     elf = ELFFile(io.BytesIO(data))

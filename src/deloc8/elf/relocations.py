@@ -6,11 +6,12 @@ Source: the psABI supplement of each machine for the numbers; for DT_RELR the gA
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from deloc8.elf import constants as c
 from deloc8.elf.edits import impossible
 from deloc8.elf.records import Record
+from deloc8.errors import ElfError
 from deloc8.values import dataclass
 
 if TYPE_CHECKING:
@@ -107,6 +108,55 @@ def _tables(table: DynamicTable) -> Iterator[tuple[Shape, int, int]]:
     for shape, field, tag, size_tag in rows:
         if tag in values and values.get(size_tag, 0):
             yield shape, table.locate(field, tag), values[size_tag]
+
+
+class Relocation(NamedTuple):
+    """One relocation of an ordinary table.
+
+    Attributes:
+        address: What is relocated.
+        kind: How, by the number of the machine's psABI.
+        symbol: The number of the symbol; 0 where there is none.
+        addend: What is added: of the entry, or the word at the address; None where the file has no such word.
+    """
+
+    address: int
+    kind: int
+    symbol: int
+    addend: int | None
+
+
+def read_relocations(table: DynamicTable) -> tuple[Relocation, ...]:
+    """The relocations of the ordinary tables, in their order.
+
+    Raises:
+        ElfError: A table reaches beyond the end of the file.
+    """
+    view, found = table.view, []
+    for shape, start, size in _tables(table):
+        record = _record(view, shape)
+        raw = view.slice("a relocation table", start, size // record.size * record.size)
+        for address, info, *addends in record.struct.iter_unpack(raw):
+            symbol, kind = _take_apart(view, info)
+            found.append(Relocation(address, kind, symbol, addends[0] if addends else word_at(view, address)))
+    return tuple(found)
+
+
+def relative_kind(view: View) -> int:
+    """The number of the relocation that adds the load address.
+
+    Raises:
+        ElfError: The machine's relocations are not known.
+    """
+    return _kinds(view).relative
+
+
+def word_at(view: View, address: int) -> int | None:
+    """The word at an address; None where the file has no contents for it."""
+    try:
+        return _word(view, address)[1]
+    except ElfError:
+        return None
 
 
 def zero_patches(table: DynamicTable, numbers: list[int], name: str) -> tuple[tuple[int, bytes], ...]:

@@ -12,6 +12,7 @@ from deloc8.audit.match import MatchOptions, describe, match_policies
 from deloc8.audit.verdict import Truth, judge
 from deloc8.elf.edits import (
     AddNeeded,
+    BindToZero,
     BindVersion,
     RemoveNeeded,
     RemoveRpath,
@@ -19,6 +20,7 @@ from deloc8.elf.edits import (
     RpathKind,
     SetRpath,
     SetSoname,
+    UnpackRelocations,
 )
 from deloc8.elf.image import parse_defined
 from deloc8.elf.invariants import broken_invariants
@@ -103,6 +105,7 @@ def _checks(claim: Claim, written: WheelArchive, threads: int) -> tuple[Check, .
         ("RECORD and contents agree", _record(written, seen)),
         ("nothing else has changed", _unchanged(claim, written)),
         ("every edit is there", _edits(claim, facts)),
+        ("relocations are what was planned", _relocations(claim, written)),
         ("the compatibility library is deloc8's own", _compat(plan, written)),
         ("every edited file is fit to be loaded", _layout(claim, written, seen)),
         ("every needed library is found", _needed(claim, facts)),
@@ -195,6 +198,22 @@ def _edits(claim: Claim, facts: WheelFacts) -> Iterator[str]:
             yield f"{member} has (needed, soname, rpath, runpath) {_names(now[member])}, planned were {wanted}"
         elif _meaning(now[member]) != _meaning(image, edits):
             yield f"{member}: its symbols or versions are not what was planned"
+
+
+def _relocations(claim: Claim, written: WheelArchive) -> Iterator[str]:
+    """Whether edits that change relocations have changed those that they are about, and no others."""
+    source, sysroot = claim.source, claim.sysroot
+    files = [(patch.target, patch.edits, partial(_member, source, patch.member)) for patch in claim.plan.patches]
+    files += [(graft.member, graft.edits, partial(sysroot.read, graft.source)) for graft in claim.plan.grafts]
+    for member, edits, old in files:
+        if any(isinstance(edit, BindToZero | UnpackRelocations) for edit in edits):
+            from deloc8.repair.lowerproof import relocation_problems  # noqa: PLC0415  few wheels are lowered
+
+            yield from relocation_problems(old(), _member(written, member), edits, member)
+
+
+def _member(archive: WheelArchive, name: str) -> Buffer:
+    return archive.read(archive.member(name))
 
 
 def _compat(plan: Plan, written: WheelArchive) -> Iterator[str]:

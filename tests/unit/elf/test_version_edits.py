@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from elftools.elf.dynamic import DynamicSegment
 from elftools.elf.elffile import ELFFile
 
 from deloc8.elf import relocations
@@ -39,7 +38,7 @@ from deloc8.errors import ElfError
 from kit import elf_spec
 from kit.elf import MACHINES, Defined, ElfSpec, NeedSpec, Undefined, build_elf
 from kit.patch import patch_entry, patch_header, patch_number, patch_segment
-from kit.pyelf import RELATIVE, peer_of, relocations_of, word_at
+from kit.pyelf import RELATIVE, dynamic_of, peer_of, relocations_of, word_at
 
 if TYPE_CHECKING:
     from deloc8.elf.edits import Edit
@@ -75,12 +74,6 @@ def for_machine(machine: str, spec: ElfSpec = RICH) -> ElfSpec:
     return replace(
         spec, bits=base.bits, little_endian=base.little_endian, machine=base.machine, flags=base.flags, align=base.align
     )
-
-
-def dynamic_of(data: bytes) -> dict[str, int]:
-    segment = next(ELFFile(io.BytesIO(data)).iter_segments("PT_DYNAMIC"))
-    assert isinstance(segment, DynamicSegment)
-    return {str(tag.entry.d_tag): tag.entry.d_val for tag in segment.iter_tags()}
 
 
 def section_of(data: bytes, name: str) -> Any:
