@@ -101,6 +101,28 @@ def test_owner_without_padding_and_description() -> None:
     assert notes_of(bytes(aimed)) == values([NoteSpec("kit5", 9, b"")])
 
 
+@pytest.mark.parametrize("owner", ["GNU", "FDO"])
+@pytest.mark.parametrize("kind", [3, 0xCAFE1A7E])
+def test_notes_behind_properties_stand_as_mold_puts_them(owner: str, kind: int) -> None:
+    """Aligned to 4, in one segment with properties that are aligned to 8."""
+
+    def note(name: str, number: int, description: bytes, align: int) -> bytes:
+        padded = description + bytes(-len(description) % align)
+        return struct.pack("<III", len(name) + 1, len(description), number) + name.encode() + b"\0" + padded
+
+    properties = property_note(1)
+    payload = (
+        note("GNU", 5, properties.description, 8) + note(owner, kind, bytes(20), 4) + note(owner, kind, b"abcd", 4)
+    )
+    data, places = build_with_places(ElfSpec(notes=(BUILD_ID,), payload=payload, sections=False))
+    segment = next(place for place in range(64, 400, 56) if struct.unpack_from("<I", data, place)[0] == 4)
+    aimed = bytearray(changed(data, segment + 8, "<Q", places[".rodata"]))
+    struct.pack_into("<Q", aimed, segment + 32, len(payload))
+    struct.pack_into("<Q", aimed, segment + 48, 8)
+    wanted = [properties, NoteSpec(owner, kind, bytes(20)), NoteSpec(owner, kind, b"abcd")]
+    assert notes_of(bytes(aimed)) == values(wanted)
+
+
 def test_segment_beyond_the_file() -> None:
     data = build_elf(notes=(BUILD_ID,), sections=False)
     segment = next(place for place in range(64, 400, 56) if struct.unpack_from("<I", data, place)[0] == 4)

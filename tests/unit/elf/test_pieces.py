@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from deloc8.elf.dynamic import DynamicTable, read_table
-from deloc8.elf.pieces import Role, dynamic_piece, dynamic_symbols, pieces_within, strings_piece
+from deloc8.elf.pieces import Role, dynamic_piece, dynamic_symbols, pieces_within, strings_piece, versions_piece
 from deloc8.elf.view import View
 from deloc8.errors import ElfError
-from kit.elf import ElfSpec, Undefined, build_elf
+from kit.elf import ElfSpec, NeedSpec, NoteSpec, Undefined, build_elf
 from kit.patch import add_symtab, patch_entry, patch_section, section_index
 
 
@@ -19,7 +19,7 @@ def table_of(data: bytes) -> DynamicTable:
 
 
 def test_strings_and_dynamic() -> None:
-    data = build_elf(ElfSpec(soname="libdemo.so"))
+    data = build_elf(ElfSpec(soname="libdemo.so", notes=(NoteSpec("GNU", 3, bytes(20)),)))  # PT_NOTE comes later
     table = table_of(data)
     strings, dynamic = strings_piece(table), dynamic_piece(table)
     assert (strings.role, strings.section) == (Role.STRINGS, section_index(data, ".dynstr"))
@@ -27,6 +27,15 @@ def test_strings_and_dynamic() -> None:
     assert data[strings.offset : strings.end] == table.strings
     assert dynamic.size % 16 == 0
     assert dynamic.address == dynamic.offset + 0x1000
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_the_end_of_version_records_is_found_without_section_headers(count: int) -> None:
+    spec = ElfSpec(needs=tuple(NeedSpec("liba.so", f"A_{number}") for number in range(count)))
+    with_headers = versions_piece(table_of(build_elf(spec)))
+    assert with_headers.size == 16 + 16 * count
+    without = versions_piece(table_of(build_elf(spec, sections=False)))
+    assert (without.size, without.section) == (with_headers.size, None)
 
 
 def test_without_section_headers() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import struct
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pytest
 from elftools.elf.dynamic import DynamicSegment
@@ -14,14 +13,12 @@ from elftools.elf.elffile import ELFFile
 from deloc8.elf.edits import AddNeeded, ClearExecutableStack, SetSoname
 from deloc8.elf.image import parse
 from deloc8.elf.invariants import broken_invariants
-from deloc8.elf.slots import Slot
+from deloc8.elf.slots import Slot, top_of
+from deloc8.elf.view import Segment
 from deloc8.elf.writer import Edited, edit
 from deloc8.errors import ElfError
 from kit.elf import ET_EXEC, MACHINES, Defined, ElfSpec, NoteSpec, build_elf
 from kit.patch import patch_entry, patch_header, patch_section, patch_segment
-
-if TYPE_CHECKING:
-    from deloc8.elf.view import Segment
 
 PT_LOAD, PT_NOTE, PT_PHDR, PT_GNU_STACK, PT_GNU_PROPERTY = 1, 4, 6, 0x6474E551, 0x6474E553
 PROPERTY = NoteSpec("GNU", 5, bytes.fromhex("028000c0 04000000 01000000 00000000"))
@@ -66,6 +63,13 @@ def test_an_unused_header_comes_first(machine: str) -> None:
     assert (loads[-1].offset - loads[-1].vaddr) % largest == 0
     assert loads[-1].flags == 4
     assert edited.placement.grows_by <= 7 + loads[-1].filesz
+
+
+def test_only_what_is_loaded_takes_addresses() -> None:
+    load = Segment(PT_LOAD, 4, 0, 0x1000, 0x1000, 8, 16, 0x1000)
+    others = [Segment(kind, 4, 0, 0x9000, 0x9000, 8, 16, 8) for kind in (0, 2, 4, PT_GNU_STACK)]
+    assert top_of([load, *others]) == 0x1010
+    assert top_of(others) == 0
 
 
 def test_properties_are_found_twice() -> None:

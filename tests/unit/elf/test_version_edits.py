@@ -310,6 +310,17 @@ def test_symbols_that_are_not_there() -> None:
     assert "is empty" in refused(data, replace(SAME, name=None, library=""))
 
 
+def test_the_copy_of_a_variable_is_no_reference() -> None:
+    """A program has its own copy of a variable such as `stdout`: defined here, under the version of another file."""
+    data = build_elf(RICH)
+    index = next(index for _, versions in peer_of(data).needs for name, index, _ in versions if name == "GLIBC_2.34")
+    number = len(RICH.undefined) + 1
+    data = patch_number(data, section_offset(data, ".gnu.version") + 2 * number, 2, index)
+    name, version, *_ = peer_of(data).defined[0]
+    assert version == "GLIBC_2.34"
+    assert f"`{name}@GLIBC_2.34`" in refused(data, replace(MOVED, symbol=name))
+
+
 def test_all_numbers_are_taken() -> None:
     data = build_elf(RICH)
     table = read_table(View.open(data, "lib.so"))
@@ -455,6 +466,18 @@ def test_a_constant_wherever_it_stands_in_the_table(place_in_table: int) -> None
     ((address, *_),) = (row for row in before if row[2] == place_in_table + 1)
     assert [row[1:] for row in relocations_of(edited) if row[0] == address] == [(8, 0, 15)]
     assert [row for row in relocations_of(edited)[1:] if row[0] != address] == [r for r in before if r[0] != address]
+
+
+def test_a_constant_whose_word_stands_right_behind_the_table() -> None:
+    """Where relocations have no addends, the word is written too, though the table before it moves."""
+    data = build_elf(for_machine("i686", PACKED))
+    number = 1 + RICH.undefined.index(SINGLE)
+    (place_in_table,) = (index for index, row in enumerate(relocations_of(data)) if row[2] == number)
+    behind = dynamic_of(data)["DT_REL"] + dynamic_of(data)["DT_RELSZ"]
+    data = patch_number(data, section_offset(data, ".rel.dyn") + 8 * place_in_table, 4, behind)
+    data = patch_number(data, View.open(data, "").offset_of("", behind), 4, 0)
+    edited = edit(data, [ZERO, UnpackRelocations()], "lib.so").data
+    assert word_at(edited, behind) == 15
 
 
 def test_bitmaps_of_packed_relocations() -> None:

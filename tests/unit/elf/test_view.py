@@ -84,6 +84,7 @@ def test_program_headers_outside() -> None:
         f"the file ends at 0x{len(data):x}"
     )
     assert refused(changed(data, 0x36, "<H", 32)) == "e_phentsize at offset 0x36 is 32, not 56"
+    assert refused(changed(data, 0x36, "<H", 64)) == "e_phentsize at offset 0x36 is 64, not 56"
 
 
 def test_no_program_headers() -> None:
@@ -117,6 +118,7 @@ def test_section_headers_outside() -> None:
     data = build_elf()
     assert refused(data[:-1]).startswith("e_shoff at offset 0x28 says that")
     assert refused(changed(data, 0x3A, "<H", 40)) == "e_shentsize at offset 0x3a is 40, not 64"
+    assert refused(changed(data, 0x3A, "<H", 80)) == "e_shentsize at offset 0x3a is 80, not 64"
 
 
 def test_cut_within_a_segment() -> None:

@@ -153,6 +153,14 @@ def test_every_violation_is_told_with_its_file_and_the_way_to_it(bench: Bench) -
     assert len(error.hints) == 2
 
 
+def test_the_code_is_that_of_the_first_file(bench: Bench) -> None:
+    too_new = ElfSpec(needed=("libc.so.6",), undefined=(STAT,))
+    fpectl = ElfSpec(undefined=(Undefined("PyFPE_jbuf"),))
+    for first, last, code in ((too_new, fpectl, "symbol-too-new"), (fpectl, too_new, "pyfpe")):
+        error = refused(bench, bench.wheel({"demo/a.so": first, "demo/b.so": last}), platform="manylinux_2_17")
+        assert (error.code, error.context[0]) == (code, "demo/a.so:")
+
+
 def test_a_single_library_is_told_with_the_way_to_it(bench: Bench) -> None:
     bench.library(f"{LIB}/liba.so.1", needed=("libc.so.6",), undefined=(STAT,))
     error = refused(bench, bench.extension(needed=("liba.so.1",)), platform="manylinux_2_28")

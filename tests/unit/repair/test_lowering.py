@@ -11,8 +11,10 @@ import pytest
 import deloc8.elf.writer as elf_writer
 from deloc8.diagnostic import Severity
 from deloc8.elf.edits import AddNeeded, BindToZero, BindVersion, DropVersion, SetRpath, UnpackRelocations
+from deloc8.elf.image import parse
 from deloc8.errors import ElfError, InputError, UnrepairableError, UsageError, VerificationError
 from deloc8.repair import grafting
+from deloc8.repair.lowering import lowered_image
 from deloc8.repair.model import RewriteKind
 from deloc8.target import Arch
 from kit.bench import EXT, Bench, contents
@@ -146,6 +148,20 @@ def test_markers(bench: Bench) -> None:
     assert "GLIBC_ABI_GNU2_TLS cannot be lowered: a promise about the file that cannot be taken back" in (
         caught.value.context
     )
+
+
+def test_what_a_file_will_say_is_what_it_says_then(bench: Bench) -> None:
+    spec = ElfSpec(needed=NEEDED, undefined=(CREATE, SINGLE, PUTS), relr=True)
+    wheel = bench.wheel({EXT: replace(spec, needs=(NeedSpec("libc.so.6", "GLIBC_ABI_DT_RELR"),))})
+    (patch,) = bench.plan(wheel, platform=TAG, lower_glibc=True).patches
+    before = parse(contents(wheel)[EXT], EXT)
+    after = parse(contents(bench.repair(wheel, None, platform=TAG, lower_glibc=True).path)[EXT], EXT)
+    said = lowered_image(before, patch.edits)
+    assert before.dynamic is not None
+    assert said.dynamic is not None
+    assert after.dynamic is not None
+    assert (before.dynamic.has_relr, said.dynamic.has_relr, after.dynamic.has_relr) == (True, False, False)
+    assert said.undefined == after.undefined
 
 
 @pytest.mark.usefixtures("compat")
