@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT-0 */
 /* The threads of C11, which are POSIX threads under other names. */
 #include "compat.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT-0 */
 /* System calls as cancellation points. */
 #include "compat.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT-0 */
 /* Waiting with a limit on a clock that the caller names. */
 #include "compat.h"
 

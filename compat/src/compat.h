@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT-0 */
 /* What the files of the compatibility library share.
  *
  * Each function stands in for one that a glibc older than the caller's does not have. A line that begins with `///` above a

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT-0 */
 /* Destructors of thread-local objects of C++. */
 #include "compat.h"
 

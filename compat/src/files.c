@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT-0 */
 /* Files and descriptors. */
 #include "compat.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT-0 */
 /* Memory that is allocated or wiped. */
 #include "compat.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT-0 */
 /* Absolute values without overflow, and checked forms of functions that take addresses. */
 #include "compat.h"
 

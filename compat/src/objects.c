@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT-0 */
 /* The loaded object that an address belongs to, as unwinders ask for it. */
 #include "compat.h"
 

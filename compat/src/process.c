@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT-0 */
 /* Processes, threads as the kernel numbers them, and system calls without more. */
 #include "compat.h"
 

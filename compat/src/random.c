@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT-0 */
 /* Random numbers from the kernel. */
 #include "compat.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT-0 */
 /* Whether a floating-point number is a signalling NaN. Numbers are looked at as they lie in memory: to load one into a
  * register may make it quiet. */
 #include "compat.h"

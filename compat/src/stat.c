@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT-0 */
 /* The stat family, which was inline code around versioned functions until glibc 2.33 made it functions. */
 #include "compat.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT-0 */
 /* Copies of strings that are cut to the room there is, as OpenBSD has them. */
 #include "compat.h"
 

@@ -63,8 +63,23 @@ def test_wheel_holds_every_file_of_the_package_and_nothing_else(top: Path, wheel
     assert {name for name in members(wheel) if ".dist-info/" not in name} == package
 
 
-def test_wheel_carries_the_license(wheel: Path) -> None:
-    assert any(name.endswith(".dist-info/licenses/LICENSE") for name in members(wheel))
+def test_wheel_carries_the_licenses(wheel: Path) -> None:
+    for name in ("LICENSE", "compat/LICENSE"):
+        assert any(member.endswith(f".dist-info/licenses/{name}") for member in members(wheel))
+    with zipfile.ZipFile(wheel) as archive:
+        (metadata,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        assert b"\nLicense-Expression: MIT AND MIT-0\n" in archive.read(metadata)
+
+
+def test_what_travels_in_the_wheels_of_others_asks_nothing_of_them(top: Path) -> None:
+    """SPDX: MIT-0 is MIT without the condition that the notice is passed on."""
+    condition = "The above copyright notice and this permission notice shall be included in all\ncopies or substantial "
+    text = (top / "LICENSE").read_text().replace(f"{condition}portions of the Software.\n\n", "")
+    text = text.replace("MIT License", "MIT No Attribution").replace(", subject to the following conditions:", ".")
+    assert (top / "compat/LICENSE").read_text() == text
+    assert "shall be included" not in text
+    for source in (top / "compat/src").iterdir():
+        assert source.read_text().startswith("/* SPDX-License-Identifier: MIT-0 */\n"), source
 
 
 def test_sdist_holds_what_the_targets_of_make_need(sdist: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import fnmatch
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from deloc8.audit.match import ViolationCode
 from deloc8.audit.verdict import find_tag
@@ -14,12 +14,16 @@ from deloc8.policy.model import split_version, version_key
 from deloc8.values import dataclass, replace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from deloc8.audit.dlopen import Opening
     from deloc8.audit.facts import ElfFile
     from deloc8.audit.match import PolicyMatch, Violation
     from deloc8.audit.verdict import Audit
+
+
+# More ways out of what bars a tag, from who knows more than the audit: what a repair can do.
+Remedy: TypeAlias = "Callable[[PolicyMatch, Sequence[Violation]], Iterable[str]]"
 
 
 class SubjectKind(enum.Enum):
@@ -77,17 +81,26 @@ class Answer:
     openings: tuple[Opening, ...] = ()
 
 
-def explain(audit: Audit, subject: str) -> Answer:
+def _no_remedy(_match: PolicyMatch, _violations: Sequence[Violation]) -> tuple[str, ...]:
+    return ()
+
+
+def explain(audit: Audit, subject: str, remedy: Remedy = _no_remedy) -> Answer:
     """What is to say of a library (needed name, path or glob), a symbol, a version or a tag.
 
     A version that no file asks for stands for all newer ones of its namespace.
+
+    Args:
+        audit: The verdict on the wheel.
+        subject: What is asked about.
+        remedy: What tells the ways out that a repair with options offers; without it there are none of these.
 
     Raises:
         UsageError: The wheel has to do with nothing of that name, or the tag is for another machine.
     """
     match = _tag(audit, subject)
     if match is not None:
-        return _of_tag(audit, match)
+        return _of_tag(audit, match, remedy)
     uses = sorted(_all_uses(audit), key=lambda use: (len(use.chain), use.chain, use.library or "", use.symbol or ""))
     for kind, select in (
         (SubjectKind.VERSION, _versions),
@@ -97,7 +110,9 @@ def explain(audit: Audit, subject: str) -> Answer:
         found = select(subject, uses)
         openings = _openings(audit, subject) if kind is SubjectKind.LIBRARY else ()
         if found or openings:
-            return replace(_of_uses(audit, subject, kind, found), openings=openings)
+            answer, nearest = _of_uses(audit, subject, kind, found)
+            ways = _ways(audit, nearest, answer.violations, remedy) if nearest else ()
+            return replace(answer, ways=ways, openings=openings)
     raise _unknown(audit, subject, uses)
 
 
@@ -207,7 +222,7 @@ def _unknown(audit: Audit, subject: str, uses: Sequence[Use]) -> UsageError:
 # -- what it bars
 
 
-def _of_tag(audit: Audit, match: PolicyMatch) -> Answer:
+def _of_tag(audit: Audit, match: PolicyMatch, remedy: Remedy) -> Answer:
     tag = match.policy.tags[0]
     return Answer(
         subject=tag,
@@ -216,7 +231,7 @@ def _of_tag(audit: Audit, match: PolicyMatch) -> Answer:
         violations=match.violations,
         bars=() if match.is_reachable else (tag,),
         inside_for=(tag,) if any(_is_graft(row) for row in match.violations) else (),
-        ways=_ways(audit, match, match.violations),
+        ways=_ways(audit, match, match.violations, remedy),
     )
 
 
@@ -224,7 +239,8 @@ def _is_graft(violation: Violation) -> bool:
     return violation.code is ViolationCode.LIBRARY_NOT_ALLOWED
 
 
-def _of_uses(audit: Audit, subject: str, kind: SubjectKind, uses: tuple[Use, ...]) -> Answer:
+def _of_uses(audit: Audit, subject: str, kind: SubjectKind, uses: tuple[Use, ...]) -> tuple[Answer, PolicyMatch | None]:
+    """The answer without ways out, and the policy that these are about; None where nothing is barred."""
     concerns = _concern(kind, uses)
     bars, inside_for = [], []
     nearest: PolicyMatch | None = None
@@ -239,15 +255,16 @@ def _of_uses(audit: Audit, subject: str, kind: SubjectKind, uses: tuple[Use, ...
         is_better = any(not row.is_curable for row in rows) and all(row.is_curable for row in violations)
         if rows and (nearest is None or is_better):
             nearest, violations = match, rows
-    return Answer(
+    answer = Answer(
         subject=subject,
         kind=kind,
         uses=uses,
         violations=violations,
         bars=tuple(bars),
         inside_for=tuple(inside_for),
-        ways=_ways(audit, nearest, violations) if nearest else (),
+        ways=(),
     )
+    return answer, nearest
 
 
 def _concern(kind: SubjectKind, uses: tuple[Use, ...]) -> Callable[[Violation], bool]:
@@ -269,7 +286,7 @@ def _concern(kind: SubjectKind, uses: tuple[Use, ...]) -> Callable[[Violation], 
 _CXX = ("GLIBCXX", "CXXABI")
 
 
-def _ways(audit: Audit, match: PolicyMatch, violations: Sequence[Violation]) -> tuple[str, ...]:
+def _ways(audit: Audit, match: PolicyMatch, violations: Sequence[Violation], remedy: Remedy) -> tuple[str, ...]:
     """What can be done to reach a tag, or the best that can be reached, the least effort first."""
     blocking = [row for row in violations if not row.is_curable]
     tag = match.policy.tags[0]
@@ -281,7 +298,7 @@ def _ways(audit: Audit, match: PolicyMatch, violations: Sequence[Violation]) -> 
     if blocking and not reachable.is_unbounded:
         verb = "take" if audit.outlook.is_satisfied else "let `deloc8 fixup` reach"
         ways.append(f"{verb} the tag {reachable.tags[0]}, if that is enough")
-    ways += _ways_by_option(blocking)
+    ways += [*_ways_by_option(blocking), *remedy(match, blocking)]
     # The libraries of the system whose own needs bar the tag.
     brought = sorted({row.chain[1] for row in blocking if len(row.chain) > 1})
     if brought and all(len(row.chain) > 1 for row in blocking):
@@ -295,6 +312,7 @@ def _ways(audit: Audit, match: PolicyMatch, violations: Sequence[Violation]) -> 
         ways.append(f"link {', '.join(brought)} statically, from a build for such a system")
     if any(split_version(row.version or "")[0] in _CXX for row in blocking):
         ways.append("link the C++ runtime statically (-static-libstdc++ -static-libgcc), with its symbols hidden")
+        ways.append("graft it, with --graft 'libstdc++.so.6': it is a second one in a process that has the system's")
     if codes & {ViolationCode.UCS2, ViolationCode.PYFPE}:
         ways.append("build with a Python of the other kind (wide unicode, without fpectl)")
     return tuple(ways)

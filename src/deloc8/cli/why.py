@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from deloc8.audit.match import ViolationCode
 from deloc8.audit.why import explain
 from deloc8.cli.shared import DONE, audit_options, draws, emit, emit_drawn, emit_json, progress_bar
 from deloc8.errors import PureWheelError
@@ -13,7 +14,11 @@ from deloc8.workflow import audit_wheel
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterable, Sequence
 
+    from deloc8.audit.match import PolicyMatch, Violation
+    from deloc8.audit.verdict import Audit
+    from deloc8.audit.why import Remedy
     from deloc8.cli.console import Console
 
 
@@ -29,7 +34,7 @@ def why(options: argparse.Namespace, console: Console) -> int:
         audit = audit_wheel(path, audit_options(options))
     if audit.is_pure:
         raise PureWheelError(f"{path.name} has no compiled files: there is nothing to explain", code="pure-wheel")
-    answer = explain(audit, options.subject)
+    answer = explain(audit, options.subject, _remedy(audit))
     if options.format == "json":
         emit_json(options, console, document("why", [why_value(path.name, answer)]))
     elif draws(options, console):
@@ -39,3 +44,14 @@ def why(options: argparse.Namespace, console: Console) -> int:
     else:
         emit(options, console, why_text(path.name, answer))
     return DONE
+
+
+def _remedy(audit: Audit) -> Remedy:
+    def remedy(match: PolicyMatch, violations: Sequence[Violation]) -> Iterable[str]:
+        if not any(row.code is ViolationCode.SYMBOL_TOO_NEW for row in violations):
+            return ()
+        from deloc8.repair.remedy import ways_by_lowering  # noqa: PLC0415  most answers do without
+
+        return ways_by_lowering(audit, match, violations)
+
+    return remedy

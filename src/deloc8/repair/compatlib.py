@@ -21,10 +21,13 @@ if TYPE_CHECKING:
 
     from deloc8.target import Arch
 
-__all__ = ["SONAME", "CompatFunction", "library", "provided"]
+__all__ = ["LICENCE", "SONAME", "CompatFunction", "library", "provided"]
 
 SONAME = "libdeloc8_compat.so.1"
 """The soname that the library is built with; a graft of it gets a name of its own, as all grafts do."""
+
+LICENCE = "MIT-0"
+"""The licence of its sources, compat/LICENSE, in the words of SPDX: it asks nothing of who passes the library on."""
 
 _DATA = Path(__file__).parent / "data"
 _PREFIX = "GLIBC_"

@@ -7,6 +7,7 @@ import posixpath
 from typing import TYPE_CHECKING
 
 from deloc8 import __version__
+from deloc8.repair.compatlib import LICENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,6 +86,7 @@ def _compat(graft: CompatGraft) -> Component:
     """The component of deloc8's own library."""
     from cyclonedx.model import HashAlgorithm, HashType, Property  # noqa: PLC0415  see `render_sbom`
     from cyclonedx.model.component import Component, ComponentType  # noqa: PLC0415
+    from cyclonedx.model.license import DisjunctiveLicense  # noqa: PLC0415
     from packageurl import PackageURL  # noqa: PLC0415
 
     return Component(
@@ -93,6 +95,7 @@ def _compat(graft: CompatGraft) -> Component:
         type=ComponentType.LIBRARY,
         bom_ref=graft.member,
         purl=PackageURL(type="pypi", name="deloc8", version=__version__),
+        licenses=[DisjunctiveLicense(id=LICENCE)],
         hashes=[HashType(alg=HashAlgorithm.SHA_256, content=graft.sha256)],
         properties=[Property(name=_MEMBER, value=graft.member)],
     )

@@ -276,6 +276,7 @@ def test_functions_that_older_systems_lack_travel_in_the_wheel(bench: Bench) -> 
     (component,) = sbom["components"]
     assert component["name"] == "deloc8"
     assert component["hashes"] == [{"alg": "SHA-256", "content": compat.sha256}]
+    assert component["licenses"] == [{"license": {"id": "MIT-0"}}]
     assert "manylinux_2_17_x86_64" in outcome.path.name
 
 
