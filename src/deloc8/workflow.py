@@ -251,7 +251,7 @@ def _read_policy_files(paths: Sequence[Path], arch: Arch) -> tuple[Policy, ...]:
 
 def _plan(archive: WheelArchive, audit: Audit, sysroot: Sysroot, goal: Goal) -> Plan:
     from deloc8.repair.choose import choose  # noqa: PLC0415  `show` does without these
-    from deloc8.repair.grafting import fingerprint  # noqa: PLC0415
+    from deloc8.repair.grafting import check_compat, fingerprint  # noqa: PLC0415
     from deloc8.repair.plan import make_plan  # noqa: PLC0415
     from deloc8.repair.provenance import add_provenance  # noqa: PLC0415
 
@@ -271,6 +271,8 @@ def _plan(archive: WheelArchive, audit: Audit, sysroot: Sysroot, goal: Goal) -> 
         from deloc8.repair.lowering import check_edits  # noqa: PLC0415
 
         check_edits(plan, archive, sysroot)
+    if plan.compat:
+        check_compat(plan.compat, archive)
     return add_provenance(plan, goal, audit.facts, archive, sysroot)
 
 

@@ -225,7 +225,7 @@ def _fix_one(path: Path, options: argparse.Namespace, console: Console) -> tuple
         text = to_text.copied_text(copy, would=options.dry_run)
         return text, {"wheel": path.name, "pure": True, "output": str(copy)}, None
     _tell(outcome.plan.notes, console)
-    text = to_text.plan_text(outcome.plan) + to_text.written_text(outcome.path)
+    text = to_text.plan_text(outcome.plan, verbose=console.verbosity > 0) + to_text.written_text(outcome.path)
     return text, to_json.outcome_value(outcome), outcome
 
 

@@ -66,7 +66,10 @@ def execute(plan: Plan, source: Source, target: Path, options: WriteOptions) -> 
     ]
     if plan.compat:
         compat = plan.compat
-        added.append(NewMember(name=compat.member, content=lambda: compat_contents(compat), mode=_LIBRARY_MODE))
+        if compat.member in archive:  # from an earlier repair
+            replaced[compat.member] = lambda: compat_contents(compat)
+        else:
+            added.append(NewMember(name=compat.member, content=lambda: compat_contents(compat), mode=_LIBRARY_MODE))
     told = plan.provenance
     added += [
         NewMember(name=file.member, content=_unchanged(source.sysroot, file.source, file.sha256))

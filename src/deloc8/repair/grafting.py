@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from deloc8.elf.edits import Edit
     from deloc8.loader.sysroot import Sysroot
     from deloc8.target import Arch
+    from deloc8.wheel.archive import WheelArchive
 
 # Eight digits of the hash stand in a name, as auditwheel's users know it.
 _HASH_DIGITS = 8
@@ -115,6 +116,25 @@ def compat_contents(graft: CompatGraft) -> bytes:
             hints=("run the repair again when nothing installs or builds deloc8 at the same time",),
         )
     return edit(contents, (SetSoname(soname=graft.new_name),), graft.new_name).data
+
+
+def check_compat(graft: CompatGraft, archive: WheelArchive) -> None:
+    """Raise UsageError where the wheel has another file in the place of the compatibility library.
+
+    It may have the library itself, from an earlier repair.
+    """
+    if graft.member in archive and archive.read(archive.member(graft.member)) != compat_contents(graft):
+        raise same_name(graft.member, "the library of functions that older releases of glibc lack")
+
+
+def same_name(member: str, graft: str) -> UsageError:
+    """The error that the wheel has a member of a graft's name."""
+    return UsageError(
+        f"the wheel has a file `{member}` already, where a graft would go",
+        code="same-name",
+        context=(f"the graft is {graft}",),
+        hints=("choose another folder for the grafts with -L",),
+    )
 
 
 _Edges = tuple[tuple[str, str], ...]

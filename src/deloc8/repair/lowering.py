@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 # One byte that is only read; 0 means "perhaps there are several threads" (glibc manual, "Single-Threaded").
 _SINGLE_THREADED = "__libc_single_threaded"
 _RELR_VERSION = "GLIBC_ABI_DT_RELR"
+# Its addresses are equal in newer releases, and prove nothing: the tables leave it out.
+_NO_WAY = {"__libc_start_main": "a program; the version tells glibc who runs the program's own initialisers"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +141,7 @@ class _Chooser:
         if found is None and ways:
             reason = f"{ways[0].to_symbol}@{ways[0].to_version} differs: {ways[0].reason}"
             return Refusal(violation=violation, reason=reason, could_differ=True)
-        return found or Refusal(violation=violation, reason="no older version does the same")
+        return found or Refusal(violation=violation, reason=_NO_WAY.get(symbol, "no older version does the same"))
 
     def without_version(self, file: ElfFile, violation: Violation, symbol: str) -> Rewrite | None:
         """What can be done where no older version will do; None for nothing."""

@@ -129,9 +129,7 @@ class _Builder:
         functions, arch = self.lowering.functions(), self.facts.arch
         if not functions or arch is None:
             return None
-        graft = grafting.compat_graft(arch, self.library_folder, functions)
-        self.refuse_taken(graft.member, "the library of functions that older releases of glibc lack")
-        return graft
+        return grafting.compat_graft(arch, self.library_folder, functions)
 
     def home(self, path: str) -> str:
         """The folder of a graft, as installed."""
@@ -141,7 +139,8 @@ class _Builder:
     def graft(self, file: ElfFile, source: Fingerprint) -> Graft:
         name, home = self.names[file.path], self.home(file.path)
         member = f"{home.removeprefix(SITE_PACKAGES + '/')}/{name}"
-        self.refuse_taken(member, file.path)
+        if f"{SITE_PACKAGES}/{member}" in self.facts.members:
+            raise grafting.same_name(member, file.path)
         edits: list[Edit] = [] if file.image.soname == name else [SetSoname(soname=name)]
         edits += [*self._needed(file), *self._lowered(file)]
         installed = replace(file, path=f"{home}/{name}")
@@ -160,16 +159,6 @@ class _Builder:
             if file.path in self.requested
             else (),
         )
-
-    def refuse_taken(self, member: str, graft: str) -> None:
-        """Raise UsageError where the wheel has a member of a graft's name."""
-        if f"{SITE_PACKAGES}/{member}" in self.facts.members:
-            raise UsageError(
-                f"the wheel has a file `{member}` already, where a graft would go",
-                code="same-name",
-                context=(f"the graft is {graft}",),
-                hints=("choose another folder for the grafts with -L",),
-            )
 
     def patch(self, file: ElfFile) -> Patch:
         needed = [*self._needed(file), *self._lowered(file)]

@@ -45,9 +45,9 @@ def _tables(plan: Plan, *, would: str) -> Iterator[RenderableType]:
     rows_of_edits += [(graft.member, _edits(graft.edits, None)) for graft in plan.grafts if graft.edits]
     if rows_of_edits:
         yield table((f"{would}changed", "how"), rows_of_edits, lines=True)
-    lowered = [(row.before, row.after, row.kind, row.reason) for row in lowered_rows(plan)]
+    lowered = [(row.before, row.after, row.kind, row.reason, stacked(row.files)) for row in lowered_rows(plan)]
     if lowered:
-        yield table((f"{would}lowered", "to", "class", "why"), lowered, lines=True)
+        yield table((f"{would}lowered", "to", "class", "why", "in"), lowered, lines=True)
     if plan.compat:
         functions = ", ".join(plan.compat.functions)
         yield Text(printable_lines(f"{would}added: {plan.compat.member}, for systems that lack {functions}"))

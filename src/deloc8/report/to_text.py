@@ -149,8 +149,8 @@ def _barrier(barrier: Barrier, *, verbose: bool) -> str:
     return "\n".join(lines)
 
 
-def plan_text(plan: Plan) -> str:
-    """What a repair does, a line each."""
+def plan_text(plan: Plan, *, verbose: bool = False) -> str:
+    """What a repair does, a line each; with the reason and the files of each symbol that is lowered if asked for."""
     from deloc8.report.lowered import lowered_lines  # noqa: PLC0415  other commands do without
 
     lines = [f"Grafting: {graft.source}" for graft in plan.grafts]
@@ -161,7 +161,7 @@ def plan_text(plan: Plan) -> str:
             lines.append(f"Removing RPATH: {patch.target}")
         else:
             lines.append(f"Changing: {patch.target}")
-    return _lines([*lines, *lowered_lines(plan, verbose=False)])
+    return _lines([*lines, *lowered_lines(plan, verbose=verbose)])
 
 
 def edit_text(edit: Edit) -> str:

@@ -176,7 +176,11 @@ def test_lowered_symbols_are_a_table(scene: Scene) -> None:
     asked = ("fixup", wheel, "--sysroot", scene.root, "--plat", "manylinux_2_17_x86_64", "--lower-glibc", "--dry-run")
     shown = on_a_terminal(*asked, NO_COLOR="1", COLUMNS="200")
     assert "would be lowered" in shown
-    assert "pthread_create@GLIBC_2.34" in shown
+    rows = rows_of(shown, "would be lowered", "to", "class", "why", "in")
+    assert [(row[0], row[-1]) for row in rows[::2]] == [  # a rule between two
+        ("pthread_create@GLIBC_2.34 of libc.so.6", CORE),
+        ("fcntl64@GLIBC_2.28 of libc.so.6", CORE),
+    ]
     assert "Lowering:" not in shown
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from deloc8.repair.lowering import lowered_image
 from deloc8.repair.model import RewriteKind
 from deloc8.target import Arch
 from kit.bench import EXT, Bench, contents
+from kit.command import Command
 from kit.elf import MACHINES, Defined, ElfSpec, NeedSpec, Undefined, build_elf
 from kit.patch import patch_number
 from kit.pyelf import peer_of
@@ -123,6 +125,12 @@ def test_what_cannot_be_lowered_is_refused_by_name(bench: Bench) -> None:
     assert not any("--lower-glibc" in line for line in error.context)
 
 
+@pytest.mark.parametrize("allow_differs", [False, True])
+def test_programs_are_refused(bench: Bench, allow_differs: bool) -> None:  # noqa: FBT001  a parameter of the test
+    error = error_of(bench, CREATE, libc("__libc_start_main", "2.34"), lower_glibc=True, allow_differs=allow_differs)
+    assert any(line.startswith("__libc_start_main@GLIBC_2.34 cannot be lowered: a program") for line in error.context)
+
+
 def test_the_tag_that_can_be_reached_instead(bench: Bench) -> None:
     late = libc("no_such_function", "2.30")
     error = error_of(bench, CREATE, late, lower_glibc=True)
@@ -185,6 +193,16 @@ def test_libraries_that_are_grafted_are_lowered_too(bench: Bench) -> None:
     assert after.needed == ("libc.so.6", "libpthread.so.0")
     assert after.undefined == (("pthread_create", "GLIBC_2.2.5", "libpthread.so.0", False),)
     assert [rewrite.file for rewrite in outcome.plan.rewrites] == [EXT, f"{LIB}/liba.so.1"]
+
+
+def test_the_report_tells_reasons_and_files_on_demand(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    wheel = bench.extension(needed=("libc.so.6",), undefined=(CREATE,))
+    asked = ("fixup", wheel, "-w", bench.out, "--sysroot", bench.system.top, "--plat", TAG, "--lower-glibc")
+    line = "Lowering: pthread_create@GLIBC_2.34 of libc.so.6 -> pthread_create@GLIBC_2.2.5 of libpthread.so.0 (moved)\n"
+    short, full = (Command(capsys)(*asked, *more).out for more in ((), ("-v",)))
+    assert line in short
+    assert EXT not in short.partition(line)[2]
+    assert re.search(re.escape(line) + rf"  one function under both versions .*\n  in {re.escape(EXT)}\n", full)
 
 
 def test_only_glibc_and_only_with_a_goal(bench: Bench) -> None:
@@ -311,6 +329,23 @@ def test_a_member_in_the_way(bench: Bench, compat: Path) -> None:
     with pytest.raises(UsageError) as caught:
         bench.plan(wheel, platform=TAG, lower_glibc=True)
     assert caught.value.code == "same-name"
+
+
+@pytest.mark.usefixtures("compat")
+def test_a_wheel_can_be_lowered_in_steps(bench: Bench) -> None:
+    wheel = bench.extension(needed=("libc.so.6",), undefined=(STAT, libc("getrandom", "2.25")))
+    options: dict[str, object] = {"lower_glibc": True, "only_platform": True}
+    first = bench.repair(wheel, None, platform="manylinux_2_28_x86_64", **options)
+    second = bench.repair(first.path, None, platform=TAG, strip=None, **options)
+    assert first.plan.compat is not None
+    assert second.plan.compat == replace(first.plan.compat, functions=("getrandom",))
+    before, after = contents(first.path), contents(second.path)
+    libraries = [name for name in after if "/libdeloc8_compat-" in name]
+    assert libraries == [first.plan.compat.member]
+    assert before[libraries[0]] == after[libraries[0]]
+    # It is needed once, by the file that needs both functions.
+    assert peer_of(after[EXT]).needed == ("libc.so.6", second.plan.compat.new_name)
+    assert peer_of(after[EXT]).undefined == (("stat", None, None, False), ("getrandom", None, None, False))
 
 
 def test_the_library_must_not_change_underway(bench: Bench, compat: Path, monkeypatch: pytest.MonkeyPatch) -> None:
