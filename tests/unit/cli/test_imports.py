@@ -56,7 +56,7 @@ COSTLY = {
     "zlib",
 }
 # In some environments only: an extra, and a module of the standard library under the name it had before Python 3.11.
-VARYING = {"deflate", "tomli"}
+VARYING = {"deflate", "isal", "tomli"}
 if sys.version_info < (3, 11):  # `platform` imports it there
     VARYING.add("subprocess")
 

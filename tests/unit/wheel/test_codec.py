@@ -22,12 +22,15 @@ def name(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
     """Either codec, as if the other were not there."""
     if request.param == "zlib":
         monkeypatch.setitem(sys.modules, "deflate", None)
-    elif importlib.util.find_spec("deflate") is None:
-        pytest.skip("needs libdeflate's binding (PyPI: deflate, the extra `fast`)")
+        monkeypatch.setitem(sys.modules, "isal", None)
+    elif importlib.util.find_spec("deflate") is None or importlib.util.find_spec("isal") is None:
+        pytest.skip("needs the bindings of libdeflate and ISA-L (PyPI: deflate and isal, the extra `fast`)")
     codec._libdeflate.cache_clear()
+    codec._streaming.cache_clear()
     yield str(request.param)
     monkeypatch.undo()
     codec._libdeflate.cache_clear()
+    codec._streaming.cache_clear()
 
 
 def contents(size: int, seed: int = 1) -> bytes:
@@ -133,12 +136,37 @@ def test_contents_that_hold_their_own_checksum_and_size_are_read() -> None:
     assert bytes(codec.decompress(encoder.compress(data) + encoder.flush(), size, crc)) == data
 
 
+def test_streams_are_unpacked_by_the_library_that_is_there(name: str) -> None:
+    assert codec._streaming().__name__ == ("zlib" if name == "zlib" else "isal.isal_zlib")
+
+
+@pytest.mark.parametrize(
+    ("raw", "size", "what"),
+    [
+        (RAW, len(DATA) - 1, "more than the announced 2999"),
+        (RAW, len(DATA) + 1, "ends 1 bytes before the announced 3001"),
+        (RAW, 0, "more than the announced 0"),
+        (RAW[:-1], len(DATA), "has no end"),
+        (RAW[: len(RAW) // 2], len(DATA), "before the announced"),
+        (b"", 0, "has no end"),
+        (RAW + b"hidden", len(DATA), "6 bytes behind its end"),
+        (b"\x07" + RAW, len(DATA), "is no deflate stream"),
+    ],
+)
+@pytest.mark.usefixtures("name")
+def test_inflate_says_what_is_wrong(raw: bytes, size: int, what: str) -> None:
+    with pytest.raises(StreamError, match=what):
+        list(codec.inflate((raw,), size))
+
+
 @pytest.mark.parametrize("step", [1, 7, 100, 100_000])
+@pytest.mark.usefixtures("name")
 def test_inflate_takes_chunks_of_any_size(step: int) -> None:
     chunks = (RAW[start : start + step] for start in range(0, len(RAW), step))
     assert b"".join(codec.inflate(chunks, len(DATA))) == DATA
 
 
+@pytest.mark.usefixtures("name")
 def test_inflate_gives_no_more_than_a_chunk_at_a_time() -> None:
     size = 5 * codec.CHUNK
     raw = zlib.compress(bytes(size), 9)[2:-4]
@@ -147,6 +175,7 @@ def test_inflate_gives_no_more_than_a_chunk_at_a_time() -> None:
     assert sum(map(len, pieces)) == size
 
 
+@pytest.mark.usefixtures("name")
 def test_inflate_stops_at_the_announced_size() -> None:
     raw = zlib.compress(bytes(100 * codec.CHUNK), 9)[2:-4]
     pieces = codec.inflate((raw,), 10)
