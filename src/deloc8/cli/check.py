@@ -8,6 +8,7 @@ from deloc8 import __version__
 from deloc8.audit.checks.selection import Selection, check_codes
 from deloc8.audit.checks.table import RULES
 from deloc8.cli.config import read_config
+from deloc8.cli.memory import give_memory_back
 from deloc8.cli.several import share, share_of_threads
 from deloc8.cli.shared import (
     DONE,
@@ -44,6 +45,7 @@ def check(options: argparse.Namespace, console: Console) -> int:
     """
     selection = _selection(options)
     settings = audit_options(options)
+    give_memory_back(options.wheels)
     processes, threads = share_of_threads(options.jobs, len(options.wheels))
     settings = replace(settings, threads=threads)
     checked: _Checked = []

@@ -156,6 +156,7 @@ def _emit_html(options: argparse.Namespace, console: Console, total: _Sum) -> No
 
 
 def _fixup(options: argparse.Namespace, console: Console) -> int:
+    from deloc8.cli.memory import give_memory_back  # noqa: PLC0415  only for this command
     from deloc8.report.to_json import document  # noqa: PLC0415  only for this command
 
     def work(path: Path, total: _Sum) -> int:
@@ -177,6 +178,7 @@ def _fixup(options: argparse.Namespace, console: Console) -> int:
             total.texts.append(text)
         return DONE
 
+    give_memory_back(options.wheels)
     total = _each(options, console, work)
     if options.format == "json":
         emit_json(options, console, document("fixup", total.values))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from deloc8.cli.memory import give_memory_back
 from deloc8.cli.several import share, share_of_threads
 from deloc8.cli.shared import (
     DONE,
@@ -60,6 +61,7 @@ class _Shown:
 
 def show(options: argparse.Namespace, console: Console) -> int:
     """The exit code: 1 where a wheel could not be shown, or claims what is not so."""
+    give_memory_back(options.wheels)
     settings = audit_options(options)
     processes, threads = share_of_threads(options.jobs, len(options.wheels))
     if options.format == "html":

@@ -1,0 +1,32 @@
+"""The memory of a command: what it does not need any more goes back to the system."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+_LARGE = 8 << 20  # bytes of wheels from which on it is worth an import of some milliseconds
+_M_MMAP_THRESHOLD = -3  # mallopt(3)
+_BLOCK = 4 << 20
+
+
+def give_memory_back(wheels: Iterable[Path]) -> None:
+    """Let large blocks go back to the system as soon as they are free, where the wheels are so large that they count.
+
+    glibc would raise the size from which on it does so with each large block that is freed, up to 32 MiB; what lies
+    between smaller ones then stays with the process: a quarter of the peak of a repair. Other C libraries do without.
+    """
+    size = 0
+    for path in wheels:
+        with suppress(OSError):  # whoever opens it tells what is wrong
+            size += path.stat().st_size
+    if size < _LARGE:
+        return
+    with suppress(ImportError, OSError, AttributeError):
+        import ctypes  # noqa: PLC0415  see above
+
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _BLOCK)
