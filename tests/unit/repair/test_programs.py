@@ -78,6 +78,9 @@ def test_libraries_among_the_data_find_each_other(bench: Bench) -> None:
 def test_what_no_search_folder_can_reach_is_left_to_the_package(bench: Bench) -> None:
     wheel = bench.wheel({EXT: ElfSpec(needed=("libown.so",)), f"{DATA}/lib/libown.so": ElfSpec(soname="libown.so")})
     assert bench.repair(wheel).plan.is_empty
+    inner = ElfSpec(soname="libinner.so")
+    wheel = bench.wheel({f"{DATA}/lib/libown.so": ElfSpec(needed=("libinner.so",)), "demo/libinner.so": inner})
+    assert bench.repair(wheel).plan.is_empty
 
 
 @pytest.mark.parametrize(
