@@ -17,6 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from deloc8.audit.pycalls import opening_calls
 from deloc8.elf.edits import (
     AddNeeded,
     BindToZero,
@@ -32,6 +33,8 @@ from deloc8.elf.edits import (
 )
 from deloc8.elf.image import parse, parse_defined
 from deloc8.elf.invariants import broken_invariants
+from deloc8.elf.mentions import mentioned_libraries
+from deloc8.elf.notes import dlopen_declarations, package_metadata, x86_isa_level
 from deloc8.elf.writer import edit
 from deloc8.errors import ElfError, PolicyError, WheelError
 from deloc8.loader.ldconf import read_ld_so_cache
@@ -58,9 +61,16 @@ NAMES = ("libc.so.6", "libz.so.1", "libdemo.so.1", "a", "so.1", "lib-with-a-much
 
 def fuzz_elf(data: bytes) -> None:
     """The reader."""
-    for reader in (parse, parse_defined, broken_invariants):
+    for reader in (parse_defined, broken_invariants):
         with suppress(ElfError):
             reader(data, "lib.so")
+    with suppress(ElfError):
+        image = parse(data, "lib.so")
+        assert all(isinstance(text, str) for text in package_metadata(image.notes).values())
+        assert all(declared.sonames for declared in dlopen_declarations(image.notes))
+        assert x86_isa_level(image.notes, bits=image.bits) in {None, 1, 2, 3, 4}
+        for mention in mentioned_libraries(data, image):
+            assert data[mention.offset :].startswith(mention.name.encode())
 
 
 def edits_of(code: bytes) -> list[Edit]:
@@ -158,6 +168,15 @@ def fuzz_policy(data: bytes) -> None:
         read_policies(data, "policy.json", Arch.X86_64)
 
 
+def fuzz_python(data: bytes) -> None:
+    """A Python file: the libraries that it opens; one that is no Python opens none."""
+    lines = data.count(b"\n") + data.count(b"\r") + data.count(b"\f") + 1
+    for call in opening_calls(data, "/site-packages/demo/__init__.py"):
+        assert 1 <= call.line <= lines
+        assert call.names
+        assert all(name and "\0" not in name for name in call.names)
+
+
 def fuzz_cache(data: bytes) -> None:
     """ld.so.cache; a damaged one is none."""
     read_ld_so_cache(data)
@@ -172,6 +191,7 @@ TARGETS: Mapping[str, Callable[[bytes], None]] = {
     "wheel": fuzz_wheel,
     "policy": fuzz_policy,
     "cache": fuzz_cache,
+    "python": fuzz_python,
 }
 
 FULL = ElfSpec(
@@ -188,6 +208,26 @@ FULL = ElfSpec(
     parents=(("DEMO_1", ()), ("DEMO_2", ("DEMO_1",))),
     notes=(NoteSpec("GNU", 3, bytes(range(20))), NoteSpec("FDO", 0xCAFE1A7E, b'{"type": "deb"}')),
     relr=True,
+)
+
+
+PYTHON = (
+    "import ctypes\nctypes.CDLL('liba.so.1')\nctypes.cdll.LoadLibrary(name='libb.so')\n",
+    (
+        "import os, ctypes\nHERE = os.path.dirname(os.path.abspath(__file__))\n"
+        "for name in ('liba.so', f'lib{1}.so'):\n    try:\n        ctypes.CDLL(os.path.join(HERE, name))\n"
+        "    except OSError:\n        pass\n"
+    ),
+    (
+        "import sys\nfrom ctypes import CDLL as load, util\nif sys.platform == 'darwin':\n    load('a.dylib')\nelse:\n"
+        "    load(util.find_library('z') or 'lib%s.so' % 'z')\n"
+    ),
+    (
+        "from pathlib import Path\nfrom cffi import FFI\nffi = FFI()\n"
+        "lib = ffi.dlopen(str(Path(__file__).parent / 'a.so'))\n"
+        "def get(name='libq.so'):\n    return ffi.dlopen('./{}'.format(name))\nget('libr.so.2')\n"
+    ),
+    "import numpy as np\nlib = np.ctypeslib.load_library('libm', __file__)\n",
 )
 
 
@@ -232,6 +272,7 @@ def seeds() -> Mapping[str, list[bytes]]:
             b"Metadata-Version: 2.4\nName: demo\nVersion: 1.0\nLicense-File: LICENSE\nRequires-Dist: a;\n b\n\nText\n",
         ],
         "policy": [json.dumps(policies[:count]).encode() for count in (1, 3)],
+        "python": [text.encode() for text in PYTHON],
         "cache": [
             build_cache(cached),
             build_cache(cached, ["x86-64-v2", "x86-64-v3"]),
