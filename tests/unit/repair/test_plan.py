@@ -203,6 +203,10 @@ def test_older_androids_would_not_find_grafts(bench: Bench) -> None:
         assert caught.value.code == "no-runpath"
         assert "to be grafted: /opt/liba.so" in caught.value.context
         assert any("--plat android_24_arm64_v8a" in hint for hint in caught.value.hints)
+    for platform in ("manylinux_2_17", "musllinux_1_2", "win_amd64"):  # whatever its name, it is not what auto means
+        with pytest.raises(UsageError) as other:
+            bench.plan(wheel, add_paths=("/opt",), platform=platform)
+        assert other.value.code == "unknown-platform"
     # The old tag is no longer true beside the new one.
     for platform in ("android_24", "android_30"):
         plan = bench.plan(wheel, add_paths=("/opt",), platform=platform)
