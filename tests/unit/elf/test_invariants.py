@@ -115,6 +115,15 @@ def test_a_segment_without_bytes_in_the_file_may_stand_anywhere_there() -> None:
     assert broken_invariants(patch_segment(data, PT_PHDR, "p_filesz", 0), "x") == ()
 
 
+def test_a_segment_right_behind_the_last_one_is_not_mapped() -> None:
+    data = build_elf(PROGRAM)
+    view = View.open(data, "x")
+    ends = [segment.vaddr + segment.memsz for segment in view.segments if segment.type == PT_LOAD]
+    for end in ends:
+        lines = broken_invariants(patch_segment(data, PT_PHDR, "p_vaddr", end), "x")
+        assert f"the segment of type 0x6 at 0x{end:x} is not part of any PT_LOAD" in lines
+
+
 def test_a_segment_that_takes_no_memory_need_not_be_mapped() -> None:
     data = patch_segment(build_elf(PROGRAM), PT_PHDR, "p_vaddr", 0xDEAD000)
     assert broken_invariants(patch_segment(data, PT_PHDR, "p_memsz", 0), "x") == ()

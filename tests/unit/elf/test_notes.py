@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deloc8.elf.notes import Note, build_id, package_metadata, read_notes, x86_isa_level
+from deloc8.elf.notes import (
+    Declaration,
+    Note,
+    build_id,
+    dlopen_declarations,
+    package_metadata,
+    read_notes,
+    x86_isa_level,
+)
 from deloc8.elf.view import View
 from deloc8.errors import ElfError
 from kit.elf import ET_REL, MACHINES, ElfSpec, NoteSpec, build_elf, build_with_places
@@ -189,6 +197,8 @@ def test_x86_level_after_another_property() -> None:
 def test_x86_level_is_not_said() -> None:
     assert x86_isa_level((), bits=64) is None
     assert x86_isa_level(values([NoteSpec("FDO", 5, property_note(1).description)]), bits=64) is None
+    for kind in (3, 6):  # a build id that looks like properties, and a type of the future
+        assert x86_isa_level(values([NoteSpec("GNU", kind, property_note(7).description)]), bits=64) is None
     cut = property_note(7).description[:10]
     assert x86_isa_level(values([NoteSpec("GNU", 5, cut)]), bits=64) is None
     empty = struct.pack("<II", 0xC0008002, 0)
@@ -218,3 +228,17 @@ def test_package_in_a_file() -> None:
     note = NoteSpec("FDO", 0xCAFE1A7E, json.dumps(document).encode())
     spec = replace(MACHINES["s390x"], notes=(note,))
     assert package_metadata(notes_of(build_elf(spec))) == document
+
+
+DLOPEN = NoteSpec("FDO", 0x407C0C0A, b'[{"soname": ["libz.so.1"], "priority": "required"}, {"soname": ["liba.so"]}]\0')
+
+
+def test_what_is_opened_at_run_time() -> None:
+    """UAPI.12: one note with a list of objects; the priority is `recommended` where nothing is said."""
+    found = [Declaration(sonames=("libz.so.1",), priority="required")]
+    found.append(Declaration(sonames=("liba.so",), priority="recommended"))
+    assert dlopen_declarations(values([BUILD_ID, PACKAGE, DLOPEN])) == tuple(found)
+    for other in (DLOPEN._replace(owner="GNU"), DLOPEN._replace(type=0xCAFE1A7E), DLOPEN._replace(description=b"{}")):
+        assert dlopen_declarations(values([other])) == ()
+    for odd in (b'[{"soname": "liba.so"}]', b'[{"soname": [1]}]', b'["liba.so"]', b"[{}]", b"[", b""):
+        assert dlopen_declarations(values([DLOPEN._replace(description=odd)])) == ()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from deloc8 import values
 from deloc8.elf.view import View
 from deloc8.errors import ElfError
 from kit.elf import ET_REL, MACHINES, ElfSpec, build_elf, build_with_places
@@ -189,3 +190,10 @@ def test_error_without_a_place() -> None:
     error = View.open(build_elf(), "lib.so").sick("DT_SONAME", None, "is odd")
     assert error.context == ("DT_SONAME is odd",)
     assert error.hints
+
+
+def test_only_a_load_brings_contents_to_an_address() -> None:
+    view = View.open(build_elf(), "x")
+    for kind in (0, 2, 4):  # PT_NULL, PT_DYNAMIC, PT_NOTE before the PT_LOAD, over the same addresses
+        other = view.segments[0]._replace(type=kind, offset=0x40)
+        assert values.replace(view, segments=(other, *view.segments)).offset_of("DT_HASH", 0x10) == 0x10

@@ -98,6 +98,11 @@ def test_more_relative_relocations_are_announced_than_there_are() -> None:
     assert problems(data, lie, UnpackRelocations()) == [
         "lib.so: it says that more of its relocations are relative than are"
     ]
+    # Whatever the number of the other kind.
+    place = offset_of(data, dynamic_of(data)["DT_RELA"]) + 8
+    other = patch_number(data, place, 4, 18)  # R_X86_64_TPOFF64
+    lie = patch_entry(edit(other, [UnpackRelocations()], "lib.so").data, 0x6FFFFFF9, 2)
+    assert len(problems(other, lie, UnpackRelocations())) == 1
 
 
 def test_a_word_that_the_file_does_not_have() -> None:

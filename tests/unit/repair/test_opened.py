@@ -92,6 +92,12 @@ def test_a_pattern_is_matched_in_the_given_folders(bench: Bench) -> None:
     assert [graft.source for graft in plan.grafts] == ["/opt/one/libplugin.so.2"]
 
 
+def test_a_pattern_with_a_folder_is_looked_for_there_alone(bench: Bench) -> None:
+    bench.library("/opt/one/libplugin.so.1")
+    plan = bench.plan(bench.wheel({EXT: OPENER}), include=("/opt/one/libplug*",))
+    assert [graft.source for graft in plan.grafts] == ["/opt/one/libplugin.so.1"]
+
+
 def test_a_pattern_that_matches_nothing_is_an_error(bench: Bench) -> None:
     with pytest.raises(InputError) as caught:
         bench.plan(bench.wheel({EXT: OPENER}), include=("libno*",))

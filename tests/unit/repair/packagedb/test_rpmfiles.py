@@ -82,6 +82,7 @@ FIRST_OVERFLOW = 2 * BDB_PAGE
         (bdb_headers, patched(BDB, 20, "<I", 1 << 20), "pages have 1048576 bytes"),
         (bdb_headers, patched(BDB, BDB_PAGE + 20, "<H", 60000), "too many entries"),
         (bdb_headers, patched(BDB, FIRST_OVERFLOW + 25, "<B", 5), "page 2 is no overflow page"),
+        (bdb_headers, patched(BDB, FIRST_OVERFLOW + 25, "<B", 13), "page 2 is no overflow page"),
         (bdb_headers, BDB[:FIRST_OVERFLOW], "page 2 is no overflow page"),
         (bdb_headers, patched(BDB, FIRST_OVERFLOW + 22, "<H", 0), "is empty"),
         (bdb_headers, patched(BDB, FIRST_OVERFLOW + 22, "<H", 7), "a value is cut off"),
