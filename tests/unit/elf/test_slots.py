@@ -14,7 +14,7 @@ from deloc8.elf.edits import AddNeeded, ClearExecutableStack, SetSoname
 from deloc8.elf.image import parse
 from deloc8.elf.invariants import broken_invariants
 from deloc8.elf.slots import Slot, top_of
-from deloc8.elf.view import Segment
+from deloc8.elf.view import Segment, View
 from deloc8.elf.writer import Edited, edit
 from deloc8.errors import ElfError
 from kit.elf import ET_EXEC, MACHINES, Defined, ElfSpec, NoteSpec, build_elf
@@ -32,6 +32,8 @@ def do(spec: ElfSpec | bytes, *edits: SetSoname | AddNeeded | ClearExecutableSta
     data = spec if isinstance(spec, bytes) else build_elf(spec)
     edited = edit(data, edits or (LONGER,), "lib.so")
     assert set(broken_invariants(edited.data, "lib.so")) <= set(broken_invariants(data, "lib.so"))
+    unused = [segment for segment in View.open(edited.data, "lib.so").segments if not segment.type]
+    assert all(segment == (0,) * 8 for segment in unused)
     return edited
 
 

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from deloc8.diagnostic import Severity
+from deloc8.elf.edits import RpathKind
 from deloc8.errors import InputError, UsageError, VerificationError
+from deloc8.repair import plan as planning
 from deloc8.report.schema import schemas
 from kit.bench import EXT, Bench, image, names
 from kit.command import Command
-from kit.elf import ElfSpec, NoteSpec, Undefined
+from kit.elf import MACHINES, ElfSpec, NoteSpec, Undefined
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from deloc8.repair.model import Plan
 
 LIB = "/usr/lib/x86_64-linux-gnu"
+OF_BIONIC = (Undefined("dlopen"), Undefined("memcpy", "LIBC", "libc.so"))
 OPENER = ElfSpec(undefined=(Undefined("dlopen"),))
 DATA = "demo-1.0.data/data"
 
@@ -184,8 +188,6 @@ def test_on_musl_the_lines_stand_in_place_of_the_call(bench: Bench) -> None:
 
 
 def test_the_proof_needs_the_way_of_who_opens(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    from deloc8.repair import plan as planning  # noqa: PLC0415  to spoil it
-
     def spoiled(*_: object) -> tuple[str, ...]:
         return ()
 
@@ -195,6 +197,18 @@ def test_the_proof_needs_the_way_of_who_opens(bench: Bench, monkeypatch: pytest.
         bench.repair(wheel, include=("libplugin.so.1",))
     assert f"{EXT} does not find libplugin.so.1, which it shall open" in caught.value.context
     assert bench.left in ([], ["no folder"])
+
+
+def test_the_proof_knows_the_loader_of_who_opens(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """bionic never reads DT_RPATH (android-changes-for-ndk-developers.md)."""
+    bench.system.library("/opt/libplugin.so", replace(MACHINES["aarch64"], soname="libplugin.so"))
+    spec = replace(MACHINES["aarch64"], needed=("libc.so", "libdl.so"), undefined=OF_BIONIC)
+    wheel = bench.wheel({"demo/_core.so": spec}, tags=("cp313-cp313-android_24_arm64_v8a",))
+    assert bench.plan(wheel, include=("libplugin.so",), add_paths=("/opt",)).grafts
+    monkeypatch.setattr(planning._Builder, "_kind", RpathKind.RPATH)
+    with pytest.raises(VerificationError) as caught:
+        bench.repair(wheel, include=("libplugin.so",), add_paths=("/opt",))
+    assert "demo/_core.so does not find libplugin.so, which it shall open" in caught.value.context
 
 
 def test_the_command(bench: Bench, opening_wheel: Path, capsys: pytest.CaptureFixture[str]) -> None:
