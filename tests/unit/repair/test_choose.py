@@ -130,6 +130,12 @@ def test_a_tag_with_an_older_name_is_told_by_its_own(bench: Bench) -> None:
     assert "the best tag that fixup can reach is manylinux_2_17_x86_64" in error.context
 
 
+def test_the_way_to_the_tag_is_told_by_its_own_name(bench: Bench) -> None:
+    create = Undefined("pthread_create", "GLIBC_2.34", "libc.so.6")
+    error = refused(bench, bench.extension(needed=("libc.so.6",), undefined=(create,)), platform="manylinux2014")
+    assert error.hints[0] == "let deloc8 do so: fixup --plat manylinux_2_17_x86_64 --lower-glibc"
+
+
 def test_every_violation_is_told_with_its_file_and_the_way_to_it(bench: Bench) -> None:
     bench.library(f"{LIB}/liba.so.1", needed=("libb.so.1",))
     bench.library(f"{LIB}/libb.so.1", needed=("libc.so.6",), undefined=(STAT,))
