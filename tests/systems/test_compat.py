@@ -22,6 +22,7 @@ from deloc8.repair.compatlib import provided
 from deloc8.target import Arch
 from kit.compat_library import Transcript, compat_library, differences, transcript
 from kit.distribution import debian
+from kit.glibc import glibc
 from kit.machines import AARCH64, ARMV7L, I686, PPC64LE, RISCV64, S390X, Machine
 from kit.require import require
 
@@ -33,6 +34,8 @@ pytestmark = pytest.mark.systems
 kernels = pytest.mark.parametrize("old_kernel", [False, True], ids=["this-kernel", "old-kernel"])
 on_x86_64 = pytest.mark.skipif(platform.machine() != "x86_64", reason="needs a machine that runs x86_64's programs")
 
+NEWEST = "2.43"
+
 # What a release of glibc did otherwise than later ones.
 OTHERWISE = {
     # Before 2.33 an invalid number was none that signals.
@@ -40,6 +43,8 @@ OTHERWISE = {
     # The condition variable has another form since 2.41, which has the function.
     # And getrandom is no cancellation point any more, where the kernel has it in the vDSO.
     "trixie": {"pthread_cond_clockwait", "getrandom"},
+    # And timespec_getres sets errno where it does not know the base; C asks for a result of 0 only.
+    NEWEST: {"pthread_cond_clockwait", "getrandom", "timespec_getres"},
 }
 
 
@@ -132,6 +137,20 @@ def test_glibcs_of_debian(suite: str, *, old_kernel: bool) -> None:
     assert len(theirs) > 50
     assert differences(here(old_kernel=old_kernel), ours) == {}
     assert set(differences(theirs, ours)) <= otherwise, differences(theirs, ours)
+
+
+@on_x86_64
+def test_the_newest_glibc() -> None:
+    """It has the functions itself; one only for programs that were linked with the release before."""
+    libraries = glibc("x86_64", NEWEST).folder
+    runner = (libraries / "ld-linux-x86-64.so.2", "--library-path", libraries)
+    ours = transcript("x86_64", runner=runner, library=True)
+    theirs = transcript("x86_64", runner=runner)
+    assert set(provided(Arch.X86_64)) - set(theirs) == {"uimaxabs"}
+    assert ("uimaxabs", "GLIBC_2.42") in glibc("x86_64", NEWEST).defines("libc.so.6")
+    assert set(ours) | OTHERWISE[NEWEST] >= set(provided(Arch.X86_64))
+    assert differences(here(old_kernel=False), ours) == {}
+    assert set(differences(theirs, ours)) <= OTHERWISE[NEWEST]
 
 
 OTHERS = [(machine, "bookworm") for machine in (S390X, ARMV7L, AARCH64, PPC64LE, I686)]
