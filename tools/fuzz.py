@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 TOP = Path(__file__).resolve().parent.parent
 CORPUS = TOP / "tests" / "fuzz"
 WORK = TOP / "build" / "fuzz"
-NAMES = ("elf", "editor", "edits", "zip", "record", "wheel", "policy", "cache", "python")
+NAMES = ("elf", "editor", "edits", "zip", "inflate", "record", "wheel", "policy", "cache", "python")
 LONGEST_TIME = 2.0
 MOST_MEMORY = 512  # MiB
 LARGEST = 8192

@@ -11,6 +11,7 @@ import json
 import os
 import tempfile
 import zipfile
+import zlib
 from contextlib import suppress
 from dataclasses import replace
 from functools import cache
@@ -42,6 +43,7 @@ from deloc8.policy.files import read_policies
 from deloc8.policy.load import builtin_policies, policy_to_seed_json
 from deloc8.target import Arch, Libc
 from deloc8.wheel.archive import ArchiveLimits, open_wheel
+from deloc8.wheel.codec import StreamError, inflate
 from deloc8.wheel.metadata import parse_core_metadata, parse_wheel_metadata, retag
 from deloc8.wheel.record import parse_record, render_record
 from kit.editor_check import check_bytes
@@ -145,6 +147,18 @@ def fuzz_zip(data: bytes) -> None:
                 assert oracle.read(entry) == contents[entry.filename]
 
 
+def fuzz_inflate(data: bytes) -> None:
+    """The decoder of large members: what it accepts has the announced size, and is what zlib makes of it."""
+    size, stream = int.from_bytes(data[:2], "little"), data[2:]
+    try:
+        contents = b"".join(inflate((stream[place : place + 16] for place in range(0, len(stream), 16)), size))
+    except StreamError:
+        return
+    assert len(contents) == size
+    with suppress(zlib.error):  # it takes some codes that zlib refuses
+        assert zlib.decompress(stream, -15) == contents
+
+
 def fuzz_record(data: bytes) -> None:
     """RECORD: what is read survives being written."""
     with suppress(WheelError):
@@ -187,6 +201,7 @@ TARGETS: Mapping[str, Callable[[bytes], None]] = {
     "editor": fuzz_editor,
     "edits": fuzz_edits,
     "zip": fuzz_zip,
+    "inflate": fuzz_inflate,
     "record": fuzz_record,
     "wheel": fuzz_wheel,
     "policy": fuzz_policy,
@@ -243,6 +258,11 @@ def _elf_seeds() -> list[bytes]:
     ]
 
 
+def deflated(data: bytes, level: int) -> bytes:
+    packer = zlib.compressobj(level, wbits=-15)
+    return packer.compress(data) + packer.flush()
+
+
 def seeds() -> Mapping[str, list[bytes]]:
     """The files that fuzzing begins with, by target; all are made here."""
     text = b"print('hello')\n" * 9
@@ -265,6 +285,7 @@ def seeds() -> Mapping[str, list[bytes]]:
             raw_zip(wheel_entries(entry, more, Entry(name=b"demo/c", data=text, method=STORED))),
             raw_zip(wheel_entries(Entry(name=b"demo/", mode=0o40755), entry), Layout(end64={}, comment=b"c")),
         ],
+        "inflate": [len(text).to_bytes(2, "little") + deflated(text, level) for level in (0, 1, 9)],
         "record": [rows, rows.replace(b"\n", b"\r\n"), f"a,{record_hash(b'')},0\n".encode()],
         "wheel": [
             wheel_text(["py3-none-any"]),
