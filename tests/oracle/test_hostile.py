@@ -135,3 +135,31 @@ def test_a_soname_cannot_choose_where_a_graft_goes(command: Command, scene: Scen
     assert len(grafts) == 1
     assert grafts[0].isprintable()
     assert ".." not in grafts[0]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "show",
+        "show --format json",
+        "show --format html",
+        "check",
+        "check --format sarif",
+        "why",
+        "tree",
+        "fixup --dry-run",
+    ],
+)
+def test_no_command_stumbles_over_any_fault(command: Command, scene: Scene, words: str) -> None:
+    name, *options = words.split()
+    for make in FAULTS.values():
+        wheel = make(scene)
+        before = wheel.read_bytes() if wheel.exists() else b""
+        start = time.process_time()
+        subject = ["libc.so.6"] * (name == "why")
+        done = command(name, wheel, *subject, *options, "--sysroot", scene.root)
+        assert time.process_time() - start < 2
+        # A wheel that cannot be what is asked, or has nothing of that name.
+        assert done.code in ({0, 1, 2} if name == "why" else {0, 1}), done.err
+        assert all(line.isprintable() for line in (done.out + done.err).split("\n")), (done.out, done.err)
+        assert not before or wheel.read_bytes() == before
