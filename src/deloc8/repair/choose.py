@@ -207,9 +207,9 @@ def _about_lowering(audit: Audit, aim: Aim, goal: Goal) -> tuple[list[str], list
 
 def _how_many(lowered: int, total: int) -> str:
     if total == 1:
-        return f"the symbol of glibc that is too new can{'' if lowered else 'not'} be bound to an older version"
+        return f"the symbol of glibc that is too new can{'' if lowered else 'not'} be lowered"
     count = "none" if not lowered else str(lowered) if lowered < total else "all"
-    return f"{count} of the {total} symbols of glibc that are too new can be bound to older versions"
+    return f"{count} of the {total} symbols of glibc that are too new can be lowered"
 
 
 def _best_lowered(audit: Audit, *, allow_differs: bool) -> str | None:

@@ -115,7 +115,7 @@ def test_the_tag_asked_for_is_the_tag_named(bench: Bench) -> None:
         "needs f@GLIBC_2.30, stat@GLIBC_2.33 from libc.so.6; manylinux_2_17 ends at GLIBC_2.17",
         "the wheel as it stands fits manylinux_2_34_x86_64",
         "the best tag that fixup can reach is manylinux_2_34_x86_64",
-        "1 of the 2 symbols of glibc that are too new can be bound to older versions",
+        "1 of the 2 symbols of glibc that are too new can be lowered",
         "the best tag that --lower-glibc can reach is manylinux_2_31_x86_64",
     )
     assert error.hints == (
@@ -154,7 +154,7 @@ def test_every_violation_is_told_with_its_file_and_the_way_to_it(bench: Bench) -
     # With PyFPE no tag can be reached at all.
     assert error.context[6:] == (
         "the wheel as it stands fits linux_x86_64",
-        "1 of the 2 symbols of glibc that are too new can be bound to older versions",
+        "1 of the 2 symbols of glibc that are too new can be lowered",
     )
     assert len(error.hints) == 2
 

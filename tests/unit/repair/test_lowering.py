@@ -140,10 +140,10 @@ def test_the_tag_that_can_be_reached_instead(bench: Bench) -> None:
 
 def test_without_the_option_the_error_says_what_it_could_do(bench: Bench) -> None:
     error = error_of(bench, CREATE, FCNTL)
-    assert "all of the 2 symbols of glibc that are too new can be bound to older versions" in error.context
+    assert "all of the 2 symbols of glibc that are too new can be lowered" in error.context
     assert "the best tag that --lower-glibc can reach is manylinux_2_5_x86_64" in error.context
     error = error_of(bench, UNKNOWN)
-    assert "the symbol of glibc that is too new cannot be bound to an older version" in error.context
+    assert "the symbol of glibc that is too new cannot be lowered" in error.context
 
 
 def test_markers(bench: Bench) -> None:
