@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -30,6 +31,7 @@ _MARK = b".so"
 _NAME = re.compile(rb"(?:[^\0]{0,7}[?@\xbf\xc0])?((?:[\w.+/$-]*/)?[A-Za-z_][\w.+-]*\.so(?:\.\w+)*)")
 _LOADER = re.compile(rb"(?:.*/)?ld(?:64|-[\w.-]+)?\.so[\w.]*")  # the dynamic loader itself, of any system
 _LONGEST = 256
+_PIECE = 4 << 20  # bytes, looked at before their memory is given back
 _MOST = 256
 # How code for CUDA devices begins, which can be hundreds of megabytes: fatBinaryHeader of NVIDIA's fatbinary_section.h.
 _DEVICE_CODE = b"\x50\xed\x55\xba"
@@ -86,14 +88,20 @@ def _constants(data: Buffer, image: ElfImage) -> list[tuple[int, int]]:
 def _names(data: Buffer, start: int, end: int) -> Iterator[Mention]:
     """The constants of C in a part of a file that are names of libraries."""
     text = bytes(data) if isinstance(data, memoryview) else data
-    position = text.find(_MARK, start, end)
-    while position >= 0:
-        low = max(start, position - _LONGEST)
-        zero = text.rfind(b"\0", low, position)
+    position = start
+    while position < end:
+        mark = text.find(_MARK, position, min(end, position + _PIECE))
+        if mark < 0:
+            position += _PIECE - len(_MARK) + 1
+            if isinstance(data, mmap.mmap):
+                data.madvise(mmap.MADV_DONTNEED)  # what was looked at would stay in memory
+            continue
+        low = max(start, mark - _LONGEST)
+        zero = text.rfind(b"\0", low, mark)
         first = zero + 1 if zero >= 0 else low
-        last = text.find(b"\0", position, min(end, position + _LONGEST))
-        if last > position and (zero >= 0 or low == start):
+        last = text.find(b"\0", mark, min(end, mark + _LONGEST))
+        if last > mark and (zero >= 0 or low == start):
             match = _NAME.fullmatch(bytes(text[first:last]))
             if match and not _LOADER.fullmatch(match[1]):
                 yield Mention(match[1].decode("ascii"), first + match.start(1))
-        position = text.find(_MARK, max(last, position + len(_MARK)), end)
+        position = max(last, mark + len(_MARK))

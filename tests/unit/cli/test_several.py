@@ -147,13 +147,24 @@ def _interrupted() -> None:
         raise KeyboardInterrupt
 
 
-def test_nothing_goes_on_after_an_interrupt() -> None:
+def test_nothing_goes_on_after_an_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
+    processes: list[int] = []
+    fork = os.fork
+
+    def noted() -> int:
+        process = fork()
+        processes.append(process)
+        return process
+
+    monkeypatch.setattr(os, "fork", noted)
     begun = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         _interrupted()
     assert time.monotonic() - begun < 30
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+    assert len(processes) == 3
+    for process in processes:
+        with pytest.raises(ChildProcessError):
+            os.waitpid(process, os.WNOHANG)
 
 
 class EndedError(Exception):

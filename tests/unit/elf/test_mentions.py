@@ -99,6 +99,17 @@ def test_who_opens_libraries(symbol: str, opens: bool) -> None:  # noqa: FBT001 
     assert opens_libraries(parse(build_elf(spec), "a.so")) is opens
 
 
+def test_a_name_may_stand_anywhere_in_a_large_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deloc8.elf.mentions._PIECE", 64)
+    names = [f"lib{number}.so" for number in range(40)]
+    payload = b"\0" + b"".join(name.encode() + bytes(50 + place) for place, name in enumerate(names))
+    assert mentions(payload) == names
+    data = build_elf(ElfSpec(payload=payload))
+    (tmp_path / "a.so").write_bytes(data)
+    with (tmp_path / "a.so").open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        assert [name for name, _ in mentioned_libraries(mapped, parse(data, "a.so"))] == names
+
+
 def test_a_file_without_sections_is_read_by_its_segments() -> None:
     assert mentions(b"\0liba.so\0", sections=False) == ["liba.so"]
 
