@@ -77,12 +77,24 @@ def _constants(data: Buffer, image: ElfImage) -> list[tuple[int, int]]:
         if section.type == c.SHT_PROGBITS and section.flags & _KINDS == c.SHF_ALLOC
     ]
     if sections:
-        return [(start, end) for start, end in sections if bytes(data[start : start + 4]) != _DEVICE_CODE]
-    return [
+        return _united([part for part in sections if bytes(data[part[0] : part[0] + 4]) != _DEVICE_CODE], len(data))
+    segments = [
         (segment.offset, segment.offset + segment.filesz)
         for segment in image.segments
         if segment.type == c.PT_LOAD and not segment.flags & c.PF_W
     ]
+    return _united(segments, len(data))
+
+
+def _united(parts: list[tuple[int, int]], size: int) -> list[tuple[int, int]]:
+    """The parts inside a file, in its order; those that share bytes, as only a lying header says, as one."""
+    united: list[tuple[int, int]] = []
+    for start, end in sorted(parts):
+        if united and start < united[-1][1]:
+            united[-1] = united[-1][0], max(united[-1][1], min(end, size))
+        else:
+            united.append((start, min(end, size)))
+    return united
 
 
 def _names(data: Buffer, start: int, end: int) -> Iterator[Mention]:

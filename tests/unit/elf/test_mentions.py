@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import mmap
 import struct
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -125,3 +126,15 @@ def test_neither_machine_code_nor_code_of_cuda_devices_is_read() -> None:
         for section in image.sections
     )
     assert [name for name, _ in mentioned_libraries(data, replace(image, sections=sections))] == ["/lib/other.so"]
+
+
+def test_lying_headers_cost_no_time() -> None:
+    data = build_elf(ElfSpec(payload=b"\0liba.so\0libb.so\0" + bytes(4096)))
+    image = parse(data, "a.so")
+    place = data.index(b"\0liba.so")
+    (own,) = (section for section in image.sections if section.offset == place)
+    lies = [own._replace(size=1 << 62), *(own._replace(offset=place + shift) for shift in range(20_000))]
+    begun = time.process_time()
+    found = mentioned_libraries(data, replace(image, sections=(*image.sections, *lies)))
+    assert [name for name, _ in found if name.startswith("lib")] == ["liba.so", "libb.so"]
+    assert time.process_time() - begun < 1
