@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from deloc8.elf import constants as c
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from deloc8.elf.image import ElfImage
     from deloc8.elf.view import Buffer
@@ -71,29 +71,30 @@ def mentioned_libraries(data: Buffer, image: ElfImage) -> tuple[Mention, ...]:
 
 def _constants(data: Buffer, image: ElfImage) -> list[tuple[int, int]]:
     """Where constants can stand: the sections of read-only data; of a file without them all that is not written to."""
-    sections = [
+    parts = [
         (section.offset, section.offset + section.size)
         for section in image.sections
         if section.type == c.SHT_PROGBITS and section.flags & _KINDS == c.SHF_ALLOC
     ]
-    if sections:
-        return _united([part for part in sections if bytes(data[part[0] : part[0] + 4]) != _DEVICE_CODE], len(data))
-    segments = [
-        (segment.offset, segment.offset + segment.filesz)
-        for segment in image.segments
-        if segment.type == c.PT_LOAD and not segment.flags & c.PF_W
-    ]
-    return _united(segments, len(data))
+    if parts:
+        parts = [(start, end) for start, end in parts if bytes(data[start : start + 4]) != _DEVICE_CODE]
+    else:
+        parts = [
+            (segment.offset, segment.offset + segment.filesz)
+            for segment in image.segments
+            if segment.type == c.PT_LOAD and not segment.flags & c.PF_W
+        ]
+    return _united(parts, len(data))
 
 
-def _united(parts: list[tuple[int, int]], size: int) -> list[tuple[int, int]]:
-    """The parts inside a file, in its order; those that share bytes, as only a lying header says, as one."""
+def _united(parts: Iterable[tuple[int, int]], size: int) -> list[tuple[int, int]]:
+    """The parts as far as they stand in the file; those that share bytes, as only a lying header says, as one."""
     united: list[tuple[int, int]] = []
-    for start, end in sorted(parts):
+    for start, end in sorted((start, min(end, size)) for start, end in parts):
         if united and start < united[-1][1]:
-            united[-1] = united[-1][0], max(united[-1][1], min(end, size))
+            united[-1] = united[-1][0], max(united[-1][1], end)
         else:
-            united.append((start, min(end, size)))
+            united.append((start, end))
     return united
 
 

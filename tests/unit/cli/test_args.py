@@ -202,9 +202,9 @@ def test_the_variables_say_nothing_of_another_root(tmp_path: Path) -> None:
 
 
 def test_folders_in_the_root_are_seen_from_inside(tmp_path: Path) -> None:
-    inside, outside = tmp_path / "root/opt/lib", tmp_path / "rooted/lib"
-    (tmp_path / "root").mkdir()
-    places = ("--sysroot", f"{tmp_path}/root/../root", "--add-path", str(inside), "--add-path", str(outside))
+    inside, outside = tmp_path / "system/opt/lib", tmp_path / "systems/lib"
+    (tmp_path / "system").mkdir()
+    places = ("--sysroot", f"{tmp_path}/system/../system", "--add-path", str(inside), "--add-path", str(outside))
     libraries = ("--include", str(inside / "liba.so"), "--include", "libb.so")
     options = options_of("fixup", "a.whl", *places, *libraries)
     assert options.add_path == ("/opt/lib", str(outside))

@@ -18,8 +18,9 @@ _LISTS = "/var/lib/dpkg/info"
 _STATUS = "/var/lib/dpkg/status"
 # Images without dpkg itself (distroless) have a folder of stanzas and checksums instead.
 _STANZAS = "/var/lib/dpkg/status.d"
-# No package may put files there (Debian Policy, section 9.1.2; FHS, sections 3.8 and 3.14).
-_NOBODYS = ("/usr/local/", "/home/", "/root/")
+_HOMES = ("home", "root")  # of the users, of the administrator (FHS, sections 3.8 and 3.14)
+# No package may put files there (Debian Policy, section 9.1.2).
+_NOBODYS = ("/usr/local/", *(f"/{folder}/" for folder in _HOMES))
 
 
 def search(spellings: Mapping[str, str], sysroot: Sysroot) -> Answer:
