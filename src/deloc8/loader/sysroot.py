@@ -76,6 +76,8 @@ _MISSING = NoImage(fault=Fault.MISSING)
 # The kernel follows this many symlinks in one path (MAXSYMLINKS in include/linux/namei.h), then gives up.
 _MOST_LINKS = 40
 
+_SMALL = 1 << 16  # files up to this size are quicker read than mapped
+
 
 class Sysroot:
     """The file system below a root folder.
@@ -128,8 +130,8 @@ class Sysroot:
     def read(self, path: str) -> Buffer:
         """The whole contents of a file.
 
-        Those of a file whose image was taken are a copy, on which a later change on disk has no effect; those of others
-        are mapped, and the mapping is released with its last reference.
+        Those of a file whose image was taken, and of small ones, are a copy, on which a later change on disk has no
+        effect; those of others are mapped, and the mapping is released with its last reference.
 
         Raises:
             InputError: It cannot be read (`unreadable-library`), or is not the file any more whose image was taken
@@ -323,7 +325,9 @@ def _copy(descriptor: int, size: int) -> bytearray:
 
 
 def _map(descriptor: int, status: os.stat_result) -> Buffer:
-    return mmap.mmap(descriptor, status.st_size, access=mmap.ACCESS_READ) if status.st_size else b""
+    if status.st_size <= _SMALL:
+        return os.read(descriptor, status.st_size)
+    return mmap.mmap(descriptor, status.st_size, access=mmap.ACCESS_READ)
 
 
 def _stamp(status: os.stat_result) -> tuple[int, ...]:

@@ -134,7 +134,10 @@ def test_read(system: System) -> None:
     system.write("/lib/liba.so", content)
     system.symlink("/lib/libb.so", "liba.so")
     system.write("/lib/empty")
+    large = content + bytes(1 << 17)
+    system.write("/lib/large.so", large)
     assert bytes(system.sysroot.read("/lib/libb.so")) == content
+    assert bytes(system.sysroot.read("/lib/large.so")) == large
     assert bytes(system.sysroot.read("/lib/empty")) == b""
 
 

@@ -18,9 +18,10 @@ _LISTS = "/var/lib/dpkg/info"
 _STATUS = "/var/lib/dpkg/status"
 # Images without dpkg itself (distroless) have a folder of stanzas and checksums instead.
 _STANZAS = "/var/lib/dpkg/status.d"
-_HOMES = ("home", "root")  # of the users, of the administrator (FHS, sections 3.8 and 3.14)
-# No package may put files there (Debian Policy, section 9.1.2).
-_NOBODYS = ("/usr/local/", *(f"/{folder}/" for folder in _HOMES))
+# What is the users' and the administrator's, and what comes and goes (FHS 3.0, sections 3.8, 3.11, 3.12, 3.14, 3.15,
+# 3.17, 3.18, 4.9 and 5.15): no package may put files there (Debian Policy, section 9.1).
+_PRIVATE = ("home", "media", "mnt", "root", "run", "srv", "tmp", "usr/local", "var/tmp")
+_NOBODYS = tuple(f"/{folder}/" for folder in _PRIVATE)
 
 
 def search(spellings: Mapping[str, str], sysroot: Sysroot) -> Answer:
@@ -45,8 +46,8 @@ def search(spellings: Mapping[str, str], sysroot: Sysroot) -> Answer:
         except InputError as error:
             faults.append(fault(error))
             continue
-        owned = {pending[path] for path in _listed(folders, listing, place)}
-        if owned:
+        if listed := _listed(folders, listing, place):
+            owned = {pending[path] for path in listed}
             found.update(dict.fromkeys(owned, place))
             pending = {path: file for path, file in pending.items() if file not in owned}
             folders = _by_folder(pending)
@@ -85,22 +86,23 @@ def holders(name: str, sysroot: Sysroot) -> tuple[tuple[str, str], ...]:
     return tuple(found)
 
 
-def _by_folder(paths: Iterable[str]) -> Mapping[str, Sequence[str]]:
-    folders: dict[str, list[str]] = {}
+def _by_folder(paths: Iterable[str]) -> Mapping[bytes, Sequence[str]]:
+    """The paths by the folder that a line about them names: `usr/lib/`."""
+    folders: dict[bytes, list[str]] = {}
     for path in paths:
-        folders.setdefault(posixpath.dirname(path), []).append(path)
+        folders.setdefault(_encoded(f"{posixpath.dirname(path)[1:]}/"), []).append(path)
     return folders
 
 
-def _listed(folders: Mapping[str, Sequence[str]], listing: bytes, place: str) -> list[str]:
+def _listed(folders: Mapping[bytes, Sequence[str]], listing: bytes, place: str) -> list[str]:
     """Those of some paths, by folder, that a list has."""
     # Lines are `/usr/lib/...` in a list, `CHECKSUM  usr/lib/...` in a file of checksums.
     head, skipped = ("\n", 0) if place.endswith(".list") else ("  ", 1)
-    # Most lists have nothing in most folders: many libraries cost no more than one.
+    # Most lists have nothing in most folders: many libraries of one cost little more than one.
     return [
         path
         for folder, paths in folders.items()
-        if _encoded(f"{folder[skipped:]}/") in listing
+        if len(paths) == 1 or folder in listing
         for path in paths
         if _encoded(f"{head}{path[skipped:]}\n") in listing
     ]
@@ -118,7 +120,7 @@ def _likely_first(lists: Sequence[str], paths: Iterable[str]) -> list[str]:
         stems.add(re.escape(stem))
     # `libpq5` is a name after libpq, `libpqxx-7` is not.
     likely = re.compile(f"(?:{'|'.join(sorted(stems))})(?![a-z])")
-    return sorted(lists, key=lambda place: not likely.match(posixpath.basename(place)))
+    return sorted(lists, key=lambda place: not likely.match(place, place.rindex("/") + 1))
 
 
 def _status_file(place: str) -> str:

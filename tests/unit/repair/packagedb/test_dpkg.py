@@ -135,7 +135,7 @@ def test_names_that_are_no_utf8_are_found(system: System) -> None:
 
 def test_no_list_is_opened_for_folders_that_belong_to_no_package(system: System) -> None:
     (system.top / f"{INFO[1:]}/liba.list").mkdir(parents=True)  # would be a fault if it was opened
-    answer = search(system, *(f"/{folder}/liba.so" for folder in ("usr/local/lib", "home/me", "root")))
+    answer = search(system, *(f"/{folder}/liba.so" for folder in ("usr/local/lib", "home/me", "root", "tmp/build")))
     assert (answer.present, dict(answer.owners), answer.faults) == (True, {}, ())
 
 
