@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
+import shlex
 import struct
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +16,7 @@ from deloc8.cli.commands import find_arch
 from deloc8.cli.shared import exit_code
 from deloc8.errors import ElfError, UnrepairableError, UsageError, VerificationError
 from deloc8.target import Arch
-from kit.command import Command
+from kit.command import Command, program
 from kit.elf import GLIBC, MACHINES, ElfSpec, NoteSpec, Undefined, build_elf
 from kit.scene import CORE, Scene, wants
 from kit.wheels import build_wheel
@@ -525,3 +528,31 @@ def test_a_defect_of_ours_wins_over_other_failures(
     monkeypatch.setattr("deloc8.workflow.repair_wheel", fail)
     assert command("fixup", wheel, scene.folder / "other.whl").code == 3
     assert command("fixup", scene.folder / "other.whl").code == 2
+
+
+# -- whoever calls auditwheel
+
+
+@pytest.mark.parametrize("name", ["fixup", "repair"])
+@pytest.mark.parametrize(("tag", "left"), [("manylinux_2_28", "manylinux_2_28"), ("manylinux2010", None)])
+def test_the_contract_of_cibuildwheels_repair_command(
+    scene: Scene, wheel: Path, name: str, tag: str, left: str | None
+) -> None:
+    # It puts the paths into a template, runs that by a shell in an image that sets AUDITWHEEL_PLAT, and wants exactly
+    # one wheel in a folder that was empty.
+    folder = scene.folder / "repaired wheel"
+    folder.mkdir()
+    template = f"{shlex.join(program(name, *where(scene)))} -w {{dest_dir}} {{wheel}}"
+    line = template.format(dest_dir=shlex.quote(str(folder)), wheel=shlex.quote(str(wheel)))
+    environ = {**os.environ, "AUDITWHEEL_PLAT": f"{tag}_x86_64"}
+    ended = subprocess.run(["sh", "-c", line], capture_output=True, check=False, timeout=60, env=environ)
+    found = [path.name for path in folder.iterdir()]
+    if left is None:
+        assert (ended.returncode, found) == (1, [])
+        assert b"GLIBC_2.14 from libc.so.6" in ended.stderr
+    else:
+        assert ended.returncode == 0, ended.stderr
+        (only,) = found
+        assert only.startswith("demo-1.0-cp311-cp311-")
+        assert f"{left}_x86_64" in only
+    assert wheel.exists()
