@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from deloc8.audit.forest import Forest
+    from deloc8.audit.images import Look
     from deloc8.diagnostic import Diagnostic
     from deloc8.policy.model import Policy
     from deloc8.repair.execute import Source
@@ -178,42 +179,47 @@ def repair_wheel(
     """
     with open_wheel(path, options.limits) as archive:
         sysroot = Sysroot(options.sysroot)
-        audit, extra = _audit_for_repair(archive, sysroot, options)
+        from deloc8.repair.known import Known  # noqa: PLC0415  `show` and `--dry-run` do without these
+
+        known = Known.of(archive)
+        audit, extra = _audit_for_repair(archive, sysroot, options, known.look)
         plan = _plan(archive, audit, sysroot, goal)
-        from deloc8.repair.execute import Source  # noqa: PLC0415  `show` and `--dry-run` do without these
+        from deloc8.repair.execute import Source  # noqa: PLC0415  not where the goal cannot be reached
         from deloc8.repair.verify import Claim  # noqa: PLC0415
 
-        source = Source(archive=archive, sysroot=sysroot)
+        source = Source(archive=archive, sysroot=sysroot, known=known)
         claim = Claim(plan=plan, audit=audit, source=archive, sysroot=sysroot, extra=extra)
         return _write(source, claim, folder, replace(writing, threads=options.threads))
 
 
-def _audit(archive: WheelArchive, sysroot: Sysroot, options: AuditOptions) -> tuple[Audit, tuple[Policy, ...]]:
-    reading = Reading(threads=options.threads, mentions=options.dlopen)
+def _audit(
+    archive: WheelArchive, sysroot: Sysroot, options: AuditOptions, look: Look | None = None
+) -> tuple[Audit, tuple[Policy, ...]]:
+    reading = Reading(threads=options.threads, mentions=options.dlopen, look=look)
     facts = gather(archive, sysroot, options.search, include=options.include, reading=reading)
     extra = _read_policy_files(options.policy_files, facts.arch) if facts.arch else ()
     return judge(facts, extra, options.match), extra
 
 
 def _audit_for_repair(
-    archive: WheelArchive, sysroot: Sysroot, options: AuditOptions
+    archive: WheelArchive, sysroot: Sysroot, options: AuditOptions, look: Look | None = None
 ) -> tuple[Audit, tuple[Policy, ...]]:
     """The verdict with the libraries on request; what the wheel opens at run time is looked for only then."""
     if not options.include and not options.include_dlopened:
-        return _audit(archive, sysroot, options)
+        return _audit(archive, sysroot, options, look)
     from deloc8.audit.dlopen import Confidence  # noqa: PLC0415  only where it is asked for
     from deloc8.repair.opened import expand, names_to_open, refuse_host_libraries  # noqa: PLC0415
 
     include = expand(options.include, sysroot, options.search)
     if not options.force:
         refuse_host_libraries(include)
-    audit, extra = _audit(archive, sysroot, replace(options, include=include))
+    audit, extra = _audit(archive, sysroot, replace(options, include=include), look)
     audit = _with_openings(archive, audit, sysroot, options)
     if options.include_dlopened:
         names = names_to_open(audit.openings or (), Confidence(options.include_dlopened), sysroot)
         include = (*include, *(name for name in names if name not in include))
         openings = audit.openings
-        audit, extra = _audit(archive, sysroot, replace(options, include=include))
+        audit, extra = _audit(archive, sysroot, replace(options, include=include), look)
         audit = replace(audit, openings=openings)
     return audit, extra
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from deloc8.elf.constants import ELF_MAGIC, ET_DYN, ET_EXEC
 from deloc8.elf.image import parse
 from deloc8.elf.mentions import mentioned_libraries, opens_libraries
 from deloc8.errors import ElfError
-from deloc8.values import dataclass, replace
+from deloc8.values import dataclass, field, replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from deloc8.elf.image import ElfImage
     from deloc8.elf.view import Buffer
     from deloc8.wheel.archive import Member, WheelArchive
+
+    Look = Callable[[Member, Buffer], None]
 
 # No ELF file is shorter than its file header.
 _SMALLEST_ELF = 52
@@ -32,11 +35,13 @@ class Reading:
         mentions: Whether names of libraries are looked for in those that open libraries.
         look: Is called with the contents of each ELF member, perhaps from another thread, so that nobody who wants
             them has to inflate them again.
+        known: Images of members that need not be read, by name.
     """
 
     threads: int = 1
     mentions: bool = False
-    look: Callable[[Member, Buffer], None] | None = None
+    look: Look | None = None
+    known: Mapping[str, ElfImage] = field(default_factory=lambda: MappingProxyType({}))
 
 
 def read_images(archive: WheelArchive, reading: Reading) -> Mapping[str, ElfImage]:
@@ -48,10 +53,13 @@ def read_images(archive: WheelArchive, reading: Reading) -> Mapping[str, ElfImag
     candidates = [
         member
         for member in archive.members
-        if member.size >= _SMALLEST_ELF and archive.peek(member, len(ELF_MAGIC)) == ELF_MAGIC
+        if member.name in reading.known
+        or (member.size >= _SMALLEST_ELF and archive.peek(member, len(ELF_MAGIC)) == ELF_MAGIC)
     ]
 
     def read(member: Member) -> ElfImage | ElfError:
+        if member.name in reading.known:
+            return reading.known[member.name]
         try:
             data = archive.read(member)
             image = parse(data, member.name)

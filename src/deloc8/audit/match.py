@@ -359,6 +359,7 @@ def _scan(facts: WheelFacts, policies: Sequence[Policy]) -> Mapping[str, _Uses]:
     for policy in policies:
         for library, symbols in policy.forbidden_symbols.items():
             union.setdefault(library, set()).update(symbols)
+    watched = _PYFPE_NAMES.union(*union.values())
     is_narrow = all(_NARROW_ABI.fullmatch(abi) for abi in facts.name.abis)
     uses = {}
     for file in facts.files.values():
@@ -366,7 +367,11 @@ def _scan(facts: WheelFacts, policies: Sequence[Policy]) -> Mapping[str, _Uses]:
         targets = [row.target for row in facts.dependencies.get(file.path, ())] if facts.definitions else []
         inside = {name for target in targets for name in facts.definitions.get(target or "", ())}
         found: list[tuple[ViolationCode, str | None, str]] = []
-        for symbol in file.image.undefined:
+        # Hardly any symbol is one of these.
+        suspicious = [
+            symbol for symbol in file.image.undefined if symbol.name in watched or _UCS2_PREFIX in symbol.name
+        ]
+        for symbol in suspicious:
             if symbol.name.startswith(_UCS2_PREFIX):
                 found += [] if is_narrow else [(ViolationCode.UCS2, None, symbol.name)]
             elif symbol.name in _PYFPE_NAMES:

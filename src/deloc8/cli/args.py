@@ -27,7 +27,6 @@ class _Number(NamedTuple):
 
 _LEVEL = _Number("zip_compression_level", "-z", "AUDITWHEEL_ZIP_COMPRESSION_LEVEL", 9)
 _EPOCH = _Number("source_date_epoch", "--source-date-epoch", "SOURCE_DATE_EPOCH", (1 << 63) - 1)  # time_t
-_DEFAULT_LEVEL = 6
 
 _MOST_THREADS = 9999
 _MOST_UNPACKED = 1 << 50
@@ -177,7 +176,7 @@ def _add_fixup(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--only-plat", action="store_true", help="claim no better tag, even if it would be true")
     group.add_argument("--no-update-tags", action="store_true", help="leave the file name and its tags as they are")
     group.add_argument("-L", "--lib-sdir", default=".libs", metavar="SUFFIX", help="of the folder of the grafts")
-    group.add_argument("-z", "--zip-compression-level", metavar="N", help="0 to 9 (default: 6)")
+    group.add_argument("-z", "--zip-compression-level", metavar="N", help="0 to 9 (default: as small as zlib's 6)")
     group.add_argument("--source-date-epoch", metavar="SECONDS", help="the time of all members (env SOURCE_DATE_EPOCH)")
     group.add_argument("--dry-run", action="store_true", help="print the plan, change nothing")
     group.add_argument("--strip", choices=["debug", "all"], help="strip every ELF file before it is edited")
@@ -262,8 +261,7 @@ def _read_fixup(options: argparse.Namespace, environ: Mapping[str, str]) -> None
             if options.plat is None and environ.get(name):
                 options.plat, options.plat_source = environ[name], name
     options.plat = options.plat or "auto"
-    level = _number(options, environ, _LEVEL)
-    options.zip_compression_level = _DEFAULT_LEVEL if level is None else level
+    options.zip_compression_level = _number(options, environ, _LEVEL)
     options.source_date_epoch = _number(options, environ, _EPOCH)
 
 

@@ -208,7 +208,9 @@ def _fix_one(path: Path, options: argparse.Namespace, console: Console) -> tuple
         allow_differs="differs" in options.allow,
     )
     settings = audit_options(options)
-    writing = WriteOptions(level=options.zip_compression_level, source_date_epoch=options.source_date_epoch)
+    writing = WriteOptions(source_date_epoch=options.source_date_epoch)
+    if options.zip_compression_level is not None:
+        writing = replace(writing, level=options.zip_compression_level)
     try:
         if options.dry_run:
             plan = plan_repair(path, goal, settings)

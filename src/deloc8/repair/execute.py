@@ -11,6 +11,7 @@ from deloc8.loader.sysroot import library_changed
 from deloc8.repair.grafting import compat_contents, launcher
 from deloc8.repair.licenses import add_licence_fields
 from deloc8.values import dataclass, field
+from deloc8.wheel.archive import wheel_changed
 from deloc8.wheel.metadata import parse_wheel_metadata, retag
 from deloc8.wheel.record import check_record, hash_members, hash_of, read_record
 from deloc8.wheel.writer import Changes, NewMember, WriteOptions, write_wheel
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from deloc8.elf.view import Buffer
     from deloc8.loader.sysroot import Sysroot
+    from deloc8.repair.known import Known
     from deloc8.repair.model import Graft, Patch, Plan
     from deloc8.wheel.archive import WheelArchive
     from deloc8.wheel.record import RecordRow
@@ -32,10 +34,11 @@ _LIBRARY_MODE = 0o755
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """What a plan is carried out on: the wheel, and the system that its grafts come from."""
+    """What a plan is carried out on: the wheel, the system that its grafts come from, and what the audit has read."""
 
     archive: WheelArchive
     sysroot: Sysroot
+    known: Known
 
 
 def execute(plan: Plan, source: Source, target: Path, options: WriteOptions) -> WrittenWheel:
@@ -43,12 +46,12 @@ def execute(plan: Plan, source: Source, target: Path, options: WriteOptions) -> 
 
     Raises:
         InputError: A library is not what it was when the plan was made.
-        WheelError: The wheel's RECORD does not tell what is in it.
+        WheelError: The wheel's RECORD does not tell what is in it, or somebody has written to the wheel.
         ElfError: A file cannot be edited as planned.
     """
     archive = source.archive
     rows = read_record(archive)
-    reader = _Reader(archive=archive)
+    reader = _Reader(archive=archive, known=source.known)
     change = _changer(plan, target)
     replaced: dict[str, Callable[[], Buffer]] = {}
     added = []
@@ -84,7 +87,10 @@ def execute(plan: Plan, source: Source, target: Path, options: WriteOptions) -> 
         name = f"{archive.dist_info}/WHEEL"
         metadata = parse_wheel_metadata(bytes(reader.read(name)))
         replaced[name] = _constant(retag(metadata, plan.tags, platform_specific=True))
-    written = write_wheel(target, archive, Changes(replaced=replaced, added=tuple(added)), options)
+    changes = Changes(replaced=replaced, added=tuple(added), hashes=source.known.hashes)
+    written = write_wheel(target, archive, changes, options)
+    if archive.has_changed:
+        raise wheel_changed(archive)
     changed = frozenset(written.changed)
     unchanged = {row.path: row.hash for row in written.rows if row.path not in changed}
     _refuse_false_record(archive, rows, {**unchanged, **reader.hashes})
@@ -96,11 +102,14 @@ class _Reader:
     """Reads the members that will be changed, and keeps the hash of what it has read."""
 
     archive: WheelArchive
+    known: Known
     hashes: dict[str, str] = field(default_factory=dict)
 
     def read(self, name: str) -> Buffer:
-        contents = self.archive.read(self.archive.member(name))
-        self.hashes[name] = hash_of(contents)
+        contents = self.known.take(name)
+        if contents is None:
+            contents = self.archive.read(self.archive.member(name))
+        self.hashes[name] = self.known.hashes.get(name) or hash_of(contents)
         return contents
 
 

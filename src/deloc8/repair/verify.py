@@ -100,7 +100,10 @@ def verify(claim: Claim, path: Path, *, threads: int = 1) -> Proof:
 def _checks(claim: Claim, written: WheelArchive, threads: int) -> tuple[Check, ...]:
     plan = claim.plan
     seen = _Seen(edited=frozenset(file.target for file in plan.patches) | {graft.member for graft in plan.grafts})
-    facts = gather(written, claim.sysroot, _NOTHING, reading=Reading(threads=threads, look=seen.look))
+    before = _read_before(claim, written)
+    images = {file.label: file.image for file in claim.audit.facts.own if file.label in before}
+    facts = gather(written, claim.sysroot, _NOTHING, reading=Reading(threads=threads, look=seen.look, known=images))
+    seen.hashes.update(before)
     steps = (
         ("RECORD and contents agree", _record(written, seen)),
         ("nothing else has changed", _unchanged(claim, written)),
@@ -115,6 +118,34 @@ def _checks(claim: Claim, written: WheelArchive, threads: int) -> tuple[Check, .
         ("installers read the same tags from its name", _name(plan)),
     )
     return tuple(Check(name=name, problems=tuple(_with_fault(problems))) for name, problems in steps)
+
+
+def _read_before(claim: Claim, written: WheelArchive) -> dict[str, str]:
+    """The hash of each member whose bytes, as they are packed, are those of the source, so that it says nothing new.
+
+    They have been unpacked when the source was read. The hashes are those of its RECORD, with which its contents were
+    compared before; where it has none by sha256, or somebody has written to the source, all is read again.
+    """
+    source = claim.source
+    if source.has_changed:
+        return {}
+    hashes = {row.path: row.hash.rstrip("=") for row in read_record(source) if row.hash.startswith("sha256=")}
+    edited = {patch.member for patch in claim.plan.patches}
+    return {
+        member.name: hashes[member.name]
+        for member in source.members
+        if member.name in hashes and member.name not in edited and _is_copied(source, member, written)
+    }
+
+
+def _is_copied(source: WheelArchive, member: Member, written: WheelArchive) -> bool:
+    if member.name not in written:
+        return False
+    copy = written.member(member.name)
+    if any(getattr(copy, name) != getattr(member, name) for name in ("method", "size", "compressed_size", "crc")):
+        return False
+    pairs = zip(source.iter_raw(member), written.iter_raw(copy), strict=True)
+    return all(before == after for before, after in pairs)
 
 
 def _with_fault(problems: Iterator[str]) -> Iterator[str]:

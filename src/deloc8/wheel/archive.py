@@ -71,6 +71,11 @@ class WheelArchive:
         return name in self._by_name
 
     @property
+    def has_changed(self) -> bool:
+        """Whether somebody has written to the file since it was opened."""
+        return self._source.has_changed
+
+    @property
     def data_folder(self) -> str:
         """The folder of what goes elsewhere, such as ``numpy-2.0.data``; the wheel need not have it."""
         return self.dist_info.removesuffix("dist-info") + "data"
@@ -203,6 +208,13 @@ class _OpenFile:
             self.close()
             raise self._unreadable("It is not a regular file")
         self.size = status.st_size
+        self._moment = status.st_mtime_ns
+
+    @property
+    def has_changed(self) -> bool:
+        """Whether its size or the time of its last change is another than when it was opened."""
+        status = os.fstat(self._descriptor)
+        return (status.st_size, status.st_mtime_ns) != (self.size, self._moment)
 
     def close(self) -> None:
         """Close the file, once."""
@@ -227,6 +239,15 @@ class _OpenFile:
             context=(f"{printable(str(self.path))}: {why}",),
             hints=("give the path of a wheel that exists and may be read",),
         )
+
+
+def wheel_changed(archive: WheelArchive) -> WheelError:
+    """The error of a wheel that somebody has written to while it was worked on."""
+    return WheelError(
+        f"`{printable(archive.path.name)}` was written to while it was read",
+        code="wheel-changed",
+        hints=("repair it once its build is at its end; nothing was written",),
+    )
 
 
 def _mapped(pieces: Iterator[bytes], size: int) -> mmap.mmap:

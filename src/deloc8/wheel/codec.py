@@ -65,6 +65,11 @@ def encoder_name() -> str:
     return f"zlib {zlib.ZLIB_RUNTIME_VERSION}" if library is None else f"libdeflate of deflate {library.__version__}"
 
 
+def usual_level() -> int:
+    """The level that makes contents as small as zlib's default: 6, or libdeflate's 5, which is quicker than its 6."""
+    return 6 if _libdeflate() is None else 5
+
+
 def crc32(data: Buffer, value: int = 0) -> int:
     """The checksum of ZIP archives; `value` is that of the bytes before."""
     library = _libdeflate()

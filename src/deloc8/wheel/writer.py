@@ -60,11 +60,13 @@ class Changes:
         replaced: New contents of members, by path; asked once, perhaps from another thread, when their turn has come.
         added: New members.
         removed: Paths of members to leave out.
+        hashes: The hashes of members, by path, whose contents have been read and proven; they are not read again.
     """
 
     replaced: Mapping[str, Callable[[], Buffer]] = field(default_factory=lambda: MappingProxyType({}))
     added: tuple[NewMember, ...] = ()
     removed: frozenset[str] = frozenset()
+    hashes: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,12 +74,12 @@ class WriteOptions:
     """How a wheel is written.
 
     Attributes:
-        level: 1 (quick) to 9 (small), or 0 to store changed members uncompressed.
+        level: 1 (quick) to 9 (small), or 0 to store changed members uncompressed; by default as small as zlib's 6.
         threads: How many members are compressed at a time; the bytes do not depend on it.
         source_date_epoch: The time of all members, in seconds since 1970; None keeps their own.
     """
 
-    level: int = 6
+    level: int = field(default_factory=codec.usual_level)
     threads: int = 1
     source_date_epoch: int | None = None
 
@@ -125,7 +127,8 @@ class _Packed(NamedTuple):
 def write_wheel(target: Path, source: WheelArchive, changes: Changes, options: WriteOptions) -> WrittenWheel:
     """What was written to `target`, which a failure leaves absent.
 
-    Unchanged members keep their compressed bytes, but are unpacked and hashed, so that RECORD is true. The members
+    Unchanged members keep their compressed bytes, but are unpacked and hashed where their hash is not known, so that
+    RECORD is true. The members
     keep their order, new ones stand behind the others of their folder, the .dist-info folder is last, and RECORD is
     the last of all.
 
@@ -140,7 +143,7 @@ def write_wheel(target: Path, source: WheelArchive, changes: Changes, options: W
     jobs = _plan_jobs(source, changes, options)
     try:
         with target.open("wb", buffering=codec.CHUNK) as file, _executor(options.threads) as executor:
-            work = _Work(ZipWriter(file), source, options, executor)
+            work = _Work(ZipWriter(file), source, options, executor, changes.hashes)
             work.run(jobs)
             return work.finish()
     except BaseException:
@@ -217,6 +220,7 @@ class _Work:
     source: WheelArchive
     options: WriteOptions
     executor: Executor | None
+    hashes: Mapping[str, str]
     rows: list[RecordRow] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
 
@@ -231,7 +235,7 @@ class _Work:
             while waiting and (len(waiting) >= _PER_THREAD * self.options.threads or weight + job.weight > _BUDGET):
                 weight -= waiting[0][0].weight
                 self._append(*waiting.popleft())
-            is_quick = job.content is None and job.member.size < _INLINE
+            is_quick = job.content is None and (job.member.size < _INLINE or job.member.name in self.hashes)
             future = early.get(job)
             if self.executor and not future and not is_quick:
                 future = self.executor.submit(self._pack, job)
@@ -261,7 +265,7 @@ class _Work:
     def _pack(self, job: _Job) -> _Packed:
         member, content = job
         if content is None:
-            return _Packed(member, self._proven_hash(member))
+            return _Packed(member, self.hashes.get(member.name) or self._proven_hash(member))
         data = content()
         size = len(data)
         member = member._replace(size=size, compressed_size=size, crc=codec.crc32(data), method=STORED)

@@ -52,7 +52,7 @@ def test_defaults() -> None:
         None,
         ".libs",
     )
-    assert (fixup.zip_compression_level, fixup.source_date_epoch, fixup.strip) == (6, None, None)
+    assert (fixup.zip_compression_level, fixup.source_date_epoch, fixup.strip) == (None, None, None)
 
 
 @pytest.mark.parametrize(

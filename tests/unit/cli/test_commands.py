@@ -6,6 +6,7 @@ import platform
 import shlex
 import struct
 import subprocess
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -556,3 +557,15 @@ def test_the_contract_of_cibuildwheels_repair_command(
         assert only.startswith("demo-1.0-cp311-cp311-")
         assert f"{left}_x86_64" in only
     assert wheel.exists()
+
+
+def test_a_level_of_compression(command: Command, scene: Scene, wheel: Path) -> None:
+    methods = {}
+    for level in ("0", "9"):
+        folder = scene.root.parent / f"out{level}"
+        assert command("fixup", "-z", level, "-w", folder, wheel, "--no-sbom", *where(scene))[0] == 0
+        (made,) = folder.iterdir()
+        with zipfile.ZipFile(made) as archive:
+            methods[level] = {entry.filename: entry.compress_type for entry in archive.infolist()}
+    assert methods["0"][CORE] == zipfile.ZIP_STORED
+    assert methods["9"][CORE] == zipfile.ZIP_DEFLATED

@@ -10,6 +10,7 @@ import pytest
 from deloc8.errors import ElfError, InputError, WheelError
 from deloc8.loader.sysroot import Sysroot
 from deloc8.repair.execute import Source, execute
+from deloc8.repair.known import Known
 from deloc8.wheel.archive import open_wheel
 from deloc8.wheel.record import hash_of
 from deloc8.wheel.writer import WriteOptions
@@ -30,13 +31,20 @@ def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path)
 
 
-def carry_out(bench: Bench, wheel: Path, after_plan: Callable[[], object] = lambda: None) -> dict[str, bytes]:
+def carry_out(
+    bench: Bench,
+    wheel: Path,
+    after_plan: Callable[[], object] = lambda: None,
+    after_opening: Callable[[], object] = lambda: None,
+) -> dict[str, bytes]:
     """The members of what `execute` writes, before any proof."""
     target = bench.dist / "target"
     plan = bench.plan(wheel)
     after_plan()
     with open_wheel(wheel) as archive:
-        written = execute(plan, Source(archive=archive, sysroot=Sysroot(bench.system.top)), target, WriteOptions())
+        source = Source(archive=archive, sysroot=Sysroot(bench.system.top), known=Known.of(archive))
+        after_opening()
+        written = execute(plan, source, target, WriteOptions())
     assert set(written.changed) >= {patch.target for patch in plan.patches} | {found.member for found in plan.grafts}
     return contents(target)
 
@@ -264,3 +272,14 @@ def test_the_graft_is_edited_in_its_copy_alone(bench: Bench) -> None:
     assert (bench.system.top / path[1:]).read_bytes() == before
     found = graft(outcome.plan, path)
     assert image(outcome.path, found.member).soname == found.new_name
+
+
+def test_a_wheel_that_is_written_to_meanwhile(bench: Bench) -> None:
+    wheel = bench.extension()
+    then = wheel.stat().st_mtime_ns
+    with pytest.raises(WheelError) as caught:
+        carry_out(bench, wheel, after_opening=lambda: os.utime(wheel, ns=(then, then + 1)))
+    assert caught.value.code == "wheel-changed"
+    assert wheel.name in caught.value.message
+    with pytest.raises(WheelError):
+        carry_out(bench, wheel, after_opening=lambda: wheel.write_bytes(wheel.read_bytes() + b" "))

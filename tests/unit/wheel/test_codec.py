@@ -4,6 +4,7 @@ import importlib.util
 import random
 import sys
 import zlib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -60,6 +61,15 @@ def test_checksums_are_those_of_zlib() -> None:
     data = contents(50_000)
     assert codec.crc32(data) == zlib.crc32(data)
     assert codec.crc32(memoryview(data)[100:], codec.crc32(data[:100])) == zlib.crc32(data)
+
+
+def test_the_usual_level_makes_machine_code_as_small_as_the_default_of_zlib(name: str) -> None:
+    mapped = {Path(line.split()[-1]) for line in Path("/proc/self/maps").read_text("utf-8").splitlines() if "/" in line}
+    largest = max((path for path in mapped if path.is_file()), key=lambda path: path.stat().st_size)
+    data = largest.read_bytes()[: 4 << 20]  # Python itself, or the C library
+    encoder = zlib.compressobj(6, zlib.DEFLATED, -15)
+    usual = len(encoder.compress(data) + encoder.flush())
+    assert len(codec.compress(data, codec.usual_level())) <= 1.02 * usual, name
 
 
 @pytest.mark.parametrize("extra", [1, codec.CHUNK, codec.CHUNK + 1])

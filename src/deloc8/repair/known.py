@@ -1,0 +1,44 @@
+"""What the audit of a wheel has read, kept for its repair, so that few members are read twice."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from deloc8.values import dataclass, field
+from deloc8.wheel.archive import LARGE_MEMBER
+from deloc8.wheel.record import hash_of
+
+if TYPE_CHECKING:
+    from deloc8.elf.view import Buffer
+    from deloc8.wheel.archive import Member, WheelArchive
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What has been read; `look` is what `audit.images.Reading` calls.
+
+    Attributes:
+        largest: The member whose contents are kept: the largest one, if it is large; others are quickly read again.
+        hashes: The hash of each ELF member.
+        contents: The contents that are kept, by member; a map of a file, so that they take no memory.
+    """
+
+    largest: str | None
+    hashes: dict[str, str] = field(default_factory=dict)
+    contents: dict[str, Buffer] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, archive: WheelArchive) -> Known:
+        """Nothing yet of a wheel."""
+        largest = max(archive.members, key=lambda member: member.size)
+        return cls(largest=largest.name if largest.size > LARGE_MEMBER else None)
+
+    def look(self, member: Member, contents: Buffer) -> None:
+        """Keep what is to be known of an ELF member, while its contents are there."""
+        self.hashes[member.name] = hash_of(contents)
+        if member.name == self.largest:
+            self.contents[member.name] = contents
+
+    def take(self, name: str) -> Buffer | None:
+        """The contents of a member, which are no longer kept then; None where they are not."""
+        return self.contents.pop(name, None)
