@@ -13,6 +13,7 @@
 #   make docs          build the documentation into build/site
 #   make torture       edit thousands of real ELF files and prove each result, beside patchelf (WHEELS=FOLDER)
 #   make fuzz          hostile bytes for every reader, and random edits of sound files (SECONDS=600 each)
+#   make mutants       change lines of the code at random; a change that no test notices is an error (COUNT=4 of each module)
 #   make audit         ask pip-audit about the packages of constraints.txt
 #   make lock          make constraints.txt anew, with the newest versions
 #   make clean         remove everything that the targets above made in this folder
@@ -33,9 +34,11 @@ BENCH_ARGS ?=
 PYTEST_ARGS ?=
 TORTURE_ARGS ?=
 SECONDS ?= 60
+COUNT ?= 4
+MUTANTS_ARGS ?=
 FUZZ_ARGS ?=
 
-.PHONY: demo test compat test-all test-systems test-machines lint bench instructions compare docs torture fuzz audit lock clean python-is-new-enough
+.PHONY: demo test compat test-all test-systems test-machines lint bench instructions compare docs torture fuzz mutants audit lock clean python-is-new-enough
 
 test: lint compat
 	$(BIN)/python -m pytest -n auto --cov --cov-report=term $(PYTEST_ARGS)
@@ -85,13 +88,17 @@ fuzz: $(READY)
 	$(BIN)/python $(PIP_INSTALL) --group fuzz
 	PYTHONPATH=tests $(BIN)/python tools/fuzz.py --seconds $(SECONDS) $(FUZZ_ARGS)
 
+mutants: $(READY) compat
+	$(BIN)/python $(PIP_INSTALL) --group mutants
+	$(BIN)/python tools/mutants.py --count $(COUNT) $(MUTANTS_ARGS)
+
 audit: $(READY)
 	$(BIN)/python tools/audit.py
 
 lock: $(READY)
 	$(BIN)/python $(PIP_INSTALL) --group lock
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.10 --all-extras \
-		--group test --group lint --group docs --group audit --group lock --group fuzz \
+		--group test --group lint --group docs --group audit --group lock --group fuzz --group mutants \
 		--no-header --no-annotate --no-emit-index-url --output-file constraints.txt pyproject.toml
 
 # A virtual environment is ready when its stamp is younger than what it was made from.

@@ -1,6 +1,6 @@
 """Changes the code at random places, one at a time, and tells which changes no test notices.
 
-    python tools/mutants.py [--count N] [--seed N] [MODULE ...]
+    python tools/mutants.py [--count N] [--seed N] [MODULE ...]        (`make mutants COUNT=N` calls it)
 
 Needs cosmic-ray (PyPI), which knows the changes: an operator, a number or a word for another. The modules are those of
 src/deloc8/elf and src/deloc8/repair where none is named. All happens in a copy in build/mutants: the tests of the
@@ -164,7 +164,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     if find_spec("cosmic_ray") is None:
-        parser.error("cosmic-ray is not installed (PyPI: cosmic-ray)")
+        parser.error("cosmic-ray is not installed: call `make mutants`")
     named = [path.resolve() for path in options.modules]
     modules = named or [p for name in PACKAGES for p in sorted((TOP / "src" / "deloc8" / name).rglob("*.py"))]
     folder, chance = copy(), random.Random(options.seed)  # noqa: S311  no secret
