@@ -100,6 +100,10 @@ def program(cache: Path, tool: str) -> str:
         pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         subprocess.run([*pip, *TOOLS[tool]], check=True)
         stamp.write_text(wanted, "utf-8")
+    if "--editable" in TOOLS[tool]:
+        # pip compiles what it installs, but not what it installs editable.
+        python = str(folder / "bin" / "python")
+        subprocess.run([python, "-m", "compileall", "-q", str(TOP / "src")], check=True)
     return str(folder / "bin" / tool.partition(" ")[0])
 
 
