@@ -134,18 +134,8 @@ def _read_before(claim: Claim, written: WheelArchive) -> dict[str, str]:
     return {
         member.name: hashes[member.name]
         for member in source.members
-        if member.name in hashes and member.name not in edited and _is_copied(source, member, written)
+        if member.name in hashes and member.name not in edited and source.is_copied(member, written)
     }
-
-
-def _is_copied(source: WheelArchive, member: Member, written: WheelArchive) -> bool:
-    if member.name not in written:
-        return False
-    copy = written.member(member.name)
-    if any(getattr(copy, name) != getattr(member, name) for name in ("method", "size", "compressed_size", "crc")):
-        return False
-    pairs = zip(source.iter_raw(member), written.iter_raw(copy), strict=True)
-    return all(before == after for before, after in pairs)
 
 
 def _with_fault(problems: Iterator[str]) -> Iterator[str]:

@@ -147,6 +147,15 @@ class WheelArchive:
         """The bytes of a member as they stand in the archive, some at a time."""
         return self._steps(member, _STEP)
 
+    def is_copied(self, member: Member, other: WheelArchive) -> bool:
+        """Whether a member stands in another archive under the same name with the same bytes, as they are packed."""
+        if member.name not in other:
+            return False
+        copy = other.member(member.name)
+        if any(getattr(copy, name) != getattr(member, name) for name in ("method", "size", "compressed_size", "crc")):
+            return False
+        return all(one == two for one, two in zip(self.iter_raw(member), other.iter_raw(copy), strict=True))
+
     def _steps(self, member: Member, first: int) -> Iterator[bytes]:
         position, end, step = member.data_offset, member.data_offset + member.compressed_size, first
         while position < end:
