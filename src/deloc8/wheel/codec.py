@@ -30,6 +30,7 @@ WINDOW = 1 << 15
 MAX_RATIO = 1032
 """A deflate stream cannot grow by more: a match of 258 bytes costs at least two bits (RFC 1951, section 3.2.5)."""
 
+_SLICE = 1 << 16  # compressed bytes that zlib is given at a time
 _RAW = -15  # zlib's wbits for a stream without header, with the full window
 _GZIP_HEADER = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"  # RFC 1952, section 2.3: deflate, no flags, no time, unknown system
 _GZIP_FOOTER = struct.Struct("<II")
@@ -125,10 +126,21 @@ def decompress(raw: bytes, size: int, crc: int) -> Buffer:
             return library.gzip_decompress(b"".join((_GZIP_HEADER, raw, footer)))  # type: ignore[no-any-return]
         except library.DeflateError:
             pass  # zlib finds out what is wrong
-    contents = b"".join(_inflate(zlib, (raw,), size))
+    # Put where it belongs piece by piece: joined in the end, the contents would be in memory twice.
+    contents, place = bytearray(size), 0
+    for piece in _inflate(zlib, _slices(raw), size):
+        contents[place : place + len(piece)] = piece
+        place += len(piece)
     if crc32(contents) != crc:
         raise StreamError("has a wrong checksum")
     return contents
+
+
+def _slices(raw: bytes) -> Iterator[memoryview]:
+    # In small steps, as zlib copies what is left of each.
+    view = memoryview(raw)
+    for start in range(0, len(view), _SLICE):
+        yield view[start : start + _SLICE]
 
 
 def inflate(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
@@ -140,7 +152,7 @@ def inflate(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
     return _inflate(_streaming(), chunks, size)
 
 
-def _inflate(library: ModuleType, chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
+def _inflate(library: ModuleType, chunks: Iterable[bytes | memoryview], size: int) -> Iterator[bytes]:
     decoder = library.decompressobj(_RAW)
     left = size
     for chunk in chunks:
