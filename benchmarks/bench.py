@@ -52,18 +52,18 @@ ZLIB_SHARE = 0.6  # of the ratio that is asked of libdeflate
 # Wheel, the ratio of cpu time that `show` shall reach, whether it is quick.
 SHOW = (
     ("markupsafe", 3.5, True),
-    ("numpy", 10, True),
+    ("numpy", 12, True),
     ("pandas", 15, True),
     ("scipy", 30, False),
     ("pyarrow", 20, False),
     ("opencv-python-headless", 14, False),
-    ("polars", 2, False),
+    ("polars", 2.3, False),
     ("llvmlite", 2.5, False),
-    ("jaxlib", 4, False),
+    ("jaxlib", 4.2, False),
     ("tensorflow-cpu", 35, False),
     ("nvidia-cublas-cu12", 1.8, False),
 )
-FIXUP = (("numpy", 6, True), ("scipy", 15, False), ("opencv-python-headless", 3, False))
+FIXUP = (("numpy", 6, True), ("scipy", 15, False), ("opencv-python-headless", 3.1, False))
 LEFT = 2  # columns of words
 
 
