@@ -1,11 +1,14 @@
-"""Changes the code at random places, one at a time, and tells which changes no test notices.
+"""Changes the code, one place at a time, and tells which changes no test notices.
 
-    python tools/mutants.py [--count N] [--seed N] [MODULE ...]        (`make mutants COUNT=N` calls it)
+    python tools/mutants.py [--count N | --all] [--seed N] [MODULE ...]        (`make mutants COUNT=N` calls it)
 
 Needs cosmic-ray (PyPI), which knows the changes: an operator, a number or a word for another. The modules are those of
-src/deloc8/elf and src/deloc8/repair where none is named. All happens in a copy in build/mutants: the tests of the
-module run first, then those of its package. What is left is printed as a line before and after the change; the exit
-code is 1 where anything is.
+src/deloc8/elf and src/deloc8/repair where none is named; of each N changes are drawn at random, or each
+place is changed in the ways of OPPOSITE. All happens in a copy in build/mutants. A change inside of functions is made in a fork of one run of pytest
+(mutants_plugin.py), any other in the file, for which the tests of the module run first, then those of its package.
+
+What no test notices is printed as a line before and after the change, unless tools/mutants.json lists it with the reason
+why no test must notice; the exit code is 1 where anything is printed.
 """
 
 from __future__ import annotations
@@ -13,24 +16,39 @@ from __future__ import annotations
 import argparse
 import ast
 import difflib
+import json
 import os
 import random
 import re
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+from queue import Queue
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 TOP = Path(__file__).resolve().parent.parent
 WORK = TOP / "build" / "mutants"
+EXPLAINED = TOP / "tools" / "mutants.json"
 PACKAGES = ("elf", "repair")
+WORKERS = 2
+ALL = sys.maxsize
 LONGEST = 600  # seconds for the tests of one change
 # Two operators of which one is never meant for the other are no likely mistake: `+` for `<<`, `is` for `<`.
 UNLIKELY = re.compile(
     r"ReplaceBinaryOperator_(Add|Sub|Mul|FloorDiv|Div|Mod|BitAnd|BitOr|BitXor|LShift|RShift|Pow)_"
     r"(?!Sub|Add|Mul|BitAnd|BitOr|LShift|RShift)|_Is$|_IsNot$|RemoveDecorator|ReplaceComparisonOperator_Is"
+)
+# Of the operators that may stand for another, the one that is its opposite or its neighbour: what --all takes.
+OPPOSITE = re.compile(
+    r"^(?!core/Replace(Binary|Comparison|Unary)Operator)|Operator_(Add_Sub|Sub_Add|Mul_Add|Div_Mul|FloorDiv_Mul|Mod_Mul|Pow_Mul|"
+    r"BitAnd_BitOr|BitOr_BitAnd|BitXor_BitOr|LShift_RShift|RShift_LShift|Eq_NotEq|NotEq_Eq|Lt_LtE|LtE_Lt|Gt_GtE|GtE_Gt|"
+    r"Delete_Not|Delete_USub|Delete_Invert)$"
 )
 # The tests of modules that have no file of their own.
 TESTS = {
@@ -100,7 +118,8 @@ def mutants_of(module: Path, chance: random.Random, count: int) -> list[Mutant]:
     from cosmic_ray.plugins import get_operator, operator_names  # noqa: PLC0415
 
     tree, source = get_ast_from_path(module), module.read_text("utf-8")
-    kinds = [get_operator(name) for name in sorted(operator_names()) if not UNLIKELY.search(name)]
+    names = [name for name in sorted(operator_names()) if not UNLIKELY.search(name)]
+    kinds = [get_operator(name) for name in names if count < ALL or OPPOSITE.search(name)]
     operators = [kind() for kind in kinds if not kind.arguments()]
     places = [
         (operator, number)
@@ -117,6 +136,21 @@ def mutants_of(module: Path, chance: random.Random, count: int) -> list[Mutant]:
             name = module.relative_to(TOP).as_posix()
             found.append(Mutant(name, changed, changed_lines(source, changed)))
     return found
+
+
+def in_forks(mutants: list[Mutant], folder: Path) -> dict[int, str]:
+    """What came of each change that can be made in a fork, by its number: noticed or left."""
+    rows, report = folder / "mutants.rows", folder / "mutants.report"
+    rows.write_text(json.dumps([{"module": one.module, "source": one.source} for one in mutants]), "utf-8")
+    report.write_text("", "utf-8")
+    tests = [f"tests/unit/{package}" for package in PACKAGES]
+    tests += ["tests/unit/test_values.py", "tests/property/test_editor.py", "tests/property/test_reader.py"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "mutants_plugin"]
+    command += ["--mutants", str(rows), "--mutants-report", str(report), *tests]
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join((str(folder / "src"), str(folder / "tools"))), "CI": "1"}
+    subprocess.run(command, cwd=folder, env=environ, stdout=subprocess.PIPE, check=True)
+    outcomes = [json.loads(line) for line in report.read_text("utf-8").splitlines()]
+    return {number: outcome for number, outcome in outcomes if outcome != "elsewhere"}
 
 
 def tests_of(module: str, folder: Path) -> list[list[str]]:
@@ -148,19 +182,46 @@ def is_noticed(mutant: Mutant, folder: Path) -> bool:
     return False
 
 
-def copy() -> Path:
-    """A fresh copy of what the tests need."""
-    shutil.rmtree(WORK, ignore_errors=True)
+def whether_left(mutants: list[Mutant], outcomes: dict[int, str], folder: Path) -> Iterator[bool]:
+    """Of each change whether no test notices; those that no fork could tell are tried in copies of the repository."""
+    copies: Queue[Path] = Queue()
+    for number in range(WORKERS):
+        copies.put(folder if number == 0 else copy(f"{WORK.name}-{number}"))
+
+    def try_one(number: int) -> bool:
+        if number in outcomes:
+            return outcomes[number] == "left"
+        place = copies.get()
+        try:
+            return not is_noticed(mutants[number], place)
+        finally:
+            copies.put(place)
+
+    with ThreadPoolExecutor(WORKERS) as pool:
+        yield from pool.map(try_one, range(len(mutants)))
+
+
+def copy(name: str = WORK.name) -> Path:
+    """A fresh copy of what the tests need, in build."""
+    folder = WORK.with_name(name)
+    shutil.rmtree(folder, ignore_errors=True)
     leave_out = shutil.ignore_patterns("__pycache__", ".*", "build", "dist")
-    shutil.copytree(TOP, WORK, ignore=leave_out, symlinks=True)
-    return WORK
+    shutil.copytree(TOP, folder, ignore=leave_out, symlinks=True)
+    return folder
+
+
+def explained() -> set[tuple[str, ...]]:
+    """The changes that no test must notice: a module and the lines that differ."""
+    reasons = json.loads(EXPLAINED.read_text("utf-8")) if EXPLAINED.exists() else {}
+    return {tuple(change) for changes in reasons.values() for change in changes}
 
 
 def main() -> int:
-    """The exit code: 1 where a change went unnoticed."""
+    """The exit code: 1 where a change went unnoticed, and nothing says why that is well."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("modules", nargs="*", type=Path, metavar="MODULE")
     parser.add_argument("--count", type=int, default=4, help="how many changes of each module")
+    parser.add_argument("--all", action="store_const", dest="count", const=ALL, help="every place")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     if find_spec("cosmic_ray") is None:
@@ -169,12 +230,15 @@ def main() -> int:
     modules = named or [p for name in PACKAGES for p in sorted((TOP / "src" / "deloc8" / name).rglob("*.py"))]
     folder, chance = copy(), random.Random(options.seed)  # noqa: S311  no secret
     mutants = [mutant for module in modules for mutant in mutants_of(module, chance, options.count)]
-    left = 0
-    for mutant in mutants:
-        if not is_noticed(mutant, folder):
+    outcomes, known = in_forks(mutants, folder), explained()
+    left = well = 0
+    for mutant, is_left in zip(mutants, whether_left(mutants, outcomes, folder), strict=True):
+        if is_left and (mutant.module, *mutant.lines) in known:
+            well += 1
+        elif is_left:
             left += 1
             print("\n".join((f"{mutant.module}: no test notices", *mutant.lines)), flush=True)
-    print(f"{len(mutants)} changes, {len(mutants) - left} of them noticed")
+    print(f"{len(mutants)} changes: {len(mutants) - left - well} noticed, {well} explained, {left} left")
     return 1 if left else 0
 
 

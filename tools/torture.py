@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -54,7 +55,7 @@ PREFIX = "libnew-0a1b2c3d-"
 WORKERS = 2
 REPORT = Path("build/torture.jsonl")
 RENAMED = 2
-SAMPLE = 500
+SAMPLE = 1000
 TOOLS = ("deloc8", "patchelf")
 OPENER = r"""
 #include <dlfcn.h>
@@ -312,7 +313,8 @@ def try_opening(opener: str, before: Subject, wish: Wish, folder: Path) -> str:
 
 
 def plainly(text: str, wish: Wish) -> str:
-    """A message with the old names of libraries."""
+    """A message with the old names of libraries, and without the folders where they or their links were found."""
+    text = re.sub(r"/[^ :']*/", "", text)
     for old, new in wish.renamed.items():
         text = text.replace(new, old)
     return text
