@@ -3,12 +3,14 @@
     python tools/mutants.py [--count N | --all] [--seed N] [MODULE ...]        (`make mutants COUNT=N` calls it)
 
 Needs cosmic-ray (PyPI), which knows the changes: an operator, a number or a word for another. The modules are those of
-src/deloc8/elf and src/deloc8/repair where none is named; of each N changes are drawn at random, or each
-place is changed in the ways of OPPOSITE. All happens in a copy in build/mutants. A change inside of functions is made in a fork of one run of pytest
-(mutants_plugin.py), any other in the file, for which the tests of the module run first, then those of its package.
+src/deloc8/elf and src/deloc8/repair where none is named; of each N changes are drawn at random, or each place is
+changed in the ways of OPPOSITE. All happens in copies in build. A change inside of functions is made in a fork of one
+run of pytest (mutants_plugin.py), any other in the file, for which the tests of the module run first, then those of
+its package.
 
-What no test notices is printed as a line before and after the change, unless tools/mutants.json lists it with the reason
-why no test must notice; the exit code is 1 where anything is printed.
+What no test notices is printed as a line before and after the change, unless tools/mutants.json lists it with the
+reason why no test must notice. Where every place of all modules was changed, what is listed there and was no such
+change is printed too. The exit code is 1 where anything is printed.
 """
 
 from __future__ import annotations
@@ -232,14 +234,19 @@ def main() -> int:
     mutants = [mutant for module in modules for mutant in mutants_of(module, chance, options.count)]
     outcomes, known = in_forks(mutants, folder), explained()
     left = well = 0
+    needless = set(known) if options.count == ALL and not named else set()
     for mutant, is_left in zip(mutants, whether_left(mutants, outcomes, folder), strict=True):
-        if is_left and (mutant.module, *mutant.lines) in known:
+        change = (mutant.module, *mutant.lines)
+        if is_left and change in known:
             well += 1
+            needless.discard(change)
         elif is_left:
             left += 1
             print("\n".join((f"{mutant.module}: no test notices", *mutant.lines)), flush=True)
+    for module, *lines in sorted(needless):
+        print("\n".join((f"{module}: explained, but a test notices, or there is no such change", *lines)))
     print(f"{len(mutants)} changes: {len(mutants) - left - well} noticed, {well} explained, {left} left")
-    return 1 if left else 0
+    return 1 if left or needless else 0
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""A plugin of pytest: makes changes of the code one at a time, each in a fork of its own, and runs the tests that see it.
+"""A plugin of pytest: makes changes of the code one at a time, each in a fork, and runs the tests that see it.
 
     pytest -p mutants_plugin --mutants FILE --mutants-report FILE TESTS
 
-First every test runs once, unchanged, and must pass; coverage.py tells which lines it runs. Then for each change of FILE
-(JSON: module, source, lines) a fork of this process gets the changed functions, and runs the tests that ran one of
-their changed lines, the quickest first. A line of JSON in the report says what came of it: `noticed`, `left`, or
-`elsewhere` where it is no function that changed but what is done on import, which a fork is too late for.
+First every test runs once, unchanged, and must pass; coverage.py tells which lines it runs. Then for each change of
+FILE (JSON: module and changed source) a fork of this process gets the changed functions, and runs the tests that ran
+one of their changed lines, the quickest first. A line of JSON in the report gives the number of a change and what came
+of it: `noticed`, `left`, or `elsewhere` where what runs on import has changed, which a fork is too late for.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ watcher.stop()
 data = watcher.get_data()
 print(json.dumps({name: data.lines(name) for name in data.measured_files()}))
 """
-LONGEST = 120  # seconds for the tests of one change
 NOTICED = 1
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The two files."""
+    """The two files, and a bound."""
     parser.addoption("--mutants", type=Path)
     parser.addoption("--mutants-report", type=Path)
+    parser.addoption("--mutants-seconds", type=int, default=120, help="for the tests of one change")
 
 
 @dataclass(slots=True)
@@ -70,8 +70,9 @@ class Seen:
 
 
 def own(code: CodeType) -> CodeType:
-    """A code object without those inside it."""
-    return code.replace(co_consts=tuple(None if isinstance(one, CodeType) else one for one in code.co_consts))
+    """A code object without those inside it, and without columns, which differ where what is inside is longer."""
+    consts = tuple(None if isinstance(one, CodeType) else one for one in code.co_consts)
+    return code.replace(co_consts=consts, co_linetable=b"")
 
 
 def inner(code: CodeType) -> Iterator[CodeType]:
@@ -216,7 +217,7 @@ class Loaded:
 
 def run_changed(session: pytest.Session, loaded: Loaded, change: Change, items: list[pytest.Item]) -> int:
     """In a fork: the exit code, 1 where a test notices."""
-    signal.alarm(LONGEST)
+    signal.alarm(session.config.option.mutants_seconds)
     session.config.pluginmanager.unregister(name="terminalreporter")
     if not loaded.apply(change):
         return 2
