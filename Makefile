@@ -13,7 +13,8 @@
 #   make docs          build the documentation into build/site
 #   make torture       edit thousands of real ELF files and prove each result, beside patchelf (WHEELS=FOLDER)
 #   make fuzz          hostile bytes for every reader, and random edits of sound files (SECONDS=600 each)
-#   make mutants       change lines of the code at random; a change that no test notices is an error (COUNT=4 of each module)
+#   make mutants       change lines of the code at random; a change that no test notices is an error (COUNT=4 of each
+#                      module; MUTANTS_ARGS=--all: every place)
 #   make audit         ask pip-audit about the packages of constraints.txt
 #   make lock          make constraints.txt anew, with the newest versions
 #   make clean         remove everything that the targets above made in this folder
