@@ -153,9 +153,9 @@ def unrepairable(audit: Audit, aim: Aim, goal: Goal, sysroot: Sysroot) -> Unrepa
         by_file.setdefault(violation.file, []).append(violation)
     subject = f"`{blocking[0].file}` does" if len(by_file) == 1 else f"{len(by_file)} files of the wheel do"
     context = []
-    for file, violations in by_file.items():
+    for violations in by_file.values():
         if len(by_file) > 1 or len(violations[0].chain) > 1:
-            context.append(f"{' -> '.join(violations[0].chain)}:" if len(violations[0].chain) > 1 else f"{file}:")
+            context.append(f"{' -> '.join(violations[0].chain)}:")
         context += [f"  {line}" if len(by_file) > 1 else line for line in _lines(violations, audit.facts)]
     context.append(f"the wheel as it stands fits {audit.best.policy.tags[0]}")
     if reachable:

@@ -7,7 +7,7 @@ import pytest
 
 from deloc8.errors import UnrepairableError, UsageError
 from kit.bench import EXT, Bench
-from kit.elf import MACHINES, ElfSpec, NoteSpec, Undefined
+from kit.elf import MACHINES, ElfSpec, NoteSpec, Undefined, build_elf
 from kit.ldcache import build_cache
 from kit.packages import dpkg_package
 
@@ -245,10 +245,19 @@ def test_a_missing_library_without_anything_tried(bench: Bench) -> None:
     assert [line for line in error.context if "tried" in line] == []
 
 
-def test_of_many_folders_the_first_are_named(bench: Bench) -> None:
-    folders = tuple(f"/opt/{number}" for number in range(12))
+@pytest.mark.parametrize(("count", "rest"), [(7, ()), (8, ()), (9, ("and 1 more folders",)), (12, ("and 4 more folders",))])
+def test_of_many_folders_the_first_are_named(bench: Bench, count: int, rest: tuple[str, ...]) -> None:
+    folders = tuple(f"/opt/{number}" for number in range(count))
     error = refused(bench, bench.extension(needed=("libgone.so.1",)), only_paths=folders)
-    assert error.context[1] == f"  tried: {', '.join(folders[:8])}, and 4 more folders"
+    assert error.context[1] == f"  tried: {', '.join((*folders[:8], *rest))}"
+
+
+def test_a_file_that_cannot_be_read_is_told_with_the_reason(bench: Bench) -> None:
+    bench.system.library("/lib/libgone.so.1", MACHINES["s390x"])
+    bench.system.write("/opt/libgone.so.1", build_elf(ElfSpec(soname="libgone.so.1"))[:100])
+    error = refused(bench, bench.extension(needed=("libgone.so.1",)), only_paths=("/opt", "/lib"))
+    assert error.context[1].startswith("  tried: /opt/libgone.so.1 (unreadable: ")
+    assert error.context[1].endswith("), /lib/libgone.so.1 (for another machine)")
 
 
 def test_what_was_there_but_passed_over_is_told_first(bench: Bench) -> None:
@@ -274,6 +283,17 @@ def test_where_a_library_was_looked_for_is_told_of_each_file(bench: Bench) -> No
         context = refused(bench, bench.wheel(dict(zip(names, (first, last), strict=True)))).context
         told = {file: context[context.index(f"{file}:") + 2].split(",")[0] for file in names}
         assert told == {names[0]: "    tried: /opt/first", names[1]: "    tried: /opt/last"}
+
+
+@pytest.mark.parametrize(("machine", "mark"), [("x86_64", "()(64bit)"), ("i686", ""), ("aarch64", "()(64bit)")])
+def test_rpm_is_asked_for_the_library_of_the_files_bits(bench: Bench, machine: str, mark: str) -> None:
+    rpm_folder = bench.system.top / "var/lib/rpm"
+    rpm_folder.mkdir(parents=True)
+    (rpm_folder / "rpmdb.sqlite").write_bytes(b"")
+    spec = replace(MACHINES[machine], needed=("libgone.so.1", "libc.so.6"))
+    wheel = bench.wheel({"demo/_core.so": spec}, tags=(f"cp311-cp311-linux_{machine}",))
+    hints = refused(bench, wheel, platform=f"manylinux_2_17_{machine}").hints
+    assert f"`dnf install 'libgone.so.1{mark}'`" in hints[0]
 
 
 # -- machines without policies -------------------------------------------------------------------------------------

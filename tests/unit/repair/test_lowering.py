@@ -146,6 +146,31 @@ def test_without_the_option_the_error_says_what_it_could_do(bench: Bench) -> Non
     assert "the symbol of glibc that is too new cannot be lowered" in error.context
 
 
+def test_small_differences_do_not_count_as_lowered_without_the_option(bench: Bench) -> None:
+    error = error_of(bench, STRTOL)
+    assert "the symbol of glibc that is too new cannot be lowered" in error.context
+    assert "admit symbols that behave a little differently with --allow differs" in error.hints
+
+
+def test_what_cannot_be_lowered_is_counted_by_symbol_and_version(bench: Bench) -> None:
+    error = error_of(bench, CREATE, UNKNOWN, libc("nor_this_one", "2.35"))
+    assert "1 of the 3 symbols of glibc that are too new can be lowered" in error.context
+    error = error_of(bench, CREATE, UNKNOWN, libc(UNKNOWN.name, "2.34"))
+    assert "1 of the 3 symbols of glibc that are too new can be lowered" in error.context
+
+
+def test_where_lowering_is_not_enough_the_tag_that_it_reaches_is_named(bench: Bench, tmp_path: Path) -> None:
+    # GLIBCXX_3.4.20 came with GCC 4.9, which manylinux_2_24 stands for: its policy ends at 3.4.22.
+    cxx = Undefined("_Zf", "GLIBCXX_3.4.20", "libstdc++.so.6")
+    file = tmp_path / "policy.json"
+    file.write_text('{"name": "corp", "symbol_versions": {}, "lib_whitelist": []}')
+    wheel = bench.extension(needed=("libstdc++.so.6", *NEEDED), undefined=(CREATE, cxx))
+    for policy_files in ((), (file,)):
+        with pytest.raises(UnrepairableError) as caught:
+            bench.plan(wheel, platform=TAG, policy_files=policy_files)
+        assert "let deloc8 do so: fixup --plat manylinux_2_24_x86_64 --lower-glibc" in caught.value.hints
+
+
 def test_markers(bench: Bench) -> None:
     plan = lowered(bench, CREATE, relr=True, needs=(NeedSpec("libc.so.6", "GLIBC_ABI_DT_RELR"),))
     assert UnpackRelocations() in plan.patches[0].edits
@@ -243,6 +268,17 @@ def test_of_many_mangled_names_the_newest_are_told(bench: Bench) -> None:
         f"needs {names} from libstdc++.so.6; manylinux_2_17 ends at GLIBCXX_3.4.19",
         "  and 6 more of libstdc++.so.6",
     )
+
+
+def test_the_newest_of_many_mangled_names_are_those_of_the_highest_numbers(bench: Bench) -> None:
+    # By number 3.4.9 is older than 3.4.30, and nothing follows from the names.
+    symbols = (Undefined("_Z", "CXXABI_1.3.8", "libstdc++.so.6"),)
+    symbols += tuple(Undefined(f"_Z{90 - n}", f"GLIBCXX_3.4.{n}", "libstdc++.so.6") for n in (22, 30, 25, 21, 29))
+    wheel = bench.extension(needed=("libstdc++.so.6",), undefined=symbols)
+    with pytest.raises(UnrepairableError) as caught:
+        bench.plan(wheel, platform=TAG)
+    told = "".join(caught.value.context)
+    assert [n for n in (21, 22, 25, 29, 30) if f"GLIBCXX_3.4.{n}" in told] == [22, 25, 29, 30]
 
 
 def test_a_graft_of_the_cxx_runtime_is_warned_of(bench: Bench) -> None:
