@@ -141,6 +141,12 @@ def run(item: pytest.Item) -> None:
     item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
 
 
+def caches() -> list[Any]:
+    """What remembers results in the modules of deloc8 that are loaded."""
+    modules = [module for name, module in sys.modules.items() if name.startswith("deloc8.")]
+    return [one for module in modules for one in list(vars(module).values()) if hasattr(one, "cache_clear")]
+
+
 def run_on_import() -> set[tuple[str, int]]:
     """The lines of deloc8 that run when it is imported: file and number."""
     done = subprocess.run([sys.executable, "-c", IMPORTED], capture_output=True, text=True, check=True)
@@ -153,6 +159,9 @@ def watch(session: pytest.Session) -> Seen:
     watcher = coverage.Coverage(data_file=None, source=["src/deloc8"], config_file=False, branch=False)
     watcher.start()
     for item in session.items:
+        # Or a line that fills a cache would be known to the first test alone that needs it.
+        for cache in caches():
+            cache.cache_clear()
         watcher.switch_context(item.nodeid)
         begin = time.monotonic()
         run(item)
@@ -180,26 +189,19 @@ def tests_for(change: Change, seen: Seen) -> set[str]:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The functions of this process, by file, name and line, and what remembers results."""
+    """The functions of this process, by file, name and line."""
 
     functions: dict[tuple[str, str, int], list[FunctionType]]
-    caches: list[Any]
 
     @classmethod
     def now(cls) -> Loaded:
         """Those of deloc8 that the tests have loaded."""
         functions: dict[tuple[str, str, int], list[FunctionType]] = {}
-        caches: list[Any] = []
         for one in gc.get_objects():
             if isinstance(one, FunctionType):
                 code = one.__code__
                 functions.setdefault((code.co_filename, code.co_name, code.co_firstlineno), []).append(one)
-            elif hasattr(type(one), "cache_clear") and str(getattr(one, "__module__", "")).startswith("deloc8."):
-                caches.append(one)
-                function = one.__wrapped__
-                code = function.__code__
-                functions.setdefault((code.co_filename, code.co_name, code.co_firstlineno), []).append(function)
-        return cls(functions, caches)
+        return cls(functions)
 
     def apply(self, change: Change) -> bool:
         """Give the functions of this process the changed code; whether all of them are there."""
@@ -210,7 +212,7 @@ class Loaded:
             for function in found:
                 function.__code__ = code
         # What an unchanged function has found before would hide the change.
-        for cache in self.caches:
+        for cache in caches():
             cache.cache_clear()
         return True
 

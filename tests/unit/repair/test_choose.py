@@ -245,7 +245,9 @@ def test_a_missing_library_without_anything_tried(bench: Bench) -> None:
     assert [line for line in error.context if "tried" in line] == []
 
 
-@pytest.mark.parametrize(("count", "rest"), [(7, ()), (8, ()), (9, ("and 1 more folders",)), (12, ("and 4 more folders",))])
+@pytest.mark.parametrize(
+    ("count", "rest"), [(7, ()), (8, ()), (9, ("and 1 more folders",)), (12, ("and 4 more folders",))]
+)
 def test_of_many_folders_the_first_are_named(bench: Bench, count: int, rest: tuple[str, ...]) -> None:
     folders = tuple(f"/opt/{number}" for number in range(count))
     error = refused(bench, bench.extension(needed=("libgone.so.1",)), only_paths=folders)
@@ -254,10 +256,11 @@ def test_of_many_folders_the_first_are_named(bench: Bench, count: int, rest: tup
 
 def test_a_file_that_cannot_be_read_is_told_with_the_reason(bench: Bench) -> None:
     bench.system.library("/lib/libgone.so.1", MACHINES["s390x"])
+    bench.system.write("/text/libgone.so.1", "INPUT(libz.so.1)")
     bench.system.write("/opt/libgone.so.1", build_elf(ElfSpec(soname="libgone.so.1"))[:100])
-    error = refused(bench, bench.extension(needed=("libgone.so.1",)), only_paths=("/opt", "/lib"))
+    error = refused(bench, bench.extension(needed=("libgone.so.1",)), only_paths=("/opt", "/lib", "/text"))
     assert error.context[1].startswith("  tried: /opt/libgone.so.1 (unreadable: ")
-    assert error.context[1].endswith("), /lib/libgone.so.1 (for another machine)")
+    assert error.context[1].endswith("), /lib/libgone.so.1 (for another machine), /text/libgone.so.1 (not an ELF file)")
 
 
 def test_what_was_there_but_passed_over_is_told_first(bench: Bench) -> None:

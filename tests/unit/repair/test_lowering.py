@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 import deloc8.elf.writer as elf_writer
+from deloc8.audit.verdict import find_tag
 from deloc8.diagnostic import Severity
 from deloc8.elf.edits import AddNeeded, BindToZero, BindVersion, DropVersion, SetRpath, UnpackRelocations
 from deloc8.elf.image import parse
 from deloc8.errors import ElfError, InputError, UnrepairableError, UsageError, VerificationError
 from deloc8.repair import grafting
-from deloc8.repair.lowering import lowered_image
+from deloc8.repair.compatlib import SONAME
+from deloc8.repair.lowering import lower, lowered_facts, lowered_image
 from deloc8.repair.model import RewriteKind
 from deloc8.target import Arch
 from kit.bench import EXT, Bench, contents
@@ -107,6 +109,15 @@ def test_nothing_is_lowered_further_than_the_tag_needs(bench: Bench) -> None:
     assert plan.patches == ()
 
 
+def test_of_several_older_symbols_the_newest_that_the_tag_has_is_taken(bench: Bench) -> None:
+    # call_once came with 2.28, and pthread_once, which does the same, with the first glibc of the machine.
+    once = libc("call_once", "2.34")
+    for platform, symbol, version in ((TAG, "pthread_once", "2.2.5"), ("manylinux_2_28_x86_64", "call_once", "2.28")):
+        (rewrite,) = lowered(bench, once, platform=platform).rewrites
+        assert (rewrite.to_symbol, rewrite.to_version) == (symbol, f"GLIBC_{version}")
+        assert rewrite.to_library == "libpthread.so.0"
+
+
 def test_small_differences_are_asked_for(bench: Bench) -> None:
     error = error_of(bench, STRTOL, lower_glibc=True)
     assert any(line.startswith("__isoc23_strtol@GLIBC_2.38 cannot be lowered: ") for line in error.context)
@@ -159,16 +170,27 @@ def test_what_cannot_be_lowered_is_counted_by_symbol_and_version(bench: Bench) -
     assert "1 of the 3 symbols of glibc that are too new can be lowered" in error.context
 
 
-def test_where_lowering_is_not_enough_the_tag_that_it_reaches_is_named(bench: Bench, tmp_path: Path) -> None:
+def test_where_lowering_is_not_enough_the_tag_that_it_reaches_is_named(bench: Bench) -> None:
     # GLIBCXX_3.4.20 came with GCC 4.9, which manylinux_2_24 stands for: its policy ends at 3.4.22.
     cxx = Undefined("_Zf", "GLIBCXX_3.4.20", "libstdc++.so.6")
-    file = tmp_path / "policy.json"
-    file.write_text('{"name": "corp", "symbol_versions": {}, "lib_whitelist": []}')
     wheel = bench.extension(needed=("libstdc++.so.6", *NEEDED), undefined=(CREATE, cxx))
-    for policy_files in ((), (file,)):
-        with pytest.raises(UnrepairableError) as caught:
-            bench.plan(wheel, platform=TAG, policy_files=policy_files)
-        assert "let deloc8 do so: fixup --plat manylinux_2_24_x86_64 --lower-glibc" in caught.value.hints
+    with pytest.raises(UnrepairableError) as caught:
+        bench.plan(wheel, platform=TAG)
+    assert "let deloc8 do so: fixup --plat manylinux_2_24_x86_64 --lower-glibc" in caught.value.hints
+
+
+def test_no_policy_that_is_no_tag_is_named_as_the_one_to_reach(bench: Bench, tmp_path: Path) -> None:
+    file = tmp_path / "policy.json"
+    limits = '{"GLIBC": "2.5", "GLIBCXX": "3.4.99"}'
+    libraries = ["libstdc++.so.6", "libpthread.so.0", *NEEDED]
+    file.write_text(f'{{"name": "corp", "symbol_versions": {limits}, "lib_whitelist": {json.dumps(libraries)}}}')
+    cxx = Undefined("_Zf", "GLIBCXX_3.4.99", "libstdc++.so.6")
+    wheel = bench.extension(needed=("libstdc++.so.6", *NEEDED), undefined=(CREATE, cxx))
+    with pytest.raises(UnrepairableError) as caught:
+        bench.plan(wheel, platform=TAG, policy_files=(file,))
+    assert "the symbol of glibc that is too new can be lowered" in caught.value.context
+    told = (*caught.value.context, *caught.value.hints)
+    assert not any(line.startswith(("the best tag that --lower-glibc", "let deloc8 do so")) for line in told)
 
 
 def test_markers(bench: Bench) -> None:
@@ -251,6 +273,7 @@ def test_too_new_a_cxx_runtime_is_told_with_the_choices(bench: Bench) -> None:
     with pytest.raises(UnrepairableError) as caught:
         bench.plan(wheel, platform=TAG)
     (hint,) = caught.value.hints
+    assert not any("of glibc" in line for line in caught.value.context)
     assert "-static-libstdc++" in hint
     assert "--graft 'libstdc++.so.6'" in hint
     assert "a second C++ runtime" in hint
@@ -290,6 +313,11 @@ def test_a_graft_of_the_cxx_runtime_is_warned_of(bench: Bench) -> None:
     (warning,) = (note for note in plan.notes if note.code == "second-cpp-runtime")
     assert (warning.severity, warning.subject) == (Severity.WARNING, "libstdc++.so.6")
     assert [rewrite.file for rewrite in plan.rewrites] == [f"{LIB}/libstdc++.so.6"]
+    # Other grafts that the system may have as well are not warned of.
+    bench.library(f"{LIB}/libz.so.1")
+    other = bench.plan(bench.extension(needed=("libz.so.1",)), graft=("libz.so.1",), platform=TAG)
+    assert [graft.soname for graft in other.grafts] == ["libz.so.1"]
+    assert all(note.code != "second-cpp-runtime" for note in other.notes)
     # No system has the other one, so there is no second.
     assert [graft.soname for graft in plan.grafts] == ["libstdc++.so.6", "libc++.so.1"]
     assert all(note.code != "second-cpp-runtime" for note in bench.plan(wheel, **options).notes)
@@ -332,6 +360,20 @@ def test_functions_that_older_systems_lack_travel_in_the_wheel(bench: Bench) -> 
     assert component["hashes"] == [{"alg": "SHA-256", "content": compat.sha256}]
     assert component["licenses"] == [{"license": {"id": "MIT-0"}}]
     assert "manylinux_2_17_x86_64" in outcome.path.name
+
+
+@pytest.mark.usefixtures("compat")
+def test_only_what_the_compatibility_library_has_is_looked_for_there(bench: Bench) -> None:
+    wheel = bench.extension(needed=NEEDED, undefined=(STAT, PUTS, Undefined("PyLong_AsLong"), SINGLE))
+    audit = bench.audit(wheel)
+    lowering = lower(audit.facts, audit.match(find_tag(audit, TAG)), allow_differs=False)
+    (file,) = lowered_facts(audit.facts, lowering).own
+    assert {symbol.name: symbol.file for symbol in file.image.undefined} == {
+        "stat": SONAME,
+        "puts": "libc.so.6",
+        "PyLong_AsLong": None,
+        "__libc_single_threaded": None,
+    }
 
 
 @pytest.mark.usefixtures("compat")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 
 import pytest
+from elftools.elf.elffile import ELFFile
 
 from deloc8.elf.edits import BindToZero, SetSoname, UnpackRelocations
 from deloc8.elf.writer import edit
@@ -68,6 +70,36 @@ def test_a_relocation_that_is_another_is_found_out(row: int, field: int, value: 
     if int.from_bytes(edited[place : place + kind], "little") == value:
         value += 1
     assert set(problems(data, patch_number(edited, place, kind, value))) & {PLANNED, NO_ZERO}
+
+
+def test_a_constant_that_is_placed_elsewhere_is_missed() -> None:
+    data = build_elf(SPEC)
+    edited = edit(data, EDITS, "lib.so").data
+    (row,) = (row for row, (_, _, _, addend) in enumerate(relocations_of(edited)) if addend == 0x0F)
+    place = offset_of(edited, dynamic_of(edited)["DT_RELA"]) + 24 * row
+    assert problems(data, patch_number(edited, place, 8, 0x10)) == [PLANNED, NO_ZERO]
+
+
+def test_only_a_byte_of_zero_that_nobody_writes_to_is_a_constant_of_zero() -> None:
+    data = build_elf(SPEC)
+    edited = edit(data, EDITS, "lib.so").data + b"\0"  # what stands behind the last segment is not in memory
+    (row,) = (row for row, (_, _, _, addend) in enumerate(relocations_of(edited)) if addend == 0x0F)
+    place = offset_of(edited, dynamic_of(edited)["DT_RELA"]) + 24 * row + 16
+    segments = list(ELFFile(io.BytesIO(edited)).iter_segments("PT_LOAD"))
+    ends = [s["p_vaddr"] + s["p_filesz"] for s in segments if not s["p_flags"] & 2]
+    strings = dynamic_of(edited)["DT_STRTAB"]  # begins with a zero, and does not stand at its offset
+    assert offset_of(edited, strings) != strings
+
+    def said(address: int) -> list[str]:
+        return problems(data, patch_number(edited, place, 8, address))
+
+    assert said(strings) == []
+    assert said(strings + 1) == [NO_ZERO]
+    for end in ends:
+        assert said(end) == [NO_ZERO]
+    writable = next(s["p_vaddr"] for s in segments if s["p_flags"] & 2)
+    assert edited[offset_of(edited, writable + 4)] == 0
+    assert said(writable + 4) == [NO_ZERO]
 
 
 def test_a_word_that_is_another_is_found_out() -> None:

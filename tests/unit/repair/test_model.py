@@ -22,6 +22,8 @@ def test_a_goal_without_wishes_is_the_best_tag_under_the_usual_names() -> None:
     goal = Goal()
     assert (goal.platform, goal.library_suffix, goal.update_tags, goal.only_platform) == ("auto", ".libs", True, False)
     assert goal.no_mangle == ()
+    assert (goal.sbom, goal.licences) == (True, True)
+    assert (goal.strip, goal.lower_glibc, goal.allow_differs) == (None, False, False)
 
 
 def test_a_patch_goes_where_its_member_is_or_moves() -> None:

@@ -9,7 +9,10 @@ import pytest
 from deloc8.diagnostic import Severity
 from deloc8.elf.edits import RpathKind
 from deloc8.errors import InputError, UsageError, VerificationError
+from deloc8.loader.search import SearchOptions
+from deloc8.loader.sysroot import Sysroot
 from deloc8.repair import plan as planning
+from deloc8.repair.opened import expand
 from deloc8.report.schema import schemas
 from kit.bench import EXT, Bench, image, names
 from kit.command import Command
@@ -102,6 +105,22 @@ def test_a_pattern_with_a_folder_is_looked_for_there_alone(bench: Bench) -> None
     assert [graft.source for graft in plan.grafts] == ["/opt/one/libplugin.so.1"]
 
 
+def test_names_stay_as_they_are_and_patterns_become_what_they_match(bench: Bench) -> None:
+    # A library of two names of which none is its soname goes by the first.
+    bench.library("/opt/two/libodd-1.so", soname="libother.so")
+    (bench.system.top / "opt/two/libodd-2.so").symlink_to("libodd-1.so")
+    bench.library(f"{LIB}/libold.so", soname="libold-1.so")
+    sysroot = Sysroot(bench.system.top)
+
+    def expanded(*names: str) -> tuple[str, ...]:
+        return expand(names, sysroot, SearchOptions(add_paths=("/opt/two",)))
+
+    assert expanded("libold.so", f"{LIB}/libold.so", "libgone.so") == ("libold.so", f"{LIB}/libold.so", "libgone.so")
+    assert expanded("/opt/two/libodd*") == ("/opt/two/libodd-1.so",)
+    assert expanded("libod[a-z]*") == ("libodd-1.so",)
+    assert expanded("libol?.so") == ("libold.so",)
+
+
 def test_a_pattern_that_matches_nothing_is_an_error(bench: Bench) -> None:
     with pytest.raises(InputError) as caught:
         bench.plan(bench.wheel({EXT: OPENER}), include=("libno*",))
@@ -152,6 +171,34 @@ def test_declared_libraries_are_grafted_on_request(bench: Bench, opening_wheel: 
     outcome = bench.repair(opening_wheel, include_dlopened="declared")
     assert [graft.new_name for graft in outcome.plan.grafts if graft.openers] == ["libplugin.so.1"]
     assert python_notes(outcome.plan) == []
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        (("libgone.so.9", "libplugin.so.1"), "libplugin.so.1"),
+        (("libplugin.so", "libplugin.so.1"), "libplugin.so"),
+        (("libalias.so", "libgone.so.9"), "libalias.so"),
+    ],
+)
+def test_of_the_names_of_one_declaration_that_of_the_library_is_taken(
+    bench: Bench, names: tuple[str, ...], found: str
+) -> None:
+    for link in ("libplugin.so", "libalias.so"):
+        (bench.system.top / LIB[1:] / link).symlink_to("libplugin.so.1")
+    note = NoteSpec("FDO", 0x407C0C0A, json.dumps([{"soname": names}]).encode() + b"\0")
+    wheel = bench.wheel({EXT: ElfSpec(undefined=(Undefined("dlopen"),), notes=(note,))})
+    plan = bench.plan(wheel, include_dlopened="declared")
+    assert [graft.chain[-1] for graft in plan.grafts if graft.openers] == [found]
+
+
+def test_python_is_told_the_way_whatever_else_is_grafted(bench: Bench, opening_wheel: Path) -> None:
+    bench.library(f"{LIB}/libaa.so.1")
+    core = ElfSpec(needed=("libaa.so.1",), undefined=(Undefined("dlopen"),))
+    wheel = bench.wheel({EXT: core, "demo/sub/lib.py": CODE.encode()})
+    plan = bench.plan(wheel, include_dlopened="called")
+    assert next(graft.soname for graft in plan.grafts) == "libaa.so.1"
+    assert [note.subject for note in python_notes(plan)] == ["demo/sub/lib.py, line 2", "demo/sub/lib.py, line 7"]
 
 
 def test_called_libraries_are_grafted_on_request_and_python_is_told_the_way(bench: Bench, opening_wheel: Path) -> None:

@@ -38,6 +38,27 @@ def test_programs_that_need_grafts_move_and_get_a_launcher(bench: Bench) -> None
     assert codes(outcome.plan) == {"rpath-dropped": [SCRIPT], "program-moved": [SCRIPT]}
 
 
+def test_programs_that_only_need_to_move_do_so(bench: Bench) -> None:
+    bench.library(f"{LIB}/liba.so.1")
+    spec = replace(PROGRAM, needed=("liba.so.1",), rpath="$ORIGIN/../demo.libs")
+    wheel = bench.wheel({"demo/__init__.py": b"", SCRIPT: spec}, modes={SCRIPT: 0o755})
+    outcome = bench.repair(wheel, no_mangle=("liba.so.1",))
+    (patch,) = outcome.plan.patches
+    assert (patch.edits, patch.moved_to) == ((), "demo.scripts/program")
+    assert contents(outcome.path)["demo.scripts/program"] == contents(wheel)[SCRIPT]
+
+
+def test_programs_find_a_library_of_their_wheel_whatever_they_need_before(bench: Bench) -> None:
+    wheel = bench.wheel(
+        {
+            EXT: ElfSpec(needed=("libc.so.6", "libown.so"), runpath="$ORIGIN/lib"),
+            "demo/lib/libown.so": ElfSpec(soname="libown.so"),
+            "demo/two.so": ElfSpec(needed=("libc.so.6", "libown.so")),
+        }
+    )
+    assert names(image(bench.repair(wheel).path, "demo/two.so"))[2] == "$ORIGIN/lib"
+
+
 def test_programs_that_need_a_library_of_platlib_move_too(bench: Bench) -> None:
     wheel = bench.wheel(
         {SCRIPT: replace(PROGRAM, needed=("libown.so",)), "demo/lib/libown.so": ElfSpec(soname="libown.so")}

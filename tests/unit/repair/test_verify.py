@@ -22,7 +22,8 @@ from deloc8.wheel.archive import open_wheel
 from deloc8.wheel.metadata import retag
 from deloc8.wheel.record import RecordRow, render_record
 from kit.bench import EXT, Bench
-from kit.elf import ElfSpec, Undefined, build_elf
+from kit.elf import Defined, ElfSpec, Undefined, build_elf
+from kit.pyelf import dynamic_of, offset_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from deloc8.wheel.metadata import WheelMetadata
     from deloc8.wheel.names import WheelName
     from deloc8.wheel.writer import Changes, WriteOptions, WrittenWheel
-    from deloc8.wheel.zipformat import ArchiveLimits
+    from deloc8.wheel.zipformat import ArchiveLimits, Member
 
 LIB = "/usr/lib64"
 SCRIPT = "demo-1.0.data/scripts/program"
@@ -156,6 +157,17 @@ def test_permissions_that_change(bench: Bench, wheel: Path, monkeypatch: pytest.
     honest = wheel_writer._stamped
     monkeypatch.setattr(wheel_writer, "_stamped", lambda member, options: honest(member, options)._replace(mode=0o666))
     assert "demo/__init__.py has other permissions" in failed(bench, wheel)
+
+
+def test_a_permission_that_only_others_lose(bench: Bench, wheel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = wheel_writer._stamped
+
+    def stamped(member: Member, options: WriteOptions) -> Member:
+        kept = honest(member, options)
+        return kept._replace(mode=kept.mode & ~0o001) if kept.name == SCRIPT else kept
+
+    monkeypatch.setattr(wheel_writer, "_stamped", stamped)
+    assert failed(bench, wheel) == f"{SCRIPT} has other permissions"
 
 
 def test_an_archive_that_cannot_be_read(bench: Bench, wheel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -296,6 +308,29 @@ def test_a_symbol_that_changes(bench: Bench, wheel: Path, monkeypatch: pytest.Mo
     assert failed(bench, wheel) == f"{EXT}: its symbols or versions are not what was planned"
 
 
+def test_a_symbol_that_asks_for_another_version(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though the file asks for both."""
+    spec = ElfSpec(needed=("liba.so.1", "libc.so.6"), undefined=(MEMCPY, Undefined("puts", "GLIBC_2.2.5", "libc.so.6")))
+
+    def change(data: bytes) -> bytes:
+        place = offset_of(data, dynamic_of(data)["DT_VERSYM"]) + 2
+        (first, second) = struct.unpack_from("<HH", data, place)
+        assert first != second
+        return data[:place] + struct.pack("<HH", second, first) + data[place + 4 :]
+
+    sabotage_bytes(monkeypatch, EXT, change)
+    said = failed(bench, bench.wheel({EXT: spec}))
+    assert said == f"{EXT}: its symbols or versions are not what was planned"
+
+
+def test_a_version_that_a_library_no_longer_defines(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = ElfSpec(soname="libdef.so.1", defined=(Defined("one", "DEF_1"), Defined("two", "DEF_2")))
+    bench.system.write(f"{LIB}/libdef.so.1", build_elf(spec))
+    sabotage_bytes(monkeypatch, f"{LIB}/libdef.so.1", lambda data: data.replace(b"DEF_2\0", b"DEF_3\0"))
+    said = failed(bench, bench.extension(needed=("libdef.so.1",)))
+    assert "its symbols or versions are not what was planned" in said
+
+
 def headers(data: bytes) -> list[int]:
     """The offsets of the program headers."""
     start, count = struct.unpack_from("<Q", data, 0x20)[0], struct.unpack_from("<H", data, 0x38)[0]
@@ -349,9 +384,12 @@ def test_a_launcher_that_starts_something_else(bench: Bench, wheel: Path, monkey
     assert failed(bench, wheel) == f"{SCRIPT} does not start demo.scripts/program"
 
 
-def test_a_program_that_cannot_be_executed(bench: Bench, wheel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("mode", [0o644, 0o645, 0o655])
+def test_a_program_that_cannot_be_executed(
+    bench: Bench, wheel: Path, monkeypatch: pytest.MonkeyPatch, mode: int
+) -> None:
     def change(changes: Changes) -> Changes:
-        return replace(changes, added=tuple(replace(new, mode=0o644) for new in changes.added))
+        return replace(changes, added=tuple(replace(new, mode=mode) for new in changes.added))
 
     sabotage_changes(monkeypatch, change)
     assert failed(bench, wheel) == f"{SCRIPT} does not start demo.scripts/program"
