@@ -295,9 +295,9 @@ def test_of_many_mangled_names_the_newest_are_told(bench: Bench) -> None:
 
 def test_the_newest_of_many_mangled_names_are_those_of_the_highest_numbers(bench: Bench) -> None:
     # By number 3.4.9 is older than 3.4.30, and nothing follows from the names.
-    symbols = (Undefined("_Z", "CXXABI_1.3.8", "libstdc++.so.6"),)
-    symbols += tuple(Undefined(f"_Z{90 - n}", f"GLIBCXX_3.4.{n}", "libstdc++.so.6") for n in (22, 30, 25, 21, 29))
-    wheel = bench.extension(needed=("libstdc++.so.6",), undefined=symbols)
+    old = Undefined("_Z", "CXXABI_1.3.8", "libstdc++.so.6")
+    symbols = tuple(Undefined(f"_Z{90 - n}", f"GLIBCXX_3.4.{n}", "libstdc++.so.6") for n in (22, 30, 25, 21, 29))
+    wheel = bench.extension(needed=("libstdc++.so.6",), undefined=(old, *symbols))
     with pytest.raises(UnrepairableError) as caught:
         bench.plan(wheel, platform=TAG)
     told = "".join(caught.value.context)

@@ -192,7 +192,8 @@ def test_of_the_names_of_one_declaration_that_of_the_library_is_taken(
     assert [graft.chain[-1] for graft in plan.grafts if graft.openers] == [found]
 
 
-def test_python_is_told_the_way_whatever_else_is_grafted(bench: Bench, opening_wheel: Path) -> None:
+@pytest.mark.usefixtures("opening_wheel")
+def test_python_is_told_the_way_whatever_else_is_grafted(bench: Bench) -> None:
     bench.library(f"{LIB}/libaa.so.1")
     core = ElfSpec(needed=("libaa.so.1",), undefined=(Undefined("dlopen"),))
     wheel = bench.wheel({EXT: core, "demo/sub/lib.py": CODE.encode()})
