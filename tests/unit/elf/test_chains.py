@@ -76,6 +76,24 @@ def test_the_counts_may_end_before_the_chains() -> None:
     assert list(read_definition_names(table_of(data))) == []
 
 
+def test_records_without_a_count_are_none() -> None:
+    data = patch_entry(build_elf(SPEC), DT_VERNEEDNUM, 0, new_tag=0x7000_0035)
+    assert read_need_records(table_of(data)) == ()
+    data = patch_entry(build_elf(SPEC), DT_VERDEFNUM, 0, new_tag=0x7000_0035)
+    assert list(read_definition_names(table_of(data))) == []
+
+
+def test_the_names_of_one_record_may_end_before_their_count() -> None:
+    data = build_elf(SPEC)
+    before = list(read_definition_names(table_of(data)))
+    first, second = read_need_records(table_of(data))
+    for record, wanted in ((first, 2), (second, 1)):
+        counted = patch_number(data, record.offset + 2, 2, 5)  # vn_cnt
+        assert [len(r.versions) for r in read_need_records(table_of(counted)) if r.offset == record.offset] == [wanted]
+    definition = table_of(data).locate("DT_VERDEF", 0x6FFFFFFC)
+    assert list(read_definition_names(table_of(patch_number(data, definition + 6, 2, 5)))) == before  # vd_cnt
+
+
 def test_records_that_overlap_each_other_are_too_many() -> None:
     # Read from any word of this tail on, a record says that the next one stands four bytes further.
     tail = (4).to_bytes(4, "little") * (1 << 16)

@@ -120,6 +120,25 @@ def test_properties_without_their_own_header_go_last() -> None:
     assert do(data).notes == ("of its notes these are now found by section only: the processor properties",)
 
 
+def test_the_build_id_is_given_up_after_other_notes() -> None:
+    """Debuggers find files by it. Whatever stands first."""
+    data = build_elf(ElfSpec(notes=(BUILD_ID, ABI_TAG, PROPERTY)))
+    spare, both = (segment for segment in parse(data, "lib.so").segments if segment.type == PT_NOTE)
+    # One header for both, as linkers write it, becomes one for each.
+    sizes = [12 + len(b"GNU\0") + len(note.description) for note in (BUILD_ID, ABI_TAG)]
+    assert sum(sizes) == both.filesz
+
+    def one(offset: int, size: int) -> bytes:
+        start, address = both.offset + offset, both.vaddr + offset
+        return header_of(both)[:8] + struct.pack("<5Q", start, address, address, size, size) + header_of(both)[48:]
+
+    build_id, other = one(0, sizes[0]), one(*sizes)
+    for headers in ((build_id, other), (other, build_id)):
+        changed = data.replace(header_of(spare), headers[0]).replace(header_of(both), headers[1])
+        changed = patch_segment(changed, PT_GNU_PROPERTY, "p_type", PT_GNU_STACK)
+        assert do(changed).notes == ("of its notes these are now found by section only: the notes of GNU",)
+
+
 def test_an_empty_note_costs_nothing() -> None:
     data = patch_segment(build_elf(ElfSpec(notes=(BUILD_ID,), sections=False)), PT_NOTE, "p_filesz", 0)
     assert do(data).notes == ("of its notes these are now no longer found: none",)
@@ -340,6 +359,8 @@ def test_a_stack_header_and_a_segment() -> None:
         spec = ElfSpec(gnu_stack=None, spare_headers=spare, payload=b"", defined=(Defined("a"),) * 9)
         edited = do(spec, ClearExecutableStack(), LONGER)
         assert edited.placement.slot is slot
+        # No more headers than are needed: one for the segment, one for the stack.
+        assert len(kinds(edited.data)) == len(kinds(build_elf(spec))) + 2 - spare
         assert kinds(edited.data).count(PT_GNU_STACK) == 1
         assert parse(edited.data, "lib.so").soname == LONGER.soname
 

@@ -156,6 +156,16 @@ def test_a_new_version_has_the_next_number() -> None:
     assert new == {max(numbers) + 1, max(numbers) + 2}
 
 
+def test_new_records_are_as_a_linker_writes_them() -> None:
+    """Of revision 1, and no version marked as weak or as base (LSB, "Symbol Versioning")."""
+    edited = edit(build_elf(RICH), [MOVED, replace(SAME, version="GLIBC_2.5")], "lib.so").data
+    section = section_of(edited, ".gnu.version_r")
+    records = [(need.entry, [aux.entry for aux in versions]) for need, versions in section.iter_versions()]
+    assert {need["vn_version"] for need, _ in records} == {1}
+    assert {aux["vna_flags"] for _, versions in records for aux in versions} == {0}
+    assert [need["vn_cnt"] for need, _ in records] == [len(versions) for _, versions in records]
+
+
 def test_records_without_versions_are_unlinked() -> None:
     spec = replace(RICH, undefined=(PUTS, Undefined("exp", "GLIBC_2.29", "libm.so.6"), CREATE))
     edited = edit(build_elf(spec), [DropVersion(symbol="exp", old="GLIBC_2.29")], "lib.so").data
@@ -249,33 +259,39 @@ def parse_hash(data: bytes) -> int:
     return int(next(iter(elf.address_offsets(dynamic_of(data)["DT_HASH"]))))
 
 
-def test_a_hash_table_with_more_buckets_than_symbols() -> None:
+@pytest.mark.parametrize("count", [1, 2, 3, 97])
+def test_a_hash_table_of_any_number_of_buckets(count: int) -> None:
     """Each symbol is found by its name, as ld.so looks for it (gABI, "Hash Table Section")."""
     names = ["", *(symbol.name for symbol in RICH.undefined), *(symbol.name for symbol in RICH.defined)]
-    buckets, chains = [0] * 97, [0] * len(names)
-    for number, name in enumerate(names[1:], 1):
-        place_of_name = sysv_hash(name.encode()) % 97
+    buckets, chains = [0] * count, [0] * len(names)
+    for number, name in reversed(list(enumerate(names[1:], 1))):
+        place_of_name = sysv_hash(name.encode()) % count
         chains[number], buckets[place_of_name] = buckets[place_of_name], number
-    payload = struct.pack(f"<{2 + 97 + len(names)}I", 97, len(names), *buckets, *chains)
+    payload = struct.pack(f"<{2 + count + len(names)}I", count, len(names), *buckets, *chains)
     data = build_elf(replace(RICH, hash="sysv", payload=payload))
     data = patch_entry(data, DT_HASH, section_address(data, ".rodata"))
     edited = edit(data, [SAME], "lib.so").data
     start = parse_hash(edited)
-    words = struct.unpack_from(f"<{2 + 97 + len(names)}I", edited, start)
-    assert words[:2] == (97, len(names))
+    words = struct.unpack_from(f"<{2 + count + len(names)}I", edited, start)
+    assert words[:2] == (count, len(names))
+    assert words[2 + count] == 0  # of the symbol that is none
     for number, name in enumerate(["fcntl" if name == "fcntl64" else name for name in names[1:]], 1):
-        link, found = words[2 + elf_spec.sysv_hash(name) % 97], []
+        link, found = words[2 + elf_spec.sysv_hash(name) % count], []
         while link:
             found.append(link)
-            link = words[2 + 97 + link]
+            link = words[2 + count + link]
         assert number in found
+        # In their order: a lookup without a version takes the first of several with one name.
+        assert found == sorted(found)
 
 
 def test_a_hash_table_that_leads_astray() -> None:
     data = build_elf(replace(RICH, hash="both"))
     bucket = parse_hash(data) + 8
-    with pytest.raises(ElfError, match="not a sound ELF"):
-        edit(patch_number(data, bucket, 4, 4000), [SAME], "lib.so")
+    symbols = len(RICH.undefined) + len(RICH.defined) + 1
+    for number in (symbols, 4000):
+        with pytest.raises(ElfError, match="not a sound ELF"):
+            edit(patch_number(data, bucket, 4, number), [SAME], "lib.so")
 
 
 def test_a_ring_in_the_hash_table_ends() -> None:
@@ -328,6 +344,9 @@ def test_all_numbers_are_taken() -> None:
     first = table.locate("DT_VERNEED", DT_VERNEED)
     full = patch_number(data, first + 16 + 6, 2, 0x7FFF)  # vna_other
     assert "all numbers of versions are in use" in refused(full, replace(OLD_EXP, version="GLIBC_2.1"))
+    almost = patch_number(data, first + 16 + 6, 2, 0x7FFE)
+    edited = edit(almost, [replace(OLD_EXP, version="GLIBC_2.1")], "lib.so").data
+    assert 0x7FFF in {index for _, versions in peer_of(edited).needs for _, index, _ in versions}
 
 
 # -- a variable that becomes a constant --------------------------------------------------------------------------------
@@ -388,6 +407,16 @@ def test_a_variable_that_is_copied_cannot_become_a_constant() -> None:
     jump = patch_entry(jump, 9, DT_RELA, new_tag=20)  # DT_PLTREL says RELA
     edited = edit(jump, [ZERO], "lib.so").data
     assert peer_of(edited).undefined[4] == ("__libc_single_threaded", None, None, True)
+
+
+def test_what_becomes_a_constant_keeps_the_type_of_its_symbol() -> None:
+    """Bound weakly (2), and still a variable (STT_OBJECT, 1)."""
+    data = build_elf(RICH)
+    number = 1 + RICH.undefined.index(SINGLE)
+    data = patch_number(data, section_offset(data, ".dynsym") + 24 * number + 4, 1, 0x11)  # st_info
+    edited = edit(data, [ZERO], "lib.so").data
+    symbol = section_of(edited, ".dynsym").get_symbol(number)
+    assert symbol["st_info"] == {"bind": "STB_WEAK", "type": "STT_OBJECT"}
 
 
 def test_a_variable_that_nothing_refers_to() -> None:
@@ -478,6 +507,11 @@ def test_a_constant_whose_word_stands_right_behind_the_table() -> None:
     data = patch_number(data, View.open(data, "").offset_of("", behind), 4, 0)
     edited = edit(data, [ZERO, UnpackRelocations()], "lib.so").data
     assert word_at(edited, behind) == 15
+    # And is no part of what moves.
+    table = read_table(View.open(data, "lib.so"))
+    assert table is not None
+    draft = make_draft(table, [ZERO, UnpackRelocations()])
+    assert len(relocations_with(table, draft)) == dynamic_of(edited)["DT_RELSZ"]
 
 
 def test_bitmaps_of_packed_relocations() -> None:
