@@ -68,6 +68,17 @@ def test_what_packed_relocations_leave_behind_has_no_entries() -> None:
     assert (section["sh_type"], section["sh_entsize"]) == ("SHT_PROGBITS", 0)
 
 
+@pytest.mark.parametrize("has_table", [True, False])
+@pytest.mark.parametrize("machine", ["x86_64", "i686"])
+def test_the_section_of_the_table_goes_where_the_table_goes(machine: str, *, has_table: bool) -> None:
+    data = build_elf(for_machine(machine, replace(SPEC, relr=True, relocations=has_table)))
+    edited = edit(data, [UnpackRelocations()], "lib.so").data
+    name, kind = ("DT_REL", "SHT_REL") if machine == "i686" else ("DT_RELA", "SHT_RELA")
+    said = dynamic_of(edited)
+    found = [(s["sh_addr"], s["sh_size"]) for s in ELFFile(io.BytesIO(edited)).iter_sections() if s["sh_type"] == kind]
+    assert found == [(said[name], said[f"{name}SZ"])]
+
+
 @pytest.mark.parametrize(("machine", "tags"), [("x86_64", (7, 8, 9)), ("i686", (17, 18, 19))])
 def test_pointers_among_the_relocations_of_functions_are_found_too(machine: str, tags: tuple[int, int, int]) -> None:
     """DT_JMPREL (23), of the kind that DT_PLTREL (20) names and the size that DT_PLTRELSZ (2) says."""
