@@ -5,7 +5,8 @@
 First every test runs once, unchanged, and must pass; coverage.py tells which lines it runs. Then for each change of
 FILE (JSON: module and changed source) a fork of this process gets the changed functions, and runs the tests that ran
 one of their changed lines, the quickest first. A line of JSON in the report gives the number of a change and what came
-of it: `noticed`, `left`, or `elsewhere` where what runs on import has changed, which a fork is too late for.
+of it: `noticed`, `left`, or `elsewhere` where a fork is too late: what runs on import has changed, or what an object
+keeps (cached_property).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from types import CodeType, FunctionType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -187,27 +189,35 @@ def tests_for(change: Change, seen: Seen) -> set[str]:
     return found
 
 
+def place_of(function: FunctionType) -> tuple[str, str, int]:
+    """File, name and line of a function."""
+    return function.__code__.co_filename, function.__code__.co_name, function.__code__.co_firstlineno
+
+
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The functions of this process, by file, name and line."""
+    """The functions of this process, by file, name and line, and those whose results are kept in objects."""
 
     functions: dict[tuple[str, str, int], list[FunctionType]]
+    kept: frozenset[tuple[str, str, int]]
 
     @classmethod
     def now(cls) -> Loaded:
         """Those of deloc8 that the tests have loaded."""
         functions: dict[tuple[str, str, int], list[FunctionType]] = {}
+        kept = set()
         for one in gc.get_objects():
             if isinstance(one, FunctionType):
-                code = one.__code__
-                functions.setdefault((code.co_filename, code.co_name, code.co_firstlineno), []).append(one)
-        return cls(functions)
+                functions.setdefault(place_of(one), []).append(one)
+            elif isinstance(one, cached_property) and isinstance(one.func, FunctionType):
+                kept.add(place_of(one.func))
+        return cls(functions, frozenset(kept))
 
     def apply(self, change: Change) -> bool:
         """Give the functions of this process the changed code; whether all of them are there."""
         for (name, line), code in (change.functions or {}).items():
             found = self.functions.get((change.module, name, line))
-            if not found:
+            if not found or (change.module, name, line) in self.kept:
                 return False
             for function in found:
                 function.__code__ = code

@@ -9,7 +9,7 @@ import pytest
 
 from deloc8.elf import dynamic as dynamics
 from deloc8.elf.dynamic import DynamicTable, read_table
-from deloc8.elf.edits import AddNeeded, ReplaceNeeded, SetSoname
+from deloc8.elf.edits import AddNeeded, BindVersion, ReplaceNeeded, SetSoname
 from deloc8.elf.image import parse
 from deloc8.elf.invariants import broken_invariants
 from deloc8.elf.mentions import _united, mentioned_libraries
@@ -247,14 +247,15 @@ def test_versions_stay_as_they_are_where_only_names_change() -> None:
 
 @pytest.mark.parametrize("length", range(8))
 def test_version_records_stand_at_whole_words(length: int) -> None:
-    from deloc8.elf.edits import BindVersion  # noqa: PLC0415  of this test alone
-
     needed = ("libm.so.6", "libc.so.6")
     undefined = tuple(Undefined(f"f{number}", f"GLIBC_2.{30 + number}", "libc.so.6") for number in range(4))
     data = build_elf(ElfSpec(needed=needed, undefined=undefined, spare_headers=1, payload=bytes(8)))
     library = "libnew" + "x" * length + ".so"
-    edits = [AddNeeded(name=library), BindVersion(symbol="f0", old="GLIBC_2.30", version="NEW_1", library=library)]
-    edits += [SetSoname(soname="libdemo" + "y" * length + ".so")]
+    edits = (
+        AddNeeded(name=library),
+        BindVersion(symbol="f0", old="GLIBC_2.30", version="NEW_1", library=library),
+        SetSoname(soname="libdemo" + "y" * length + ".so"),
+    )
     edited = edit(data + bytes(length), edits, "lib.so").data
     assert dynamic_of(edited)["DT_VERNEED"] % 4 == 0
     assert broken_invariants(edited, "lib.so") == ()
@@ -393,3 +394,13 @@ def test_without_sections_what_is_written_to_holds_no_constants() -> None:
     first = data.index(b"deloc8!\0")
     changed = data[:first] + b"\0lx.so\0\0" + data[first + 8 :]
     assert [mention.name for mention in mentioned_libraries(changed, parse(data, ""))] == ["lx.so"]
+
+
+def test_names_are_read_from_any_buffer_whatever_the_size_of_their_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = build_elf(ElfSpec(needed=("liba.so.1",), soname="libdemo.so", undefined=(Undefined("puts"),)))
+    for largest in (1 << 20, 0):
+        monkeypatch.setattr(dynamics, "_LARGE_STRINGS", largest)
+        for buffer in (data, memoryview(data), bytearray(data)):
+            image = parse(buffer, "lib.so")
+            assert image.needed == ("liba.so.1",)
+            assert [symbol.name for symbol in image.undefined] == ["puts"]

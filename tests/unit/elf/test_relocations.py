@@ -42,7 +42,7 @@ def packed_of(data: bytes) -> list[int]:
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("machine", ["x86_64", "i686", "s390x"])
 def test_bitmaps_count_on_from_where_the_last_word_ended(machine: str, seed: int) -> None:
-    """gABI, "Relocation" (DT_RELR): an even word is an address; an odd one a bitmap of as many words as bits but one."""
+    """gABI, "Relocation" (DT_RELR): an even word is an address, an odd one a bitmap of as many words as it has bits."""
     spec = for_machine(machine, replace(SPEC, relr=True, payload=bytes(8192)))
     data, width = build_elf(spec), spec.bits // 8
     section = next(s for s in ELFFile(io.BytesIO(data)).iter_sections() if s.name == ".rodata")
