@@ -59,7 +59,7 @@ SHOW = (
     ("opencv-python-headless", 14, False),
     ("polars", 2.3, False),
     ("llvmlite", 2.5, False),
-    ("jaxlib", 4.2, False),
+    ("jaxlib", 4, False),
     ("tensorflow-cpu", 35, False),
     ("nvidia-cublas-cu12", 1.8, False),
 )

@@ -285,3 +285,22 @@ def test_names_that_overlap_are_bounded() -> None:
     with pytest.raises(ElfError) as caught:
         undefined_of(bytes(lie))
     assert caught.value.context[0].endswith("names one of very many strings that overlap each other")
+
+
+def test_relocations_that_tell_nothing_count_nothing() -> None:
+    nothing = ElfSpec(undefined=UNDEFINED, hash="none", sections=False)
+    assert count_symbols(table_of(build_elf(nothing, entries=((DT_RELASZ, 7),)))) == 0
+    without_size = build_elf(nothing, relocations=False, entries=((DT_RELA, 1 << 40),))
+    assert count_symbols(table_of(without_size)) == 0
+
+
+def test_a_chain_may_end_with_the_file_and_not_later() -> None:
+    data, places = build_with_places(ElfSpec(defined=(Defined("one"),), payload=bytes(100_000), sections=False))
+    data = data.ljust(-(-len(data) // 4) * 4, b"\0")
+    data = changed(data, len(data) - 4, "<I", 1)
+    buckets, first, bloom, _ = struct.unpack_from("<4I", data, places[".gnu.hash"])
+    bucket = places[".gnu.hash"] + 16 + 8 * bloom
+    behind = first + (len(data) - bucket - 4 * buckets) // 4
+    assert count_hashed(table_of(changed(data, bucket, "<I", behind - 1))) == behind
+    with pytest.raises(ElfError, match="not a sound"):
+        count_hashed(table_of(changed(data, bucket, "<I", behind)))

@@ -197,3 +197,7 @@ def test_only_a_load_brings_contents_to_an_address() -> None:
     for kind in (0, 2, 4):  # PT_NULL, PT_DYNAMIC, PT_NOTE before the PT_LOAD, over the same addresses
         other = view.segments[0]._replace(type=kind, offset=0x40)
         assert values.replace(view, segments=(other, *view.segments)).offset_of("DT_HASH", 0x10) == 0x10
+
+
+def test_an_identification_is_16_bytes() -> None:
+    assert refused(build_elf()[:16]) == "the file header at offset 0x0 needs 64 bytes, the file has 16"
