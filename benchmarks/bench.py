@@ -52,7 +52,7 @@ ZLIB_SHARE = 0.6  # of the ratio that is asked of libdeflate
 # Wheel, the ratio of cpu time that `show` shall reach, whether it is quick.
 SHOW = (
     ("markupsafe", 3.5, True),
-    ("numpy", 12, True),
+    ("numpy", 11, True),
     ("pandas", 15, True),
     ("scipy", 30, False),
     ("pyarrow", 20, False),
@@ -63,7 +63,7 @@ SHOW = (
     ("tensorflow-cpu", 35, False),
     ("nvidia-cublas-cu12", 1.8, False),
 )
-FIXUP = (("numpy", 6, True), ("scipy", 15, False), ("opencv-python-headless", 3.1, False))
+FIXUP = (("numpy", 6, True), ("scipy", 15, False), ("opencv-python-headless", 3, False))
 LEFT = 2  # columns of words
 
 
