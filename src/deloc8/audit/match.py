@@ -335,7 +335,7 @@ def counts(wanted: WantedVersion, provision: Provision, policy: Policy) -> bool:
     A library that will be grafted brings its own versions. One that travels in the wheel under a name that the policy
     allows does not count as such: a process that has the system's library of that name already uses that one.
     """
-    if provision in {Provision.SYSTEM, Provision.EXCLUDED}:
+    if provision is Provision.SYSTEM or provision is Provision.EXCLUDED:  # a set would ask Python for their hashes
         return True
     return provision is Provision.INSIDE and policy.allows_library(wanted.library)
 

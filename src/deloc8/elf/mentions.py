@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import re
+from operator import methodcaller
 from typing import TYPE_CHECKING, NamedTuple
 
 from deloc8.elf import constants as c
@@ -24,6 +25,7 @@ _FRAMEWORKS = frozenset(
         *("SDL_LoadObject", "apr_dso_load", "uv_dlopen", "DSO_load"),  # SDL, APR, libuv, OpenSSL
     }
 )
+_KNOWN = OPENERS | _FRAMEWORKS
 _CLASSES = ("_ZN8QLibrary", "_ZN4Poco13SharedLibrary", "_ZN16wxDynamicLibrary")  # Qt, POCO, wxWidgets
 
 _MARK = b".so"
@@ -47,10 +49,9 @@ class Mention(NamedTuple):
 
 def opens_libraries(image: ElfImage) -> bool:
     """Whether a file asks for a function that opens libraries."""
-    return any(
-        symbol.name in OPENERS or symbol.name in _FRAMEWORKS or symbol.name.startswith(_CLASSES)
-        for symbol in image.undefined
-    )
+    # Over some ten thousand names a loop of Python's would cost more than the rest of the question.
+    names = [symbol.name for symbol in image.undefined]
+    return not _KNOWN.isdisjoint(names) or any(map(methodcaller("startswith", _CLASSES), names))
 
 
 def mentioned_libraries(data: Buffer, image: ElfImage) -> tuple[Mention, ...]:
