@@ -8,14 +8,15 @@ from __future__ import annotations
 import fnmatch
 import re
 import struct
-from typing import TYPE_CHECKING
 
 from deloc8.errors import InputError
+from deloc8.patterns import pattern
 from deloc8.target import Arch, Libc
-from deloc8.values import dataclass
+from deloc8.values import dataclass, field
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from deloc8.elf.view import Buffer
     from deloc8.loader.sysroot import Files
@@ -43,9 +44,39 @@ class CacheEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LdCache:
-    """The libraries of an ld.so.cache, by soname; several machines may be mixed."""
+    """The libraries of an ld.so.cache; several machines may be mixed.
 
-    entries: Mapping[str, tuple[CacheEntry, ...]]
+    A cache lists a thousand libraries, of which a wheel asks for three: the names stay in the file until then.
+
+    Attributes:
+        data: The file, from the place that the rows count from.
+        rows: By the place of its name, the number of each entry in the file, its flags, the place of its path, and its
+            hwcap.
+        hwcaps: The names of the folders below glibc-hwcaps.
+    """
+
+    data: bytes = field(repr=False)
+    rows: Mapping[int, Sequence[tuple[int, int, int, int]]]
+    hwcaps: tuple[str, ...]
+
+    def named(self, name: str) -> tuple[CacheEntry, ...]:
+        """The entries of a soname, in the order of the file."""
+        wanted = name.encode("utf-8", "surrogateescape") + b"\0"
+        rows: list[tuple[int, int, int, int]] = []
+        place = self.data.find(wanted)
+        while place >= 0:
+            rows += self.rows.get(place, ())
+            place = self.data.find(wanted, place + 1)
+        return tuple(self._entry(flags, value, hwcap) for _, flags, value, hwcap in sorted(rows))
+
+    def _entry(self, flags: int, value: int, hwcap: int) -> CacheEntry:
+        named = _is_named(hwcap)
+        return CacheEntry(
+            flags=flags,
+            path=_string(self.data, value),
+            hwcap=self.hwcaps[hwcap & 0xFFFFFFFF] if named else None,
+            legacy=bool(hwcap) and not named,
+        )
 
     def find(self, name: str, *, arch: Arch | None, hwcaps: tuple[str, ...] = ()) -> str | None:
         """The path that ld.so takes for a name; `hwcaps` are the folders it may use, the best first.
@@ -54,7 +85,7 @@ class LdCache:
         """
         wanted = None if arch is None else _CACHE_ID[arch]
         best: tuple[int, str] | None = None
-        for entry in self.entries.get(name, ()):
+        for entry in self.named(name):
             if wanted not in {None, entry.flags} or entry.legacy:
                 continue
             if entry.hwcap is None:
@@ -115,21 +146,20 @@ def _read_cache(data: bytes) -> LdCache:
     end = header.size + count * entry.size
     rows = entry.iter_unpack(_slice(data, header.size, end))
     hwcaps = _read_hwcaps(file, order, start, extension) if extension else ()
-    entries: dict[str, list[CacheEntry]] = {}
-    for flags, key, value, _, hwcap in rows:
-        high = hwcap >> 32
-        named = high & ~_HWCAP_LEVEL_MASK == _HWCAP_EXTENSION
-        if named and hwcap & 0xFFFFFFFF >= len(hwcaps):
+    listed: dict[int, list[tuple[int, int, int, int]]] = {}
+    last = data.rfind(b"\0")
+    for number, (flags, key, value, _, hwcap) in enumerate(rows):
+        if key > last or value > last:
+            raise ValueError("a string reaches beyond the end")
+        if hwcap and _is_named(hwcap) and hwcap & 0xFFFFFFFF >= len(hwcaps):
             raise ValueError("an entry names a hwcaps folder that is not listed")
-        entries.setdefault(_string(data, key), []).append(
-            CacheEntry(
-                flags=flags,
-                path=_string(data, value),
-                hwcap=hwcaps[hwcap & 0xFFFFFFFF] if named else None,
-                legacy=bool(hwcap) and not named,
-            )
-        )
-    return LdCache(entries={name: tuple(found) for name, found in entries.items()})
+        listed.setdefault(key, []).append((number, flags, value, hwcap))
+    return LdCache(data=data, rows=listed, hwcaps=hwcaps)
+
+
+def _is_named(hwcap: int) -> bool:
+    """Whether the hwcap of an entry tells its folder below glibc-hwcaps."""
+    return hwcap >> 32 & ~_HWCAP_LEVEL_MASK == _HWCAP_EXTENSION
 
 
 def _start_of_new_format(data: bytes) -> int:
@@ -315,8 +345,10 @@ _MULTIARCH = {
     Arch.LOONGARCH64: "loongarch64-linux-gnu",
 }
 
-# system_dirs of elf/dl-load.c: strings with a slash at both ends, one after the other.
-_FOLDERS_IN_LOADER = re.compile(rb"(?:/[!-9;-~]*lib[!-9;-~]*/\0)+")
+# system_dirs of elf/dl-load.c: strings with a slash at both ends, one after the other. A pattern that begins with a
+# letter is searched for at its places alone.
+_FOLDER_IN_LOADER = rb"/[!-9;-~]*lib[!-9;-~]*/\0"
+_FOLDERS_IN_LOADER = pattern(_FOLDER_IN_LOADER + rb"(?:" + _FOLDER_IN_LOADER + rb")*")
 
 
 def default_folders(files: Files, loader: str | None, arch: Arch | None) -> tuple[str, ...]:
