@@ -5,8 +5,7 @@ The names below are loaded when they are first used, so that `deloc8 --version` 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from deloc8.audit.forest import Forest
     from deloc8.audit.verdict import Audit

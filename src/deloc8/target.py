@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import enum
-import re
 
+from deloc8.patterns import pattern
 from deloc8.values import dataclass
 
 
@@ -110,7 +110,7 @@ class PlatformTag:
         return Libc.ANDROID if self.policy.startswith("android") else None
 
 
-_ANDROID_TAG = re.compile(r"(android_\d+)_(\w+)")
+_ANDROID_TAG = pattern(r"(android_\d+)_(\w+)")
 
 
 def parse_platform_tag(text: str) -> PlatformTag:

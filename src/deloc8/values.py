@@ -1,19 +1,105 @@
-"""Values: frozen dataclasses whose definition costs a command almost no time.
+"""Values: frozen dataclasses and named tuples whose definition costs a command almost no time.
 
-The decorator of the standard library writes and compiles source for every method of every class, which took a third of
-the time of `deloc8 show` on a small wheel. Here the methods are closures over the fields. What `dataclasses` and
-`inspect` ask of a class is made when they ask, so `fields`, `replace`, `asdict` and `signature` work as usual.
+The standard library writes and compiles source for the methods of every class, which took a third of the time of
+`deloc8 show` on a small wheel. Here the methods are closures over the fields. What `dataclasses` and `inspect` ask of
+a class is made when they ask, so `fields`, `replace`, `asdict` and `signature` work as usual.
+
+`typing`, too, takes long to import: what a module needs of it at run time is here.
 """
 
 from __future__ import annotations
 
+from collections import _tuplegetter  # type: ignore[attr-defined]  # what the fields of any named tuple are
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from typing import Any
+
+__all__ = ["NamedTuple", "Protocol", "dataclass", "field", "field_names", "replace"]
+
+
+# -- named tuples -----------------------------------------------------------------------------------------------------
+
+
+def _tuple_maker(names: tuple[str, ...], defaults: Mapping[str, Any]) -> Callable[..., Any]:
+    """The `__new__` of a class."""
+    count, make = len(names), tuple.__new__
+
+    def __new__(cls: Any, *given: Any, **named: Any) -> Any:  # noqa: N807  it becomes that method
+        if named or len(given) != count:
+            given = _completed(cls, names, defaults, given, named)
+        return make(cls, given)
+
+    return __new__
+
+
+def _completed(
+    cls: type, names: tuple[str, ...], defaults: Mapping[str, Any], given: tuple[Any, ...], named: Mapping[str, Any]
+) -> tuple[Any, ...]:
+    """The values of all fields, in their order."""
+    missing = len(names) - len(given)
+    if not named and 0 < missing <= len(defaults):  # the fields with defaults are the last ones
+        return given + tuple(defaults.values())[-missing:]
+    values = {**defaults, **(_by_name(cls, names, given, named) if given else named)}
+    try:
+        if len(values) == len(names):
+            return tuple(map(values.__getitem__, names))
+    except KeyError:
+        pass
+    raise TypeError(_mismatch(cls, names, values))
+
+
+def _tuple_repr(self: Any) -> str:
+    shown = (f"{name}={value!r}" for name, value in zip(self._fields, self, strict=True))
+    return f"{type(self).__name__}({', '.join(shown)})"
+
+
+def _tuple_arguments(self: Any) -> tuple[Any, ...]:
+    return tuple(self)
+
+
+_TUPLE_METHODS = {
+    "__repr__": _tuple_repr,
+    "__getnewargs__": _tuple_arguments,
+    "_make": classmethod(lambda cls, values: cls(*values)),
+    "_asdict": lambda self: dict(zip(self._fields, self, strict=True)),
+    "_replace": lambda self, /, **changes: type(self)(**{**self._asdict(), **changes}),
+}
+
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    # For a type checker these are the originals.
+    from typing import NamedTuple, Protocol
+else:
+    Protocol = object
 
-__all__ = ["dataclass", "field", "field_names", "replace"]
+    class _TupleType(type):
+        """What makes a class of named fields from annotations; the class itself is an ordinary one."""
+
+        def __new__(cls, name: str, bases: tuple[type, ...], members: dict[str, Any]) -> type:
+            if not bases:
+                return super().__new__(cls, name, bases, members)
+            names = tuple(members.get("__annotations__", ()))
+            defaults = {name: members[name] for name in names if name in members}
+            made = {
+                **_TUPLE_METHODS,
+                **members,
+                **{name: _tuplegetter(place, None) for place, name in enumerate(names)},
+                "__slots__": (),
+                "__new__": _tuple_maker(names, defaults),
+                "__match_args__": names,
+                "_fields": names,
+                "_field_defaults": defaults,
+            }
+            return type(name, (tuple,), made)
+
+    class NamedTuple(metaclass=_TupleType):
+        """The base of a class with named fields: the subset of `typing.NamedTuple` that values need."""
+
+
+# -- dataclasses -------------------------------------------------------------------------------------------------------
 
 _MISSING = object()
 _FIELDS = "_value_fields"
@@ -28,6 +114,9 @@ class _Spec(NamedTuple):
     hash: bool = True
 
 
+_PLAIN = _Spec()
+
+
 class _Field(NamedTuple):
     """One field of a class; `type` is its annotation as it stands in the source."""
 
@@ -37,7 +126,6 @@ class _Field(NamedTuple):
 
 
 if TYPE_CHECKING:
-    # For a type checker these are the originals.
     from dataclasses import dataclass, field, replace  # noqa: TID251  see above
 else:
     field = _Spec
@@ -60,51 +148,51 @@ def field_names(value: Any) -> tuple[str, ...]:
 
 def _make(cls: Any, *, slots: bool, kw_only: bool) -> Any:
     """The class with its fields and methods; another one where it has slots."""
-    inherited = {field.name: field for base in reversed(cls.__mro__[1:]) for field in getattr(base, _FIELDS, ())}
-    own = {name: _Field(name, annotation, _spec(cls, name)) for name, annotation in cls.__annotations__.items()}
-    fields = tuple({**inherited, **own}.values())
     members = dict(cls.__dict__)
-    for name, made in own.items():
-        members.pop(name, None)
-        if made.spec.default is not _MISSING and not slots:
-            members[name] = made.spec.default
-    positional = () if kw_only else tuple(field.name for field in fields)
-    members.update(_METHODS)
-    members.update(
-        {
-            _FIELDS: fields,
-            "__match_args__": positional,
-            "__dataclass_fields__": _Lazy(_standard_fields),
-            "__signature__": _Lazy(_signature),
-            "_value_key": staticmethod(_getter([field.name for field in fields if field.spec.hash])),
-            "_value_all": staticmethod(_getter([field.name for field in fields])),
-        }
-    )
-    for name in ("__dict__", "__weakref__"):
-        members.pop(name, None)
+    members.pop("__dict__", None)
+    members.pop("__weakref__", None)
+    known = {field.name: field for base in cls.__mro__[:0:-1] for field in getattr(base, _FIELDS, ())}
+    annotations = cls.__annotations__
+    for name, annotation in annotations.items():
+        spec = _spec(members.pop(name)) if name in members else _PLAIN
+        known[name] = _Field(name, annotation, spec)
+        if spec.default is not _MISSING and not slots:
+            members[name] = spec.default
     if slots:
-        members["__slots__"] = tuple(own)
+        members["__slots__"] = tuple(annotations)
+    fields, names = tuple(known.values()), tuple(known)
+    positional = () if kw_only else names
+    every = staticmethod(_getter(names))
+    keys = tuple(field.name for field in fields if field.spec.hash)
+    members.update(
+        _METHODS,
+        **{_FIELDS: fields},
+        __match_args__=positional,
+        _value_key=every if keys == names else staticmethod(_getter(keys)),
+        _value_all=every,
+    )
     made = type(cls)(cls.__name__, cls.__bases__, members)
     made.__qualname__ = cls.__qualname__
     made.__init__ = _initializer(made, fields, positional)
     return made
 
 
-def _spec(cls: type, name: str) -> _Spec:
-    default = cls.__dict__.get(name, _MISSING)
+def _spec(default: Any) -> _Spec:
     return default if isinstance(default, _Spec) else _Spec(default)
 
 
-def _getter(names: list[str]) -> Callable[[Any], Any]:
+def _getter(names: tuple[str, ...]) -> Callable[[Any], Any]:
     return attrgetter(*names) if names else lambda _: ()
 
 
 def _initializer(cls: Any, fields: tuple[_Field, ...], positional: tuple[str, ...]) -> Callable[..., None]:
     """The `__init__` of a class."""
+    names = [field.name for field in fields]
     count = len(fields)
     constants = {field.name: field.spec.default for field in fields if field.spec.default is not _MISSING}
-    factories = {field.name: field.spec.default_factory for field in fields}
-    factories = {name: factory for name, factory in factories.items() if factory is not _MISSING}
+    factories = {
+        field.name: field.spec.default_factory for field in fields if field.spec.default_factory is not _MISSING
+    }
     finish = getattr(cls, "__post_init__", None)
     # What a slot's descriptor does, object.__setattr__ finds out anew for each value.
     slots = [(field.name, getattr(cls, field.name).__set__) for field in fields] if cls.__dictoffset__ == 0 else None
@@ -115,7 +203,7 @@ def _initializer(cls: Any, fields: tuple[_Field, ...], positional: tuple[str, ..
         if len(given) < count:
             given = {**constants, **{name: make() for name, make in factories.items() if name not in given}, **given}
         if len(given) != count:
-            raise TypeError(_mismatch(cls, fields, given))
+            raise TypeError(_mismatch(cls, names, given))
         try:
             if slots is None:
                 self.__dict__.update({field.name: given[field.name] for field in fields})
@@ -123,7 +211,7 @@ def _initializer(cls: Any, fields: tuple[_Field, ...], positional: tuple[str, ..
                 for name, put in slots:
                     put(self, given[name])
         except KeyError:
-            raise TypeError(_mismatch(cls, fields, given)) from None
+            raise TypeError(_mismatch(cls, names, given)) from None
         if finish is not None:
             finish(self)
 
@@ -141,9 +229,8 @@ def _by_name(
     return {**named, **given}
 
 
-def _mismatch(cls: type, fields: tuple[_Field, ...], given: Mapping[str, Any]) -> str:
-    names = {field.name for field in fields}
-    missing, unknown = sorted(names - given.keys()), sorted(given.keys() - names)
+def _mismatch(cls: type, names: Iterable[str], given: Mapping[str, Any]) -> str:
+    missing, unknown = sorted(set(names) - given.keys()), sorted(given.keys() - set(names))
     parts = [f"{what} {', '.join(some)}" for what, some in (("misses", missing), ("knows no", unknown)) if some]
     return f"{cls.__qualname__} {' and '.join(parts)}"
 
@@ -177,17 +264,6 @@ def _reduce(self: Any) -> tuple[Any, ...]:
 def _revive(cls: Any, values: Mapping[str, Any]) -> Any:
     """The value that `_reduce` took apart, for pickle and copy."""
     return cls(**values)
-
-
-_METHODS = {
-    "__eq__": _equal,
-    "__hash__": _hash,
-    "__repr__": _repr,
-    "__setattr__": _refuse,
-    "__delattr__": _refuse,
-    "__reduce__": _reduce,
-    "__replace__": lambda self, /, **changes: replace(self, **changes),
-}
 
 
 # -- what others ask of a class ---------------------------------------------------------------------------------------
@@ -227,3 +303,16 @@ def _signature(cls: Any) -> Any:
         shown = empty if default is _MISSING else default
         parameters.append(inspect.Parameter(name, kind, default=shown, annotation=annotation))
     return inspect.Signature(parameters, return_annotation=None)
+
+
+_METHODS = {
+    "__eq__": _equal,
+    "__hash__": _hash,
+    "__repr__": _repr,
+    "__setattr__": _refuse,
+    "__delattr__": _refuse,
+    "__reduce__": _reduce,
+    "__dataclass_fields__": _Lazy(_standard_fields),
+    "__signature__": _Lazy(_signature),
+    "__replace__": lambda self, /, **changes: replace(self, **changes),
+}

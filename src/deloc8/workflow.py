@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from deloc8.audit.facts import gather
 from deloc8.audit.images import Reading
@@ -16,6 +15,7 @@ from deloc8.policy.load import read_policies
 from deloc8.values import dataclass, replace
 from deloc8.wheel.archive import ArchiveLimits, open_wheel
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 

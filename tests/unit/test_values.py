@@ -10,13 +10,13 @@ import pickle
 import pkgutil
 from functools import cached_property
 from typing import Any
+from typing import NamedTuple as StandardTuple
 
 import pytest
 
 import deloc8
-from deloc8 import values
 from deloc8.diagnostic import Diagnostic, Severity
-from deloc8.values import dataclass, field, field_names, replace
+from deloc8.values import NamedTuple, dataclass, field, field_names, replace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,7 +166,84 @@ def test_wrong_arguments(kind: Any, arguments: tuple[Any, ...], given: dict[str,
 def test_a_value_is_frozen() -> None:
     with pytest.raises(TypeError, match="a value is frozen"):
         dataclass(frozen=False)(type("Soft", (), {}))
-    assert values.__all__ == ["dataclass", "field", "field_names", "replace"]
+
+
+class Row(NamedTuple):
+    """A row with a default and a method."""
+
+    name: str
+    size: int = 3
+    note: str = ""
+
+    @property
+    def double(self) -> int:
+        return self.size * 2
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class TwinRow(StandardTuple):
+    """A row with a default and a method."""
+
+    name: str
+    size: int = 3
+    note: str = ""
+
+
+ROWS: list[tuple[tuple[Any, ...], dict[str, Any]]] = [
+    (("a", 1, "x"), {}),
+    (("a",), {}),
+    (("a", 1), {}),
+    ((), {"name": "a"}),
+    ((), {"note": "x", "name": "a"}),
+    (("a",), {"note": "x"}),
+]
+
+
+@pytest.mark.parametrize(("arguments", "given"), ROWS)
+def test_a_row_is_as_the_standard_library_makes_it(arguments: tuple[Any, ...], given: dict[str, Any]) -> None:
+    ours: Any = Row(*arguments, **given)
+    theirs: Any = TwinRow(*arguments, **given)
+    assert issubclass(Row, tuple)
+    assert (ours == theirs, hash(ours), len(ours)) == (True, hash(theirs), len(theirs))
+    assert repr(ours) == repr(theirs).replace("TwinRow", "Row")
+    assert (ours.name, ours.size, ours.note) == (theirs.name, theirs.size, theirs.note)
+    assert ours._asdict() == theirs._asdict()
+    assert ours._replace(size=9) == theirs._replace(size=9)
+    assert type(ours._replace(size=9)) is type(ours) is Row
+    assert pickle.loads(pickle.dumps(ours)) == copy.copy(ours) == copy.deepcopy(ours) == ours  # noqa: S301  our bytes
+    assert (str(ours), ours.double, hasattr(ours, "__dict__")) == ("a", 2 * ours.size, False)
+
+
+def test_what_others_ask_of_a_row() -> None:
+    assert (Row._fields, Row._field_defaults) == (TwinRow._fields, TwinRow._field_defaults)
+    assert Row.__match_args__ == TwinRow.__match_args__
+    assert (Row.__name__, Row.__qualname__, Row.__module__) == ("Row", "Row", __name__)
+    assert Row.__doc__ == "A row with a default and a method."
+    assert tuple(Row._make(["a", 1, "x"])) == tuple(TwinRow._make(["a", 1, "x"]))
+    match Row("a", 5):
+        case Row(name, 5, note=""):
+            assert name == "a"
+        case _:
+            pytest.fail("it does not match")
+    with pytest.raises(AttributeError):
+        Row("a").size = 5  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "given", "told"),
+    [
+        ((), {}, "Row misses name"),
+        (("a", 1, "x", "y"), {}, "Row takes 3 positional arguments, not 4"),
+        (("a",), {"name": "b"}, "Row was given `name` twice"),
+        (("a",), {"colour": 1}, "Row knows no colour"),
+        ((), {"nme": "a"}, "Row misses name and knows no nme"),
+    ],
+)
+def test_wrong_arguments_of_a_row(arguments: tuple[Any, ...], given: dict[str, Any], told: str) -> None:
+    with pytest.raises(TypeError, match=told):
+        Row(*arguments, **given)
 
 
 # What is written at many places in little room, or holds a cache, is as the standard library's default has it.

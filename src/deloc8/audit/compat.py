@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from deloc8.audit.match import Provision, counts
 from deloc8.audit.notices import musl_needs
@@ -12,6 +11,7 @@ from deloc8.policy.model import Family, number_key, split_version
 from deloc8.target import Libc
 from deloc8.values import dataclass, replace
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import enum
 import posixpath
-import re
 from fnmatch import fnmatchcase
 from itertools import islice
-from typing import TYPE_CHECKING
 
 from deloc8.audit.facts import SITE_PACKAGES, VIRTUAL_ROOT, install_path, travelling
 from deloc8.elf.dynamic import Dynamic
@@ -15,8 +13,10 @@ from deloc8.elf.notes import dlopen_declarations
 from deloc8.errors import WheelError
 from deloc8.loader.search import Located, Search
 from deloc8.loader.sysroot import Overlay
+from deloc8.patterns import pattern
 from deloc8.values import dataclass, replace
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -97,10 +97,10 @@ class Opening:
 _LARGEST_SOURCE = 1 << 20
 # What opens libraries; behind it: a call, or another name given to it; before it: what makes it something else.
 _WORDS = (b"dlopen", b"CDLL", b"PyDLL", b"LoadLibrary", b"find_library", b"load_library")
-_CALL = re.compile(rb"\s*(?:\(|as\b)")
-_LONGER = re.compile(rb"(?:\w|\bdef )\Z")
+_CALL = pattern(rb"\s*(?:\(|as\b)")
+_LONGER = pattern(rb"(?:\w|\bdef )\Z")
 _WITHOUT_SUFFIX = frozenset({b"find_library", b"load_library"})
-_SUFFIX = re.compile(rb"\.so\b|['\"]so['\"]")
+_SUFFIX = pattern(rb"\.so\b|['\"]so['\"]")
 # Bounds for hostile files: the openings of each kind, and the names of one.
 _MOST_OPENINGS = 2000
 _MOST_NAMES = 64

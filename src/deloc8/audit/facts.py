@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import posixpath
 from collections import Counter
-from typing import TYPE_CHECKING
 
 from deloc8.audit.images import Reading, read_images
 from deloc8.elf.dynamic import Dynamic
@@ -20,6 +19,7 @@ from deloc8.target import Libc, parse_platform_tag
 from deloc8.values import dataclass, field, replace
 from deloc8.wheel.metadata import parse_wheel_metadata
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 

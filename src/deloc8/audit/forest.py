@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from deloc8.audit.facts import Dependency, ElfFile, merge_graph
 from deloc8.elf.constants import ELF_MAGIC
@@ -16,6 +15,7 @@ from deloc8.loader.sysroot import Overlay, Sysroot
 from deloc8.target import Libc
 from deloc8.values import dataclass, replace
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 from deloc8.elf.constants import ELF_MAGIC, ET_DYN, ET_EXEC
 from deloc8.elf.image import parse
@@ -11,6 +10,7 @@ from deloc8.elf.mentions import mentioned_libraries, opens_libraries
 from deloc8.errors import ElfError
 from deloc8.values import dataclass, field, replace
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 

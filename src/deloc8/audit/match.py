@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import enum
 import fnmatch
-import re
 from collections import deque
-from typing import TYPE_CHECKING
 
 from deloc8.audit.facts import REQUEST
 from deloc8.elf.notes import x86_isa_level
+from deloc8.patterns import pattern
 from deloc8.policy.model import split_version, version_key
 from deloc8.target import Arch
 from deloc8.values import dataclass
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from deloc8.policy.model import Policy
 
 # Every process that loads an extension module has these names already.
-_LIBPYTHON = re.compile(r"libpython\d+\.\d+[a-z]*\.so(\.\d+)*")
+_LIBPYTHON = pattern(r"libpython\d+\.\d+[a-z]*\.so(\.\d+)*")
 
 # Symbols of old Pythons that modules for other builds of the same Python cannot find (PEP 513, "UCS-2 vs UCS-4
 # builds" and "fpectl builds vs. no fpectl builds").
 _UCS2_PREFIX = "PyUnicodeUCS2_"
 # A wheel whose ABI tag says that it is for narrow builds may use what only they have: `cp27m`, other than `cp27mu`.
-_NARROW_ABI = re.compile(r"cp(2[0-9]|3[0-2])d?m?")
+_NARROW_ABI = pattern(r"cp(2[0-9]|3[0-2])d?m?")
 _PYFPE_NAMES = frozenset({"PyFPE_jbuf", "PyFPE_dummy", "PyFPE_counter"})
 
 

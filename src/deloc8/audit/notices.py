@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from deloc8.audit.match import Provision, close, is_named
 from deloc8.diagnostic import Diagnostic, Severity
 from deloc8.policy.load import MINIMAL_SYSTEM_LACKS
 from deloc8.policy.model import Family, split_version
 from deloc8.values import replace
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

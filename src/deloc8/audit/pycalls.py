@@ -5,11 +5,12 @@ from __future__ import annotations
 import ast
 import posixpath
 import re
-from typing import TYPE_CHECKING
 
 from deloc8.audit.pyfold import Folder
+from deloc8.patterns import pattern
 from deloc8.values import dataclass
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -32,13 +33,13 @@ class OpeningCall:
     is_optional: bool = False
 
 
-_WORD = re.compile(rb"\b(?:dlopen|CDLL|PyDLL|LoadLibrary|find_library|load_library)\b")
+_WORD = pattern(rb"\b(?:dlopen|CDLL|PyDLL|LoadLibrary|find_library|load_library)\b")
 _LIBRARY_ARGUMENT = ("name", "libname")
 _OPENERS = frozenset({"ctypes.CDLL", "ctypes.PyDLL", "ctypes.cdll.LoadLibrary", "ctypes.pydll.LoadLibrary"})
 _FINDERS = frozenset({"ctypes.util.find_library", "find_library"})
 _NUMPY = frozenset({"numpy.ctypeslib.load_library", "ctypeslib.load_library"})
 # Names for other systems stand in the same files: a library of Linux has this suffix.
-_SHARED_LIBRARY = re.compile(r".*\.so(\.[\w.]+)?\*?", re.DOTALL)
+_SHARED_LIBRARY = pattern(r".*\.so(\.[\w.]+)?\*?", re.DOTALL)
 
 
 def opening_calls(source: bytes, path: str) -> tuple[OpeningCall, ...]:

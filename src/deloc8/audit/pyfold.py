@@ -6,11 +6,12 @@ import ast
 import posixpath
 import re
 from itertools import product
-from typing import TYPE_CHECKING
 
 from deloc8.audit.pysystem import holds
 from deloc8.audit.pytree import SourceTree
+from deloc8.patterns import pattern
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -36,7 +37,7 @@ _SETTINGS = frozenset({"os.environ.get", "os.getenv"})
 # What these are on Linux.
 _CONSTANTS = {"sys.platform": "linux", "os.name": "posix", "os.sep": "/"}
 _ANSWERS = {"platform.system": "Linux"}
-_IMPORT = re.compile(rb"\bimport\b")
+_IMPORT = pattern(rb"\bimport\b")
 
 
 class Folder:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import ast
 import re
-from typing import TYPE_CHECKING, Protocol
 
+from deloc8.patterns import pattern
+from deloc8.values import Protocol
+
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 # A test is one of the system by the names and texts in it; all other tests are not looked into.
-_NAME = re.compile(r"win|linux|darwin|mac|osx|posix|unix|platform", re.IGNORECASE)
-_TEXT = re.compile(r"(win|linux|darwin|mac|osx|posix|unix|nt|cygwin|msys|java|free|bsd|aix|sun|ios).*", re.IGNORECASE)
+_NAME = pattern(r"win|linux|darwin|mac|osx|posix|unix|platform", re.IGNORECASE)
+_TEXT = pattern(r"(win|linux|darwin|mac|osx|posix|unix|nt|cygwin|msys|java|free|bsd|aix|sun|ios).*", re.IGNORECASE)
 _DEEPEST = 20
 
 

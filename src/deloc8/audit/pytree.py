@@ -9,8 +9,10 @@ from __future__ import annotations
 import ast
 import warnings
 from bisect import bisect_left
-from typing import TYPE_CHECKING, NamedTuple
 
+from deloc8.values import NamedTuple
+
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import re
     from collections.abc import Callable, Iterator, Sequence

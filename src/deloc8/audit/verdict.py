@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from deloc8.audit.match import MatchOptions, PolicyMatch, Violation, match_policies
 from deloc8.errors import UsageError
@@ -14,6 +13,7 @@ from deloc8.policy.model import Family, number_key, split_version
 from deloc8.target import Libc, parse_platform_tag
 from deloc8.values import dataclass, replace
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 

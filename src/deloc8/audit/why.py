@@ -5,7 +5,6 @@ from __future__ import annotations
 import enum
 import fnmatch
 from collections import deque
-from typing import TYPE_CHECKING, TypeAlias
 
 from deloc8.audit.match import ViolationCode
 from deloc8.audit.verdict import find_tag
@@ -13,8 +12,10 @@ from deloc8.errors import UsageError
 from deloc8.policy.model import split_version, version_key
 from deloc8.values import dataclass, replace
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from typing import TypeAlias
 
     from deloc8.audit.dlopen import Opening
     from deloc8.audit.facts import ElfFile

@@ -3,12 +3,37 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
 from deloc8 import __version__
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import NoReturn
+
+
+def command() -> NoReturn:
+    """The process of the command `deloc8`: `main`, without the costs of a program that runs for long.
+
+    What is left is for the system, which frees it at once; the interpreter takes its objects apart one by one, and the
+    collector of cycles walks through them again and again, though there are none to speak of: a seventh of the time of
+    `show` on a small wheel. `python -m deloc8` has neither, so that a profiler can be put around it.
+    """
+    import atexit  # noqa: PLC0415  for a process, not for `main`
+    import gc  # noqa: PLC0415
+    import os  # noqa: PLC0415
+
+    gc.disable()
+    code = main()
+    try:
+        # As at any other end: what waits for it (the clearing up of a pool, the coverage of a test), then the streams.
+        atexit._run_exitfuncs()  # noqa: SLF001  the interpreter's own call of them is what is left out
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()
+    except OSError:
+        sys.exit(code)  # the interpreter knows what to say of a stream that cannot be written
+    os._exit(code)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

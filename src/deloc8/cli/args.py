@@ -6,12 +6,13 @@ import argparse
 import os
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
 
 from deloc8 import __version__
 from deloc8.cli.help import SHELLS, Parser, PrintCompletion
 from deloc8.errors import UsageError
+from deloc8.values import NamedTuple
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
@@ -44,7 +45,9 @@ def parse(arguments: Sequence[str], environ: Mapping[str, str]) -> argparse.Name
     Raises:
         UsageError: The command line, or an environment variable that the command uses, is wrong.
     """
-    options = build_parser().parse_args(_with_strip_level(arguments))
+    # The options of the other commands would be made in vain.
+    only = arguments[0] if arguments and arguments[0] in _NAMES else None
+    options = build_parser(only).parse_args(_with_strip_level(arguments))
     if options.command in _READ_ENVIRON:
         _READ_ENVIRON[options.command](options, environ)
     if options.command == "fixup" and options.allow and not options.lower_glibc:
@@ -60,8 +63,8 @@ def _with_strip_level(arguments: Sequence[str]) -> list[str]:
     return spelled
 
 
-def build_parser() -> Parser:
-    """The parser of all commands; the reference of the documentation is made from it."""
+def build_parser(only: str | None = None) -> Parser:
+    """The parser of all commands, from which the reference of the documentation is made; or of one command."""
     parser = Parser(
         prog="deloc8",
         description="Cross-distribution Linux wheels: what binds a wheel to its build machine.",
@@ -75,36 +78,64 @@ def build_parser() -> Parser:
         help=f"for {', '.join(SHELLS)}: the script that completes commands",
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
-    show = commands.add_parser("show", help="what is in a wheel, and what bars a better tag")
-    _add_wheels(show)
-    _add_no_dlopen(show)
-    _add_shared(show, formats=("text", "json", "html"))
-    check = commands.add_parser("check", help="is what a wheel claims true? the exit code answers")
-    _add_wheels(check)
-    _add_check(check)
-    _add_no_dlopen(check)
-    _add_shared(check, formats=("text", "json", "sarif", "github"))
-    fixup = commands.add_parser("fixup", aliases=["repair"], help="graft, patch, retag, verify")
-    _add_wheels(fixup)
-    _add_fixup(fixup)
-    _add_shared(fixup, formats=("text", "json", "html"))
-    fixup.set_defaults(command="fixup")
-    why = commands.add_parser("why", help="explain a library, a symbol, a version or a tag")
-    why.add_argument("wheels", nargs=1, type=Path, metavar="WHEEL", help="a wheel file")
-    why.add_argument("subject", metavar="SUBJECT", help="libpq.so.5, stat, stat@GLIBC_2.33, GLIBC_2.34, manylinux_2_17")
-    _add_no_dlopen(why)
-    _add_shared(why)
-    tree = commands.add_parser("tree", help="the dependency tree of a wheel, an ELF file or a folder")
-    tree.add_argument("wheels", nargs="+", type=Path, metavar="PATH", help="a wheel, an ELF file or a folder")
-    _add_max_unpacked(tree)
-    _add_places(tree)
-    _add_output(tree)
-    policies = commands.add_parser("policies", help="the policies, or one of them as a policy file")
-    policies.add_argument("name", nargs="?", metavar="NAME", help="a policy, by any of its names")
-    policies.add_argument("--arch", metavar="MACHINE", help="for this machine (default: the one deloc8 runs on)")
-    policies.add_argument("--libc", choices=["glibc", "musl", "android"], default="glibc", help="default: glibc")
-    _add_output(policies)
+    for name, (help_, aliases, fill) in _COMMANDS.items():
+        if only is None or only == name or only in aliases:
+            fill(commands.add_parser(name, help=help_, aliases=aliases))
     return parser
+
+
+def _fill_show(parser: Parser) -> None:
+    _add_wheels(parser)
+    _add_no_dlopen(parser)
+    _add_shared(parser, formats=("text", "json", "html"))
+
+
+def _fill_check(parser: Parser) -> None:
+    _add_wheels(parser)
+    _add_check(parser)
+    _add_no_dlopen(parser)
+    _add_shared(parser, formats=("text", "json", "sarif", "github"))
+
+
+def _fill_fixup(parser: Parser) -> None:
+    _add_wheels(parser)
+    _add_fixup(parser)
+    _add_shared(parser, formats=("text", "json", "html"))
+    parser.set_defaults(command="fixup")
+
+
+def _fill_why(parser: Parser) -> None:
+    parser.add_argument("wheels", nargs=1, type=Path, metavar="WHEEL", help="a wheel file")
+    known = "libpq.so.5, stat, stat@GLIBC_2.33, GLIBC_2.34, manylinux_2_17"
+    parser.add_argument("subject", metavar="SUBJECT", help=known)
+    _add_no_dlopen(parser)
+    _add_shared(parser)
+
+
+def _fill_tree(parser: Parser) -> None:
+    parser.add_argument("wheels", nargs="+", type=Path, metavar="PATH", help="a wheel, an ELF file or a folder")
+    _add_max_unpacked(parser)
+    _add_places(parser)
+    _add_output(parser)
+
+
+def _fill_policies(parser: Parser) -> None:
+    parser.add_argument("name", nargs="?", metavar="NAME", help="a policy, by any of its names")
+    parser.add_argument("--arch", metavar="MACHINE", help="for this machine (default: the one deloc8 runs on)")
+    parser.add_argument("--libc", choices=["glibc", "musl", "android"], default="glibc", help="default: glibc")
+    _add_output(parser)
+
+
+# What `--help` says of each command, its other names, and its options.
+_COMMANDS: Mapping[str, tuple[str, tuple[str, ...], Callable[[Parser], None]]] = {
+    "show": ("what is in a wheel, and what bars a better tag", (), _fill_show),
+    "check": ("is what a wheel claims true? the exit code answers", (), _fill_check),
+    "fixup": ("graft, patch, retag, verify", ("repair",), _fill_fixup),
+    "why": ("explain a library, a symbol, a version or a tag", (), _fill_why),
+    "tree": ("the dependency tree of a wheel, an ELF file or a folder", (), _fill_tree),
+    "policies": ("the policies, or one of them as a policy file", (), _fill_policies),
+}
+_NAMES = frozenset(name for command, (_, aliases, _) in _COMMANDS.items() for name in (command, *aliases))
 
 
 def _add_wheels(parser: argparse.ArgumentParser) -> None:

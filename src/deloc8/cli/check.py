@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from deloc8 import __version__
 from deloc8.audit.checks.selection import Selection, check_codes
 from deloc8.audit.checks.table import RULES
@@ -25,6 +23,7 @@ from deloc8.diagnostic import Severity
 from deloc8.values import replace
 from deloc8.workflow import check_wheel
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence

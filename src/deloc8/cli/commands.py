@@ -6,7 +6,6 @@ import os
 import sys
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
 
 from deloc8.cli.console import Console, silence
 from deloc8.cli.shared import (
@@ -27,10 +26,12 @@ from deloc8.errors import Deloc8Error, PureWheelError, UnrepairableError, UsageE
 from deloc8.target import Arch, Libc, parse_platform_tag
 from deloc8.values import replace
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
+    from typing import TextIO
 
     from deloc8.diagnostic import Diagnostic
     from deloc8.repair.model import Outcome, Plan

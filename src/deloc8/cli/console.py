@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, TextIO
 
 from deloc8.errors import InputError
 from deloc8.values import dataclass
 from deloc8.wheel.names import printable, printable_lines
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import TextIO
 
     from deloc8.diagnostic import Diagnostic
     from deloc8.errors import Deloc8Error

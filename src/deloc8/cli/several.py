@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TypeVar
 
+from deloc8.values import NamedTuple
+
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from typing import BinaryIO, TypeVar
+
+    Item = TypeVar("Item")
+    Result = TypeVar("Result")
 
 __all__ = ["share", "share_of_threads"]
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 class _Worker(NamedTuple):

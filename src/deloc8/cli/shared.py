@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 from contextlib import nullcontext
-from typing import TYPE_CHECKING
 
 from deloc8.errors import InputError, UsageError, VerificationError
 from deloc8.wheel.names import printable_lines
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Sequence
@@ -104,6 +103,8 @@ def draws(options: argparse.Namespace, console: Console) -> bool:
     """
     if options.format != "text" or options.output is not None or not console.out.isatty():
         return False
+    import importlib.util  # noqa: PLC0415  only on a terminal
+
     return importlib.util.find_spec("rich") is not None
 
 

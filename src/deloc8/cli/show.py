@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from deloc8.cli.memory import give_memory_back
 from deloc8.cli.several import share, share_of_threads
 from deloc8.cli.shared import (
@@ -24,6 +22,7 @@ from deloc8.report.to_text import show_text
 from deloc8.values import dataclass, replace
 from deloc8.workflow import audit_wheel
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
@@ -42,7 +41,7 @@ class _Shown:
 
     Attributes:
         code: The exit code that it leads to.
-        value: For JSON.
+        value: For JSON; empty for other formats.
         text: As plain text.
         drawing: As drawn for a terminal.
         trace: Lines for stderr.
@@ -108,7 +107,7 @@ def _show_one(path: Path, settings: AuditOptions, options: argparse.Namespace, c
     else:
         shown = _Shown(
             code=NOT_AS_ASKED if audit.false_claims else DONE,
-            value=audit_value(audit),
+            value=audit_value(audit) if options.format == "json" else {},
             trace=tuple(_trace(audit)) if console.verbosity > 1 else (),
         )
         if draws(options, console):

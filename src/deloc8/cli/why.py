@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from deloc8.audit.match import ViolationCode
 from deloc8.audit.why import explain
 from deloc8.cli.shared import DONE, audit_options, draws, emit, emit_drawn, emit_json, progress_bar
@@ -12,6 +10,7 @@ from deloc8.report.to_json import document
 from deloc8.report.why import why_text, why_value
 from deloc8.workflow import audit_wheel
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Sequence

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING
 
 from deloc8.elf import constants as c
 from deloc8.elf.rebind import sysv_hash
 from deloc8.elf.symbols import hash_word
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 

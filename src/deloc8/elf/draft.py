@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from deloc8.elf import constants as c
 from deloc8.elf.chains import NeedRecord, read_need_records
 from deloc8.elf.edits import (
@@ -24,8 +22,10 @@ from deloc8.elf.rebind import RELR_MARKER, Rebinder
 from deloc8.elf.relocations import Unpacked, unpack, unpacked_entries, zero_patches
 from deloc8.values import dataclass, field
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
 
     from deloc8.elf.dynamic import DynamicTable
     from deloc8.elf.edits import Edit

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from deloc8.elf import constants as c
 from deloc8.elf.dynamic import Dynamic, read_dynamic, read_table
 from deloc8.elf.notes import Note, read_notes
@@ -13,6 +11,7 @@ from deloc8.elf.view import View
 from deloc8.target import arch_of_elf
 from deloc8.values import dataclass
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from deloc8.elf.mentions import Mention
     from deloc8.elf.view import Buffer, Section, Segment

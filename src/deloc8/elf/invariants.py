@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 from deloc8.elf import constants as c
 from deloc8.elf.dynamic import read_table
 from deloc8.elf.versions import read_version_needs
 from deloc8.elf.view import View
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

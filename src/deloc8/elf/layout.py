@@ -8,7 +8,6 @@ spared, so that the table of program headers stays where it is, and the file can
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 from deloc8.elf import constants as c
 from deloc8.elf.bindings import binding_writes, relocations_with
@@ -37,6 +36,7 @@ from deloc8.elf.view import Segment
 from deloc8.target import arch_of_elf
 from deloc8.values import dataclass
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 

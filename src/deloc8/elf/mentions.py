@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import mmap
-import re
 from operator import methodcaller
-from typing import TYPE_CHECKING, NamedTuple
 
 from deloc8.elf import constants as c
+from deloc8.patterns import pattern
+from deloc8.values import NamedTuple
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -30,8 +31,8 @@ _CLASSES = ("_ZN8QLibrary", "_ZN4Poco13SharedLibrary", "_ZN16wxDynamicLibrary") 
 
 _MARK = b".so"
 # Right before a constant text the end of a constant number may stand, as of most small ones of eight bytes.
-_NAME = re.compile(rb"(?:[^\0]{0,7}[?@\xbf\xc0])?((?:[\w.+/$-]*/)?[A-Za-z_][\w.+-]*\.so(?:\.\w+)*)")
-_LOADER = re.compile(rb"(?:.*/)?ld(?:64|-[\w.-]+)?\.so[\w.]*")  # the dynamic loader itself, of any system
+_NAME = pattern(rb"(?:[^\0]{0,7}[?@\xbf\xc0])?((?:[\w.+/$-]*/)?[A-Za-z_][\w.+-]*\.so(?:\.\w+)*)")
+_LOADER = pattern(rb"(?:.*/)?ld(?:64|-[\w.-]+)?\.so[\w.]*")  # the dynamic loader itself, of any system
 _LONGEST = 256
 _PIECE = 4 << 20  # bytes, looked at before their memory is given back
 _MOST = 256

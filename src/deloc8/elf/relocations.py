@@ -6,14 +6,14 @@ Source: the psABI supplement of each machine for the numbers; for DT_RELR the gA
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, NamedTuple
 
 from deloc8.elf import constants as c
 from deloc8.elf.edits import impossible
 from deloc8.elf.records import Record
 from deloc8.errors import ElfError
-from deloc8.values import dataclass
+from deloc8.values import NamedTuple, dataclass
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 

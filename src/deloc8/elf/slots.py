@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING
 
 from deloc8.elf import constants as c
 from deloc8.elf.edits import impossible
@@ -11,6 +10,7 @@ from deloc8.elf.notes import read_notes
 from deloc8.elf.pieces import Piece, Role, pieces_within, strings_piece
 from deloc8.values import dataclass, replace
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING
 
 from deloc8.elf import constants as c
 from deloc8.elf.chains import read_definition_names
 from deloc8.elf.symbols import count_hashed, count_symbols
 from deloc8.values import dataclass
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 

@@ -6,10 +6,11 @@ A file does not say how many dynamic symbols it has; the hash tables, the sectio
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, NamedTuple
 
 from deloc8.elf import constants as c
+from deloc8.values import NamedTuple
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, NamedTuple
 
 from deloc8.elf import constants as c
 from deloc8.elf.records import LAYOUTS, Layout, Record
 from deloc8.errors import ElfError
-from deloc8.values import dataclass
+from deloc8.values import NamedTuple, dataclass
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import mmap
 

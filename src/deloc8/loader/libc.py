@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING
-
+from deloc8.patterns import pattern
 from deloc8.target import Libc
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from deloc8.elf.image import ElfImage
 
@@ -38,8 +37,8 @@ def find_libc(image: ElfImage) -> Libc | None:
 
 
 # The platform part that CPython gives to extension modules: .cpython-311-x86_64-linux-gnu.so, .abi3.so has none.
-_PLATFORM_PART = re.compile(r"-linux-(gnu|musl|android)\w*\.so$")
-_CPYTHON_PART = re.compile(r"\.cpython-3(\d+)[a-z]*-")
+_PLATFORM_PART = pattern(r"-linux-(gnu|musl|android)\w*\.so$")
+_CPYTHON_PART = pattern(r"\.cpython-3(\d+)[a-z]*-")
 _LIBC_OF_SUFFIX = {"gnu": Libc.GLIBC, "musl": Libc.MUSL, "android": Libc.ANDROID}
 _FIRST_CPYTHON_WITH_MUSL_SUFFIX = 11
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING, NamedTuple
 
 from deloc8.target import Libc
-from deloc8.values import dataclass, field
+from deloc8.values import NamedTuple, dataclass, field
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from deloc8.elf.image import ElfImage
 

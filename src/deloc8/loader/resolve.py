@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from deloc8.errors import InputError
 from deloc8.loader.libc import find_libc, libc_of
@@ -11,6 +10,7 @@ from deloc8.loader.search import Located, Lookup, Machine, Origin, Search, Searc
 from deloc8.target import Libc
 from deloc8.values import dataclass
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping
 

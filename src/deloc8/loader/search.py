@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from deloc8.elf.constants import DF_1_NODEFLIB
 from deloc8.elf.image import ElfImage
@@ -17,10 +16,12 @@ from deloc8.loader.lookup import Attempt, Lookup, Origin, Result, SearchOptions,
 from deloc8.loader.sysroot import Fault
 from deloc8.loader.tokens import PLATFORMS, Tokens, expand, expand_for_musl, folder_of
 from deloc8.target import Libc
-from deloc8.values import dataclass
+from deloc8.values import NamedTuple, dataclass
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from typing import TypeAlias
 
     from deloc8.loader.sysroot import Files, NoImage
     from deloc8.target import Arch

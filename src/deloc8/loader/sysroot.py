@@ -14,13 +14,13 @@ import os
 import stat
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
 
 from deloc8.elf.constants import ELF_MAGIC
 from deloc8.elf.image import ElfImage, parse
 from deloc8.errors import ElfError, InputError
-from deloc8.values import dataclass
+from deloc8.values import Protocol, dataclass
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Mapping
 

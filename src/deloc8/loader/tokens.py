@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-
+from deloc8.patterns import pattern
 from deloc8.target import Arch
 from deloc8.values import dataclass
 
@@ -23,8 +22,8 @@ def folder_of(path: str) -> str:
 
 
 # Without braces a token ends where an identifier would (is_dst in elf/dl-load.c).
-_TOKEN = re.compile(r"\$(?:(ORIGIN|LIB|PLATFORM)(?![A-Za-z0-9_])|\{(ORIGIN|LIB|PLATFORM)\})")
-_ORIGIN = re.compile(r"\$(?:ORIGIN|\{ORIGIN\})")
+_TOKEN = pattern(r"\$(?:(ORIGIN|LIB|PLATFORM)(?![A-Za-z0-9_])|\{(ORIGIN|LIB|PLATFORM)\})")
+_ORIGIN = pattern(r"\$(?:ORIGIN|\{ORIGIN\})")
 
 
 def expand(entry: str, tokens: Tokens) -> str | None:

@@ -13,8 +13,8 @@ or a list of them), `forbidden_symbols` (library: list of symbols) and `tag` (th
 
 from __future__ import annotations
 
+import codecs
 import re
-from typing import TYPE_CHECKING
 
 from deloc8.errors import PolicyError
 from deloc8.policy.model import (
@@ -30,6 +30,7 @@ from deloc8.target import Arch, make_platform_tag, parse_platform_tag
 from deloc8.values import dataclass
 from deloc8.wheel.names import printable
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -149,7 +150,7 @@ def _parse(data: bytes, whole: _Place) -> object:
     try:
         # Editors on other systems put a byte order mark before UTF-8; it does no harm.
         return json.loads(
-            data.decode("utf-8-sig"),
+            data.removeprefix(codecs.BOM_UTF8).decode(),
             object_pairs_hook=_Object,
             parse_int=_Number,
             parse_float=_Number,

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
 
 from deloc8.errors import UsageError
+from deloc8.patterns import pattern
 from deloc8.policy.files import policy_to_seed_json, read_policies
 from deloc8.policy.model import EVERY_LIBRARY, Ceiling, Family, Policy
 from deloc8.target import Arch, Libc, parse_platform_tag
 from deloc8.values import replace
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import TypedDict
 
 __all__ = [
     "LAST_MINOR",
@@ -69,19 +70,20 @@ keyboard or a hostile file makes no list of a billion versions.
 """
 
 
-class _Row(TypedDict, total=False):
-    """A policy in the tables (tools/make_policies.py): what it has more than the one before it."""
+if TYPE_CHECKING:
 
-    name: str
-    aliases: list[str]
-    more_libraries: list[str]
-    forbidden_symbols: dict[str, list[str]]
-    ceilings: dict[str, dict[str, list[str | None]]]
+    class _Row(TypedDict, total=False):
+        """A policy in the tables (tools/make_policies.py): what it has more than the one before it."""
 
+        name: str
+        aliases: list[str]
+        more_libraries: list[str]
+        forbidden_symbols: dict[str, list[str]]
+        ceilings: dict[str, dict[str, list[str | None]]]
 
-class _Table(TypedDict):
-    known_versions: dict[str, dict[str, list[str]]]
-    policies: list[_Row]
+    class _Table(TypedDict):
+        known_versions: dict[str, dict[str, list[str]]]
+        policies: list[_Row]
 
 
 @lru_cache(maxsize=len(Arch) * len(Libc))
@@ -210,7 +212,7 @@ def _nearest_lower(name: str, number: int, points: Mapping[int, Policy], arch: A
     raise UsageError(f"there is no policy `{name}` for {arch.value}", code="unknown-platform", context=[why])
 
 
-_COMPUTABLE = re.compile(r"(manylinux|musllinux|android)((?:_(?:0|[1-9][0-9]{0,8})){1,2})")
+_COMPUTABLE = pattern(r"(manylinux|musllinux|android)((?:_(?:0|[1-9][0-9]{0,8})){1,2})")
 
 
 def find_policy(text: str, policies: Sequence[Policy], arch: Arch) -> Policy:

@@ -6,11 +6,12 @@ import enum
 import re
 from functools import lru_cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
+from deloc8.patterns import pattern
 from deloc8.target import Arch, make_platform_tag
 from deloc8.values import dataclass, field
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -35,8 +36,8 @@ TOOLCHAIN_NAMESPACES = frozenset({"CXXABI", "GCC", "GLIBC", "GLIBCXX", "LIBATOMI
 # Elsewhere the namespace ends where the number begins: ZLIB_NG_2.1.0, OPENSSL_1_1_0. Nine digits are enough for
 # dates (NCURSES6_5.0.19991023) and keep a hostile name from becoming a giant integer.
 _NUMBER = r"[0-9]{1,9}(?:[._][0-9]{1,9})*[a-z]?"
-_is_number = re.compile(_NUMBER).fullmatch
-_split_by_number = re.compile(rf"(.+?)_({_NUMBER})").fullmatch
+_is_number = pattern(_NUMBER).fullmatch
+_split_by_number = pattern(rf"(.+?)_({_NUMBER})").fullmatch
 
 # Longer names than any real one are not taken apart: the pattern above needs quadratic time on hostile ones.
 _LONGEST_NAME = 256
@@ -143,7 +144,7 @@ _MUSL_NAMES = {
 }
 
 # On Android an extension module is linked with libpython (PEP 738, "Dynamic linkage").
-_is_android_python = re.compile(r"libpython3\.[0-9]+[a-z]*\.so").fullmatch
+_ANDROID_PYTHON = pattern(r"libpython3\.[0-9]+[a-z]*\.so")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,7 +206,7 @@ class Policy:
         if soname in self.libraries or EVERY_LIBRARY in self.libraries:
             return True
         if self.family is Family.ANDROID:
-            return _is_android_python(soname) is not None
+            return _ANDROID_PYTHON.fullmatch(soname) is not None
         if self.arch is None:
             return False
         if _MUSL_LIBC in self.libraries and soname in _MUSL_NAMES[self.arch]:

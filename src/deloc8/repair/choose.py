@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import posixpath
-import re
-from typing import TYPE_CHECKING
 
 from deloc8.audit.facts import SITE_PACKAGES, VIRTUAL_ROOT
 from deloc8.audit.match import ViolationCode, describe
 from deloc8.audit.verdict import find_tag, judge_again
 from deloc8.errors import UnrepairableError, UsageError
 from deloc8.loader.search import Result, Stage
+from deloc8.patterns import pattern
 from deloc8.policy.model import TOOLCHAIN_NAMESPACES, split_version, version_key
 from deloc8.repair.lowering import NO_LOWERING, Lowering, is_lowerable, lower, lowered_facts
 from deloc8.repair.model import AUTO
@@ -18,6 +17,7 @@ from deloc8.repair.packagedb.missing import where_it_comes_from
 from deloc8.target import Libc
 from deloc8.values import dataclass
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -106,7 +106,7 @@ def _lowered(audit: Audit, match: PolicyMatch, goal: Goal) -> Aim:
 
 # bionic, android-changes-for-ndk-developers.md: "Support for runtime linker search paths".
 _ANDROID_WITH_RUNPATH = 24
-_ANDROID_NAME = re.compile(r"android_([0-9]+)")
+_ANDROID_NAME = pattern(r"android_([0-9]+)")
 
 
 def is_blind(policy: Policy, closure: Closure) -> bool:

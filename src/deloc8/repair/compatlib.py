@@ -11,13 +11,14 @@ import zlib
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, TypedDict
 
 from deloc8.errors import UnrepairableError
 from deloc8.values import dataclass
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import TypedDict
 
     from deloc8.target import Arch
 
@@ -50,16 +51,17 @@ class CompatFunction:
     description: str
 
 
-class _Machine(TypedDict):
-    needs: str
-    functions: dict[str, str]
+if TYPE_CHECKING:
 
+    class _Machine(TypedDict):
+        needs: str
+        functions: dict[str, str]
 
-class _Table(TypedDict):
-    """The table as it is stored; versions are without ``GLIBC_``."""
+    class _Table(TypedDict):
+        """The table as it is stored; versions are without ``GLIBC_``."""
 
-    descriptions: dict[str, str]
-    machines: dict[str, _Machine]
+        descriptions: dict[str, str]
+        machines: dict[str, _Machine]
 
 
 @cache

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import TYPE_CHECKING
 
 from deloc8.elf.writer import edit_owned
 from deloc8.errors import WheelError
@@ -16,6 +15,7 @@ from deloc8.wheel.metadata import parse_wheel_metadata, retag
 from deloc8.wheel.record import check_record, hash_members, hash_of, read_record
 from deloc8.wheel.writer import Changes, NewMember, WriteOptions, write_wheel
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fnmatch
 import posixpath
 from hashlib import sha256
-from typing import TYPE_CHECKING
 
 from deloc8.audit.facts import REQUEST, SITE_PACKAGES, VIRTUAL_ROOT
 from deloc8.audit.match import Provision
@@ -17,6 +16,7 @@ from deloc8.repair import compatlib
 from deloc8.repair.model import CompatGraft
 from deloc8.values import dataclass
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 

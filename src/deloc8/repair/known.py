@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from deloc8.values import dataclass, field
 from deloc8.wheel.archive import LARGE_MEMBER
 from deloc8.wheel.record import hash_of
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from deloc8.elf.view import Buffer
     from deloc8.wheel.archive import Member, WheelArchive

@@ -5,12 +5,13 @@ from __future__ import annotations
 import posixpath
 import re
 from hashlib import sha256
-from typing import TYPE_CHECKING
 
 from deloc8.errors import InputError
+from deloc8.patterns import pattern
 from deloc8.repair.members import plain
 from deloc8.repair.model import LicenceFile
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -24,14 +25,14 @@ FOLDER = "licenses"
 
 # Debian's copyright files name the texts of common licences instead of quoting them (Debian Policy, section 12.5).
 _COMMON = "/usr/share/common-licenses"
-_REFERENCE = re.compile(rb"/usr/share/common-licenses/([A-Za-z0-9][A-Za-z0-9.+-]*[A-Za-z0-9])")
-_CUSTOM = re.compile(r"/usr/share/(?:doc|licenses)/[^/]+/(.+)")
+_REFERENCE = pattern(rb"/usr/share/common-licenses/([A-Za-z0-9][A-Za-z0-9.+-]*[A-Za-z0-9])")
+_CUSTOM = pattern(r"/usr/share/(?:doc|licenses)/[^/]+/(.+)")
 
-_VERSION_FIELD = re.compile(
+_VERSION_FIELD = pattern(
     rb"^Metadata-Version:[ \t]*(\d+)\.(\d+)[ \t]*(\r\n|\n|\r)(?![ \t])", re.IGNORECASE | re.MULTILINE
 )
-_LICENSE_FILE_FIELD = re.compile(rb"^License-File:", re.IGNORECASE | re.MULTILINE)
-_BLANK_LINE = re.compile(rb"^[ \t]*\r?$", re.MULTILINE)
+_LICENSE_FILE_FIELD = pattern(rb"^License-File:", re.IGNORECASE | re.MULTILINE)
+_BLANK_LINE = pattern(rb"^[ \t]*\r?$", re.MULTILINE)
 # PEP 639: the version of METADATA that brought License-File.
 _SINCE = (2, 4)
 

@@ -5,8 +5,6 @@ Nothing is lowered further than the policy needs it. Pure: from violations and t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from deloc8.audit.facts import wanted_versions
 from deloc8.audit.match import ViolationCode
 from deloc8.elf.edits import BindToZero, BindVersion, DropVersion, UnpackRelocations
@@ -19,6 +17,7 @@ from deloc8.repair.lowertable import LoweringClass, load_table
 from deloc8.repair.model import Rewrite, RewriteKind
 from deloc8.values import dataclass, replace
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, NamedTuple
 
 from deloc8.elf import constants as c
 from deloc8.elf.dynamic import read_table
@@ -12,7 +11,9 @@ from deloc8.elf.relocations import Relocation, packed_addresses, read_relocation
 from deloc8.elf.symbols import count_symbols
 from deloc8.elf.versions import read_version_needs
 from deloc8.elf.view import View
+from deloc8.values import NamedTuple
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 import enum
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
 
 from deloc8.policy.model import version_key
 from deloc8.values import dataclass, field
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import TypedDict
 
     from deloc8.target import Arch
 
@@ -65,18 +66,20 @@ class Way:
     reason: str
 
 
-class _Data(TypedDict):
-    """A table as it is stored; versions are without ``GLIBC_``, and names stand in one text, between spaces.
+if TYPE_CHECKING:
 
-    A row of `ways` holds class, version, older version, library, later library, reason and symbols (``fcntl64=fcntl``
-    where the name changes).
-    """
+    class _Data(TypedDict):
+        """A table as it is stored; versions are without ``GLIBC_``, and names stand in one text, between spaces.
 
-    releases: str
-    base: str
-    versions: dict[str, str]
-    ways: list[tuple[str, str, str, str, str, str, str]]
-    single: dict[str, str]
+        A row of `ways` holds class, version, older version, library, later library, reason and symbols
+        (``fcntl64=fcntl`` where the name changes).
+        """
+
+        releases: str
+        base: str
+        versions: dict[str, str]
+        ways: list[tuple[str, str, str, str, str, str, str]]
+        single: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fnmatch
 import posixpath
-from typing import TYPE_CHECKING
 
 from deloc8.audit.dlopen import Confidence, Source
 from deloc8.audit.facts import REQUEST, SITE_PACKAGES, install_path
@@ -15,6 +14,7 @@ from deloc8.errors import InputError, UsageError
 from deloc8.policy.load import host_only_libraries
 from deloc8.target import Libc
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 

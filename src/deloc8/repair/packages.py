@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import posixpath
 import re
-from typing import TYPE_CHECKING
 
 from deloc8.elf.notes import package_metadata
 from deloc8.errors import InputError
@@ -12,6 +11,7 @@ from deloc8.repair.model import Package, PackageSource
 from deloc8.repair.packagedb import apk, dpkg, rpm
 from deloc8.values import dataclass, replace
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 

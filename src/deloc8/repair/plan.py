@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import posixpath
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from deloc8.audit.facts import REQUEST, SITE_PACKAGES, VIRTUAL_ROOT, found_beforehand
 from deloc8.audit.match import Provision, describe, match_policies
@@ -22,6 +21,7 @@ from deloc8.values import dataclass, replace
 from deloc8.wheel.paths import path_fault
 from deloc8.wheel.record import SIGNATURES
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from hashlib import sha256
-from typing import TYPE_CHECKING
 
 from deloc8.diagnostic import Diagnostic, Severity
 from deloc8.repair import licenses, sbom
@@ -13,6 +12,7 @@ from deloc8.repair.model import Provenance
 from deloc8.repair.packages import Library, find_owners
 from deloc8.values import replace
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

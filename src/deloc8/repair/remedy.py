@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from deloc8.audit.verdict import judge_again
 from deloc8.repair.lowering import is_lowerable, lower, lowered_facts
 from deloc8.repair.model import RewriteKind
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import posixpath
-from typing import TYPE_CHECKING
 
 from deloc8 import __version__
 from deloc8.repair.compatlib import LICENCE
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

@@ -6,7 +6,6 @@ import platform
 import shutil
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from deloc8.errors import InputError, UsageError
 from deloc8.repair.model import StripLevel
@@ -14,6 +13,7 @@ from deloc8.target import Arch, parse_platform_tag
 from deloc8.values import dataclass
 from deloc8.wheel.staging import workroom
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from deloc8.elf.view import Buffer
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import posixpath
 from functools import partial
-from typing import TYPE_CHECKING, Any
 
 from deloc8.audit.facts import SITE_PACKAGES, found_beforehand, gather
 from deloc8.audit.images import Reading
@@ -36,9 +35,11 @@ from deloc8.wheel.archive import open_wheel
 from deloc8.wheel.metadata import parse_wheel_metadata
 from deloc8.wheel.record import SIGNATURES, check_record, hash_members, hash_of, read_record
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
+    from typing import Any
 
     from deloc8.audit.facts import WheelFacts
     from deloc8.audit.verdict import Audit

@@ -5,12 +5,12 @@ from __future__ import annotations
 import itertools
 from collections import deque
 from dataclasses import dataclass  # noqa: TID251  it changes
-from typing import TYPE_CHECKING
 
 from deloc8.audit.match import Provision
 from deloc8.report.graph_layout import NODE_HEIGHT, NODE_WIDTH, lay_out
 from deloc8.report.model import is_loader
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 

@@ -8,10 +8,10 @@ share their places, so that the fifty edges to the C library run as one line.
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
 
 from deloc8.values import dataclass
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import enum
-import re
 from collections import deque
-from typing import TYPE_CHECKING
 
 from deloc8.audit.match import Provision, ViolationCode, describe
+from deloc8.patterns import pattern
 from deloc8.policy.model import sort_versions, version_key
 from deloc8.values import dataclass, field_names, replace
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from deloc8.elf.edits import Edit
 
 # The dynamic loader stands among the needed names of many files; nobody has to install or graft it.
-_LOADER = re.compile(r"ld-linux.*\.so\.\d+|ld64\.so\.[12]|ld-musl-.*\.so\.1")
+_LOADER = pattern(r"ld-linux.*\.so\.\d+|ld64\.so\.[12]|ld-musl-.*\.so\.1")
 
 
 def is_loader(name: str) -> bool:
@@ -208,7 +208,7 @@ def symbol_rows(askings: Iterable[Use | Violation]) -> tuple[SymbolRow, ...]:
     return tuple(sorted(rows, key=lambda row: row.library))
 
 
-_CAPITAL = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_CAPITAL = pattern(r"(?<=[a-z])(?=[A-Z])")
 
 
 def edit_fields(edit: Edit) -> tuple[str, Mapping[str, str | bool | None]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from deloc8.audit.match import ViolationCode
 from deloc8.audit.notices import notices
 from deloc8.elf.dynamic import Dynamic
@@ -16,6 +14,7 @@ from deloc8.report.model import barriers, libraries_to_graft, reachable_tag
 from deloc8.report.to_text import edit_text
 from deloc8.values import dataclass
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from rich.text import Text
 
 from deloc8.repair.model import Outcome
@@ -12,6 +10,7 @@ from deloc8.report.to_terminal import stacked, steps, table
 from deloc8.report.to_text import edit_text, owner_text, rest_of_plan, written_text
 from deloc8.wheel.names import printable_lines
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path

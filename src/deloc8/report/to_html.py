@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from deloc8.errors import UsageError
 from deloc8.repair.model import Outcome
 from deloc8.report.dlopened import opening_known, opening_place, opening_source
@@ -11,6 +9,7 @@ from deloc8.report.graph import MEANINGS
 from deloc8.report.page import repair_page, wheel_page
 from deloc8.wheel.names import printable
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from deloc8.audit.notices import notices
 from deloc8.report.dlopened import opening_value
 from deloc8.report.model import edit_fields, external_libraries, libraries_to_graft, versioned_symbols
 from deloc8.report.where import where_value
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 

@@ -6,7 +6,6 @@ Names in a wheel may hold anything: they are escaped, and are never read as rich
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
 
 from rich.box import ROUNDED
 from rich.console import Console, Group
@@ -22,6 +21,7 @@ from deloc8.report.where import RELEASES_HEAD, Whereabouts, family_rows, release
 from deloc8.report.why import why_parts
 from deloc8.wheel.names import printable, printable_lines
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import textwrap
-from typing import TYPE_CHECKING, TypeAlias
 
 from deloc8.audit.notices import notices
-from deloc8.elf.edits import RemoveRpath, SetRpath
 from deloc8.policy.model import sort_versions
 from deloc8.report.dlopened import openings_text
 from deloc8.report.model import (
@@ -22,9 +20,11 @@ from deloc8.report.model import (
 from deloc8.report.where import Whereabouts, whereabouts, whereabouts_text
 from deloc8.wheel.names import printable
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
+    from typing import TypeAlias
 
     from deloc8.audit.verdict import Audit
     from deloc8.elf.edits import Edit
@@ -151,7 +151,8 @@ def _barrier(barrier: Barrier, *, verbose: bool) -> str:
 
 def plan_text(plan: Plan, *, verbose: bool = False) -> str:
     """What a repair does, a line each; with the reason and the files of each symbol that is lowered if asked for."""
-    from deloc8.report.lowered import lowered_lines  # noqa: PLC0415  other commands do without
+    from deloc8.elf.edits import RemoveRpath, SetRpath  # noqa: PLC0415  other commands do without
+    from deloc8.report.lowered import lowered_lines  # noqa: PLC0415
 
     lines = [f"Grafting: {graft.source}" for graft in plan.grafts]
     for patch in plan.patches:
@@ -191,7 +192,7 @@ def full_plan_text(plan: Plan, folder: Path) -> str:
 
 def rest_of_plan(plan: Plan, folder: Path, *, lowered: bool = True) -> list[str]:
     """What a repair would do beside its grafts and edits, in lines; with or without the symbols that are lowered."""
-    from deloc8.report.lowered import lowered_lines  # noqa: PLC0415  other commands do without
+    from deloc8.report.lowered import lowered_lines  # noqa: PLC0415
 
     lines = lowered_lines(plan, verbose=True) if lowered else []
     told = plan.provenance

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import textwrap
-from typing import TYPE_CHECKING, TypeAlias
 
 from deloc8.audit.match import Violation, describe
 from deloc8.audit.why import SubjectKind
@@ -11,8 +10,10 @@ from deloc8.policy.model import version_key
 from deloc8.report.dlopened import opening_value, openings_text
 from deloc8.wheel.names import printable
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from typing import TypeAlias
 
     from deloc8.audit.why import Answer, Use
     from deloc8.report.to_json import Json

@@ -5,7 +5,6 @@ from __future__ import annotations
 import mmap
 import os
 import stat
-from typing import TYPE_CHECKING
 
 from deloc8.errors import WheelError
 from deloc8.wheel import codec
@@ -14,6 +13,7 @@ from deloc8.wheel.names import WheelName, normalize_name, parse_wheel_name, prin
 from deloc8.wheel.paths import collision, path_fault
 from deloc8.wheel.zipformat import STORED, ArchiveLimits, Member, read_members, unsound
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path

@@ -10,8 +10,8 @@ import functools
 import mmap
 import struct
 import zlib
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from types import ModuleType

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING
 
 from deloc8.errors import WheelError
+from deloc8.patterns import pattern
 from deloc8.values import dataclass
 from deloc8.wheel.names import printable
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -20,8 +21,8 @@ Field = tuple[str, str]
 _TAG = "tag"
 _PURE = "root-is-purelib"
 _KNOWN_MAJOR = "1"
-_TAG_SHAPE = re.compile(r"[\w.]+-[\w.]+-[\w.]+", re.ASCII)
-_FIELD = re.compile(r"([!-9;-~]+):[ \t]*(.*)", re.DOTALL)  # RFC 5322, section 3.6.8
+_TAG_SHAPE = pattern(r"[\w.]+-[\w.]+-[\w.]+", re.ASCII)
+_FIELD = pattern(r"([!-9;-~]+):[ \t]*(.*)", re.DOTALL)  # RFC 5322, section 3.6.8
 _LARGEST = 1 << 20  # bytes; real WHEEL files have some hundreds, and so have the fields of METADATA before its README
 _MOST_TAGS = 10_000  # a compressed tag can stand for the cube of its length
 

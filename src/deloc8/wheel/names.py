@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from deloc8.errors import WheelError
+from deloc8.patterns import pattern
 from deloc8.values import dataclass
 
 
@@ -49,13 +50,13 @@ class WheelName:
         )
 
 
-_DISTRIBUTION = re.compile(r"[\w.]+")
+_DISTRIBUTION = pattern(r"[\w.]+")
 # Only the alphabet and the beginning of a version (PEP 440): its order and its equals are nobody's business here.
-_VERSION = re.compile(r"[vV]?[0-9][0-9A-Za-z._+!]*")
-_BUILD = re.compile(r"[0-9][\w.]*")
-_PYTHON = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_TAG = re.compile(r"[A-Za-z0-9_]+")
-_VARIANT = re.compile(r"[0-9A-Za-z._]+")
+_VERSION = pattern(r"[vV]?[0-9][0-9A-Za-z._+!]*")
+_BUILD = pattern(r"[0-9][\w.]*")
+_PYTHON = pattern(r"[A-Za-z_][A-Za-z0-9_]*")
+_TAG = pattern(r"[A-Za-z0-9_]+")
+_VARIANT = pattern(r"[0-9A-Za-z._]+")
 
 _FEWEST_PARTS = 5
 _EXPECTED = "expected NAME-VERSION[-BUILD]-PYTHON-ABI-PLATFORM[-VARIANT].whl"
@@ -84,9 +85,9 @@ def parse_wheel_name(filename: str) -> WheelName:
         raise _bad_name(filename, f"`{printable(version)}` is no version")
     if has_build and not _BUILD.fullmatch(build):
         raise _bad_name(filename, f"`{printable(build)}` is no build tag")
-    for pattern, tags in ((_PYTHON, pythons), (_TAG, (*abis, *platforms))):
+    for shape, tags in ((_PYTHON, pythons), (_TAG, (*abis, *platforms))):
         for tag in tags:
-            if not pattern.fullmatch(tag):
+            if not shape.fullmatch(tag):
                 raise _bad_name(filename, f"`{printable(tag)}` is no tag")
     if has_variant and not _VARIANT.fullmatch(variant):
         raise _bad_name(filename, f"`{printable(variant)}` is no variant label")

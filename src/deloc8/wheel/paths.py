@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING
+from deloc8.patterns import pattern
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _FAULTS = (
-    (re.compile(r"^/"), "is absolute"),
-    (re.compile(r"\\"), "has a backslash"),
-    (re.compile(r"^[A-Za-z]:"), "names a drive"),
-    (re.compile(r"(?:^|/)\.\.(?:/|$)"), "climbs out of its folder with `..`"),
-    (re.compile(r"(?:^|/)\.?(?:/|$)"), "has an empty part or a `.`"),
-    (re.compile(r"[\0-\x1f\x7f-\x9f\u2028\u2029]"), "has control characters"),
+    (pattern(r"^/"), "is absolute"),
+    (pattern(r"\\"), "has a backslash"),
+    (pattern(r"^[A-Za-z]:"), "names a drive"),
+    (pattern(r"(?:^|/)\.\.(?:/|$)"), "climbs out of its folder with `..`"),
+    (pattern(r"(?:^|/)\.?(?:/|$)"), "has an empty part or a `.`"),
+    (pattern(r"[\0-\x1f\x7f-\x9f\u2028\u2029]"), "has control characters"),
 )
 
 

@@ -7,13 +7,14 @@ import hashlib
 import mmap
 import re
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
 
 from deloc8.diagnostic import Diagnostic, Severity
 from deloc8.errors import WheelError
+from deloc8.values import NamedTuple
 from deloc8.wheel.names import printable
 from deloc8.wheel.paths import path_fault
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 

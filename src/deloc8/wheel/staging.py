@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import fcntl
 import os
-import re
 import secrets
 from contextlib import contextmanager, suppress
 from itertools import takewhile
-from typing import TYPE_CHECKING
 
 from deloc8.errors import InputError
+from deloc8.patterns import pattern
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
     from tempfile import TemporaryDirectory
 
-_TEMPORARY = re.compile(r"(\.deloc8-[0-9a-f]{16}\.tmp)(-\w+)?")
+_TEMPORARY = pattern(r"(\.deloc8-[0-9a-f]{16}\.tmp)(-\w+)?")
 
 
 class Stage:

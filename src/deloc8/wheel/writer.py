@@ -8,10 +8,9 @@ import hashlib
 import time
 from collections import deque
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
 
 from deloc8.errors import UsageError, WheelError
-from deloc8.values import dataclass, field
+from deloc8.values import NamedTuple, dataclass, field
 from deloc8.wheel import codec
 from deloc8.wheel.archive import LARGE_MEMBER, Member
 from deloc8.wheel.names import printable
@@ -20,6 +19,7 @@ from deloc8.wheel.record import SIGNATURES, RecordRow, hash_of, hash_text, rende
 from deloc8.wheel.zipformat import DEFLATED, STORED
 from deloc8.wheel.zipwriter import ZipWriter
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from concurrent.futures import Executor, Future

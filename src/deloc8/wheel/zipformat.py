@@ -7,12 +7,12 @@ understand differently is refused, so everything is compared with everything, an
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from deloc8.errors import WheelError
-from deloc8.values import dataclass
+from deloc8.values import NamedTuple, Protocol, dataclass
 from deloc8.wheel.names import printable
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import hashlib
 import stat
 import struct
-from typing import TYPE_CHECKING
 
 from deloc8.wheel import zipformat as z
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from typing import BinaryIO

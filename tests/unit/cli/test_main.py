@@ -1,17 +1,22 @@
 from __future__ import annotations
 
+import atexit
+import gc
+import io
 import os
 import runpy
 import signal
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
 import deloc8
 import deloc8.cli.args
+from deloc8.cli import command as process
 from deloc8.cli import main
 from kit.command import Command, program, run_program
 from kit.elf import GLIBC, ElfSpec
@@ -85,6 +90,79 @@ def test_the_module_is_the_program(wheel: Path) -> None:
     assert (code, err) == (0, "")
     assert "is consistent with the" in out
     assert run_program("show").code == 2
+
+
+class EndedError(Exception):
+    """The process would have ended here."""
+
+
+@pytest.fixture
+def end(monkeypatch: pytest.MonkeyPatch) -> list[str | int]:
+    """What happens at the end of the process, in its order; the last is the exit code."""
+    events: list[str | int] = []
+
+    def end_(code: int) -> NoReturn:
+        events.append(code)
+        raise EndedError
+
+    monkeypatch.setattr(gc, "disable", lambda: events.append("no collector"))
+    monkeypatch.setattr(atexit, "_run_exitfuncs", lambda: events.append("exit functions"))
+    monkeypatch.setattr(os, "_exit", end_)
+    return events
+
+
+@pytest.mark.parametrize(("arguments", "code"), [(["--version"], 0), (["--nonsense"], 2)])
+def test_a_process_ends_at_once_but_in_order(
+    monkeypatch: pytest.MonkeyPatch, end: list[str | int], arguments: list[str], code: int
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["deloc8", *arguments])
+    flushed: list[str] = []
+    for name in ("stdout", "stderr"):
+        stream = io.TextIOWrapper(io.BytesIO())
+        monkeypatch.setattr(stream, "flush", lambda name=name: flushed.append(name))
+        monkeypatch.setattr(sys, name, stream)
+    with pytest.raises(EndedError):
+        process()
+    assert end == ["no collector", "exit functions", code]
+    assert flushed[-2:] == ["stdout", "stderr"]
+
+
+def test_closed_streams_are_not_flushed(monkeypatch: pytest.MonkeyPatch, end: list[str | int]) -> None:
+    monkeypatch.setattr(sys, "argv", ["deloc8", "--version"])
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    with pytest.raises(EndedError):
+        process()
+    assert end[-1] == 0
+
+
+def test_a_stream_that_cannot_be_written_is_left_to_the_interpreter(
+    monkeypatch: pytest.MonkeyPatch, end: list[str | int]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["deloc8", "--version"])
+    stream = io.TextIOWrapper(io.BytesIO())
+
+    def flush() -> NoReturn:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(stream, "flush", flush)
+    monkeypatch.setattr(sys, "stderr", stream)
+    with pytest.raises(SystemExit) as ended:
+        process()
+    assert (ended.value.code, end) == (0, ["no collector", "exit functions"])
+
+
+def test_the_installed_command_is_the_process(wheel: Path) -> None:
+    """Whole output through a pipe, the exit code, and what waits for the end."""
+    (script,) = (entry for entry in entry_points(group="console_scripts") if entry.name == "deloc8")
+    assert script.load() is process
+    code = "import atexit; atexit.register(print, 'the end'); from deloc8.cli import command; command()"
+    shown = subprocess.run([sys.executable, "-c", code, "show", wheel], capture_output=True, text=True, check=False)
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert shown.stdout == run_program("show", wheel).out + "the end\n"
+    failed = subprocess.run([sys.executable, "-c", code, "show", "none.whl"], capture_output=True, check=False)
+    assert failed.returncode == 1
+    assert failed.stderr.startswith(b"error: ")
 
 
 def shell(text: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING
-
 from deloc8.audit.verdict import Truth, find_tag
 from deloc8.diagnostic import Diagnostic, Severity
 from deloc8.elf.debug import debug_size
 from deloc8.elf.image import parse_defined
 from deloc8.errors import ElfError
+from deloc8.patterns import pattern
 from deloc8.values import dataclass
 from deloc8.wheel.metadata import parse_core_metadata, parse_wheel_metadata
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -104,7 +103,7 @@ def finding(
 
 
 # A repair puts a part of the hash of a library into its name: libz-dd453c56.so.1.2.11.
-_MANGLED = re.compile(r"-[0-9a-f]{8,}(?=\.)")
+_MANGLED = pattern(r"-[0-9a-f]{8,}(?=\.)")
 
 
 def library_name(file: ElfFile) -> str:
@@ -112,7 +111,7 @@ def library_name(file: ElfFile) -> str:
     return _MANGLED.sub("", file.image.soname or file.label.rpartition("/")[2])
 
 
-_C_LIBRARY = re.compile(
+_C_LIBRARY = pattern(
     r"(libc|libm|libdl|libpthread|librt|libutil|libanl|libresolv|ld-linux.*|ld64|(libc|ld)[.-]musl-.*)\.so.*"
 )
 

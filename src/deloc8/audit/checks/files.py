@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from deloc8.audit.checks.evidence import finding, listed
 from deloc8.audit.match import is_libpython
 from deloc8.elf import constants as c
 from deloc8.target import Arch, Libc
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

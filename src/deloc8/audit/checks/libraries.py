@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-from typing import TYPE_CHECKING
 
 from deloc8.audit.checks.evidence import finding, is_c_library, library_name, listed
 from deloc8.audit.dlopen import Confidence, Source
@@ -11,6 +10,7 @@ from deloc8.audit.match import is_libpython
 from deloc8.policy.load import host_only_libraries
 from deloc8.target import Libc
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

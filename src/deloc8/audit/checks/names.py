@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, NamedTuple
-
 from deloc8.audit.checks.evidence import finding, listed
+from deloc8.patterns import pattern
 from deloc8.target import Arch, Libc
+from deloc8.values import NamedTuple
 from deloc8.wheel.names import normalize_name
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -86,8 +86,8 @@ class _Module(NamedTuple):
 
 
 # importlib.machinery.EXTENSION_SUFFIXES of CPython, and those of PyPy, which are not judged.
-_SUFFIX = re.compile(r"(.+?)\.(cpython-[0-9]+[a-z]*|abi3t?)(?:-([a-z0-9_]+-[a-z]+-[a-z0-9]+))?\.so")
-_CPYTHON_TAG = re.compile(r"(cp[0-9]+)([a-z]*)")
+_SUFFIX = pattern(r"(.+?)\.(cpython-[0-9]+[a-z]*|abi3t?)(?:-([a-z0-9_]+-[a-z]+-[a-z0-9]+))?\.so")
+_CPYTHON_TAG = pattern(r"(cp[0-9]+)([a-z]*)")
 
 
 def _modules(evidence: Evidence) -> Iterator[_Module]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from deloc8.audit.checks.evidence import finding
 from deloc8.audit.match import ViolationCode, describe
 from deloc8.audit.notices import notices
 from deloc8.policy.model import Family, number_key, split_version
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

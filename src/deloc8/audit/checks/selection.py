@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import fnmatch
-from typing import TYPE_CHECKING
 
 from deloc8.audit.checks.table import RULES, sort_findings
 from deloc8.diagnostic import Diagnostic, Severity
 from deloc8.errors import UsageError
 from deloc8.values import dataclass, replace
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING
-
 from deloc8.audit.checks.evidence import finding
+from deloc8.patterns import pattern
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
     from deloc8.diagnostic import Diagnostic
 
 _STABLE = frozenset({"abi3", "abi3t"})
-_PYTHON = re.compile(r"cp3([0-9]{1,3})")
+_PYTHON = pattern(r"cp3([0-9]{1,3})")
 _OLDEST = 2  # the stable ABI came with Python 3.2
 
 

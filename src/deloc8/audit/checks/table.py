@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from deloc8.audit.checks import files, libraries, names, promises
 from deloc8.audit.checks.stable_abi import check_stable_abi
 from deloc8.diagnostic import Diagnostic, Severity
@@ -11,6 +9,7 @@ from deloc8.errors import InputError, WheelError
 from deloc8.values import dataclass, replace
 from deloc8.wheel.record import check_record, hash_members, read_record
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
+from deloc8.patterns import pattern
 from deloc8.repair.packagedb import apk, dpkg, rpm
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from deloc8.loader.sysroot import Sysroot
 
 # Debian Policy, section 8.1: the version joins the name, with a hyphen where the name ends with a digit.
-_SONAME = re.compile(r"(.+?)(?:\.so\.([0-9][0-9A-Za-z.+]*)|-([0-9][0-9A-Za-z.+]*)\.so)")
+_SONAME = pattern(r"(.+?)(?:\.so\.([0-9][0-9A-Za-z.+]*)|-([0-9][0-9A-Za-z.+]*)\.so)")
 
 
 def where_it_comes_from(soname: str, sysroot: Sysroot, *, bits: int) -> str | None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import posixpath
-from typing import TYPE_CHECKING
 
 from deloc8.errors import InputError
 from deloc8.repair.packagedb.answer import Answer, Installed
 from deloc8.repair.packagedb.rpmfiles import BadDatabase, bdb_headers, having, ndb_headers, sqlite_headers
 from deloc8.repair.packagedb.rpmheader import BadHeader, read_header
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import struct
-from typing import TYPE_CHECKING
 
+from deloc8.patterns import pattern
 from deloc8.repair.packagedb.answer import Installed, text
 from deloc8.values import dataclass
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -35,7 +36,7 @@ RPM_STRING_ARRAY_TYPE = 8
 RPMFILE_LICENSE = 1 << 7
 
 # Old packages have their licences among the documentation, unmarked.
-_LICENCE_DOCUMENT = re.compile(r"/usr/share/doc/.*/(?:copying|copyright|licen[cs]e|notice)[^/]*", re.IGNORECASE)
+_LICENCE_DOCUMENT = pattern(r"/usr/share/doc/.*/(?:copying|copyright|licen[cs]e|notice)[^/]*", re.IGNORECASE)
 
 
 class BadHeader(ValueError):  # noqa: N818  internal: every reader turns it into a fault of its answer
