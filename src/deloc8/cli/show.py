@@ -17,7 +17,6 @@ from deloc8.cli.shared import (
     tell_failures,
 )
 from deloc8.errors import Deloc8Error, PureWheelError
-from deloc8.report.to_json import audit_value, document, failed_wheel
 from deloc8.report.to_text import show_text
 from deloc8.values import dataclass, replace
 from deloc8.workflow import audit_wheel
@@ -83,6 +82,8 @@ def show(options: argparse.Namespace, console: Console) -> int:
                 console.error(part.error)
     tell_failures([part.code for part in parts], console)
     if options.format == "json":
+        from deloc8.report.to_json import document  # noqa: PLC0415  only for this output
+
         emit_json(options, console, document("show", [part.value for part in parts]))
     elif options.format == "html":
         from deloc8.report.to_html import html_page  # noqa: PLC0415  only for this output
@@ -103,11 +104,13 @@ def _show_one(path: Path, settings: AuditOptions, options: argparse.Namespace, c
                 hints=("to accept such wheels, pass --allow-pure-python-wheel",),
             )
     except Deloc8Error as error:
+        from deloc8.report.to_json import failed_wheel  # noqa: PLC0415  only for what failed
+
         shown = _Shown(code=exit_code(error), value=failed_wheel(path.name, error), error=error)
     else:
         shown = _Shown(
             code=NOT_AS_ASKED if audit.false_claims else DONE,
-            value=audit_value(audit) if options.format == "json" else {},
+            value=_value(audit) if options.format == "json" else {},
             trace=tuple(_trace(audit)) if console.verbosity > 1 else (),
         )
         if draws(options, console):
@@ -122,6 +125,12 @@ def _show_one(path: Path, settings: AuditOptions, options: argparse.Namespace, c
         entry = Entry(name=path.name, error=shown.error, audit=None if shown.error else audit)
         return replace(shown, entry=entry)
     return shown
+
+
+def _value(audit: Audit) -> Json:
+    from deloc8.report.to_json import audit_value  # noqa: PLC0415  only for this output
+
+    return audit_value(audit)
 
 
 def _trace(audit: Audit) -> Iterator[str]:

@@ -16,7 +16,7 @@ from deloc8.values import dataclass, field
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator
 
     from deloc8.elf.view import Buffer
     from deloc8.loader.sysroot import Files
@@ -46,34 +46,40 @@ class CacheEntry:
 class LdCache:
     """The libraries of an ld.so.cache; several machines may be mixed.
 
-    A cache lists a thousand libraries, of which a wheel asks for three: the names stay in the file until then.
+    A cache lists a thousand libraries, of which a wheel asks for three: what it says stays in the file until then.
 
     Attributes:
-        data: The file, from the place that the rows count from.
-        rows: By the place of its name, the number of each entry in the file, its flags, the place of its path, and its
-            hwcap.
+        data: The file, from the place that the numbers below count from.
+        names: Where the name of each entry stands.
+        flags: The flags of each entry.
+        paths: Where its path stands.
+        levels: Its hwcap.
         hwcaps: The names of the folders below glibc-hwcaps.
     """
 
     data: bytes = field(repr=False)
-    rows: Mapping[int, Sequence[tuple[int, int, int, int]]]
+    names: tuple[int, ...]
+    flags: tuple[int, ...]
+    paths: tuple[int, ...]
+    levels: tuple[int, ...]
     hwcaps: tuple[str, ...]
 
     def named(self, name: str) -> tuple[CacheEntry, ...]:
         """The entries of a soname, in the order of the file."""
         wanted = name.encode("utf-8", "surrogateescape") + b"\0"
-        rows: list[tuple[int, int, int, int]] = []
+        places: set[int] = set()
         place = self.data.find(wanted)
         while place >= 0:
-            rows += self.rows.get(place, ())
+            places.add(place)
             place = self.data.find(wanted, place + 1)
-        return tuple(self._entry(flags, value, hwcap) for _, flags, value, hwcap in sorted(rows))
+        return tuple(self._entry(number) for number, place in enumerate(self.names) if place in places)
 
-    def _entry(self, flags: int, value: int, hwcap: int) -> CacheEntry:
+    def _entry(self, number: int) -> CacheEntry:
+        hwcap = self.levels[number]
         named = _is_named(hwcap)
         return CacheEntry(
-            flags=flags,
-            path=_string(self.data, value),
+            flags=self.flags[number],
+            path=_string(self.data, self.paths[number]),
             hwcap=self.hwcaps[hwcap & 0xFFFFFFFF] if named else None,
             legacy=bool(hwcap) and not named,
         )
@@ -146,15 +152,12 @@ def _read_cache(data: bytes) -> LdCache:
     end = header.size + count * entry.size
     rows = entry.iter_unpack(_slice(data, header.size, end))
     hwcaps = _read_hwcaps(file, order, start, extension) if extension else ()
-    listed: dict[int, list[tuple[int, int, int, int]]] = {}
-    last = data.rfind(b"\0")
-    for number, (flags, key, value, _, hwcap) in enumerate(rows):
-        if key > last or value > last:
-            raise ValueError("a string reaches beyond the end")
-        if hwcap and _is_named(hwcap) and hwcap & 0xFFFFFFFF >= len(hwcaps):
-            raise ValueError("an entry names a hwcaps folder that is not listed")
-        listed.setdefault(key, []).append((number, flags, value, hwcap))
-    return LdCache(data=data, rows=listed, hwcaps=hwcaps)
+    flags, names, paths, _, levels = zip(*rows, strict=True) if count else ((),) * 5
+    if max((*names, *paths), default=0) > data.rfind(b"\0"):
+        raise ValueError("a string reaches beyond the end")
+    if any(_is_named(level) and level & 0xFFFFFFFF >= len(hwcaps) for level in set(levels)):
+        raise ValueError("an entry names a hwcaps folder that is not listed")
+    return LdCache(data=data, names=names, flags=flags, paths=paths, levels=levels, hwcaps=hwcaps)
 
 
 def _is_named(hwcap: int) -> bool:

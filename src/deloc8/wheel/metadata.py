@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 
 from deloc8.errors import WheelError
@@ -103,7 +102,8 @@ def parse_wheel_metadata(data: Buffer) -> WheelMetadata:
     for tag in _values(fields, _TAG):
         if not _TAG_SHAPE.fullmatch(tag):
             raise _bad_wheel(f"it has a tag that is none: `{tag}`")
-        count += math.prod(part.count(".") + 1 for part in tag.split("-"))
+        pythons, abis, platforms = (part.count(".") + 1 for part in tag.split("-"))
+        count += pythons * abis * platforms
     if count > _MOST_TAGS:
         raise _bad_wheel(f"it has {count} tags; the limit is {_MOST_TAGS}")
     return WheelMetadata(fields=fields)
