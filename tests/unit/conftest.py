@@ -7,12 +7,21 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from deloc8.audit import images
 from deloc8.repair import compatlib
 from deloc8.target import Arch
+from deloc8.wheel import writer
 from kit.elf import Defined, ElfSpec, build_elf
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def _threads_for_little_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wheels of tests are small; what threads change shall show all the same."""
+    monkeypatch.setattr(images, "_LITTLE", -1)
+    monkeypatch.setattr(writer, "_LITTLE", -1)
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 # No ELF file is shorter than its file header.
 _SMALLEST_ELF = 52
+_LITTLE = 1 << 20  # bytes of members in all that are read before threads have begun
 _BUDGET = 32 << 20  # bytes of members that may be in memory at a time, but one member always may
 _MAPPED_SHARE = 16  # a large member is read into a file; this part of it, its symbols and their names, is looked at
 
@@ -86,7 +87,7 @@ def read_images(archive: WheelArchive, reading: Reading) -> Mapping[str, ElfImag
 def _map(
     read: Callable[[Member], ElfImage | ElfError], members: Sequence[Member], threads: int
 ) -> Sequence[ElfImage | ElfError]:
-    if min(threads, len(members)) <= 1:
+    if min(threads, len(members)) <= 1 or sum(member.size for member in members) <= _LITTLE:
         return [read(member) for member in members]
     from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415  costs 10 ms, which small wheels need not pay
     from threading import Condition  # noqa: PLC0415  the same

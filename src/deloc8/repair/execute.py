@@ -57,14 +57,17 @@ def execute(plan: Plan, source: Source, target: Path, options: WriteOptions) -> 
     added = []
     for patch in plan.patches:
         contents = _patched(reader, patch, change)
-        mode = archive.member(patch.member).mode & 0o777
+        member = archive.member(patch.member)
         if patch.moved_to is None:
             replaced[patch.member] = contents
         else:
             replaced[patch.member] = _constant(launcher(patch.moved_to))
-            added.append(NewMember(name=patch.moved_to, content=contents, mode=mode | 0o111))
+            mode = member.mode & 0o777 | 0o111
+            added.append(NewMember(name=patch.moved_to, content=contents, mode=mode, size=member.size))
     added += [
-        NewMember(name=graft.member, content=_grafted(source.sysroot, graft, change), mode=_LIBRARY_MODE)
+        NewMember(
+            name=graft.member, content=_grafted(source.sysroot, graft, change), mode=_LIBRARY_MODE, size=graft.size
+        )
         for graft in plan.grafts
     ]
     if plan.compat:
@@ -72,7 +75,14 @@ def execute(plan: Plan, source: Source, target: Path, options: WriteOptions) -> 
         if compat.member in archive:  # from an earlier repair
             replaced[compat.member] = lambda: compat_contents(compat)
         else:
-            added.append(NewMember(name=compat.member, content=lambda: compat_contents(compat), mode=_LIBRARY_MODE))
+            added.append(
+                NewMember(
+                    name=compat.member,
+                    content=lambda: compat_contents(compat),
+                    mode=_LIBRARY_MODE,
+                    size=compat.size,
+                )
+            )
     told = plan.provenance
     added += [
         NewMember(name=file.member, content=_unchanged(source.sysroot, file.source, file.sha256))

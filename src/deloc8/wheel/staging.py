@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import secrets
 from contextlib import contextmanager, suppress
 from itertools import takewhile
 
@@ -49,7 +48,7 @@ class Stage:
 def _claim(folder: Path) -> tuple[Path, int]:
     """A new file and the descriptor that holds its lock; the system drops the lock when the process dies."""
     while True:
-        path = folder / f".deloc8-{secrets.token_hex(8)}.tmp"
+        path = folder / f".deloc8-{os.urandom(8).hex()}.tmp"
         lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
         with suppress(OSError):  # a file system without locks: nobody can take it for abandoned there either
             fcntl.flock(lock, fcntl.LOCK_EX)

@@ -32,7 +32,8 @@ _FIRST_SECOND = 315_532_800  # 1980-01-01, the first and the last second that ZI
 _LAST_SECOND = 4_354_819_198  # 2107-12-31 23:59:58
 
 _INLINE = 1 << 16  # unchanged members below this size are quicker proven than handed to a thread
-_UNKNOWN_SIZE = 16 << 20  # what a new member counts before its contents are known
+_LITTLE = 1 << 20  # bytes of work in all that are done before threads have begun
+_SIZE_OF_TEXT = 1 << 16
 _BUDGET = 128 << 20  # bytes of contents that may be under way at a time, but one member always may
 _PER_THREAD = 3  # members under way for each thread
 
@@ -45,11 +46,13 @@ class NewMember:
         name: Its path.
         content: Gives its contents; asked once, perhaps from another thread, when its turn has come.
         mode: Permission bits.
+        size: About as many bytes: by this, memory and threads are given to it.
     """
 
     name: str
     content: Callable[[], Buffer]
     mode: int = 0o644
+    size: int = _SIZE_OF_TEXT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,8 +144,9 @@ def write_wheel(target: Path, source: WheelArchive, changes: Changes, options: W
         what = f"`{printable(str(target))}` cannot be written from itself"
         raise UsageError(what, code="target-is-source", hints=("choose another folder for the result",))
     jobs = _plan_jobs(source, changes, options)
+    threads = options.threads if sum(job.weight for job in jobs) > _LITTLE else 1
     try:
-        with target.open("wb", buffering=codec.CHUNK) as file, _executor(options.threads) as executor:
+        with target.open("wb", buffering=codec.CHUNK) as file, _executor(threads) as executor:
             work = _Work(ZipWriter(file), source, options, executor, changes.hashes)
             work.run(jobs)
             return work.finish()
@@ -164,11 +168,11 @@ def _plan_jobs(source: WheelArchive, changes: Changes, options: WriteOptions) ->
             last_of_folder[_folder(member.name)] = index
             rank = member.name.startswith(metadata), index, 0
             ranked.append((rank, _Job(_stamped(member, options), changes.replaced.get(member.name))))
-    blank = _stamped(source.member(metadata + "WHEEL"), options)._replace(size=_UNKNOWN_SIZE)
+    blank = _stamped(source.member(metadata + "WHEEL"), options)
     for index, new in enumerate(changes.added, 1):
         place = last_of_folder.get(_folder(new.name), len(source.members))
         rank = new.name.startswith(metadata), place, index
-        ranked.append((rank, _Job(blank._replace(name=new.name, mode=new.mode), new.content)))
+        ranked.append((rank, _Job(blank._replace(name=new.name, mode=new.mode, size=new.size), new.content)))
     jobs = [job for _, job in sorted(ranked, key=lambda pair: pair[0])]
     _check_names(changes.added, [job.member.name for job in jobs])
     return jobs

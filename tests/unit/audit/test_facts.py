@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from deloc8.audit import images
 from deloc8.audit.facts import (
     REQUEST,
     SITE_PACKAGES,
@@ -18,6 +20,7 @@ from deloc8.audit.facts import (
     wanted_versions,
 )
 from deloc8.audit.images import Reading
+from deloc8.elf.image import parse
 from deloc8.errors import ElfError, InputError, WheelError
 from deloc8.loader.search import SearchOptions, Stage
 from deloc8.target import Arch, Libc
@@ -30,6 +33,9 @@ from kit.wheels import build_wheel
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from deloc8.elf.image import ElfImage
+    from deloc8.elf.view import Buffer
 
 MUSL = ElfSpec(needed=("libc.musl-x86_64.so.1",))
 LIBC = ElfSpec(needed=(GLIBC,))
@@ -348,6 +354,22 @@ def test_threads_change_nothing(scene: Scene) -> None:
     one, many = facts_of(scene, members), facts_of(scene, members, threads=4)
     assert one == many
     assert list(one.files) == list(many.files)
+
+
+@pytest.mark.parametrize(("limit", "shared"), [(1 << 20, False), (1000, True)])
+def test_threads_are_for_more_than_a_little(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, limit: int, *, shared: bool
+) -> None:
+    monkeypatch.setattr(images, "_LITTLE", limit)
+    workers = set()
+
+    def watched(data: Buffer, label: str) -> ElfImage:
+        workers.add(threading.current_thread())
+        return parse(data, label)
+
+    monkeypatch.setattr(images, "parse", watched)
+    facts_of(scene, {f"demo/m{n}.so": LIBC for n in range(8)}, threads=3)
+    assert (workers != {threading.main_thread()}) is shared
 
 
 def test_requested_libraries_hang_on_a_file_that_no_wheel_has(scene: Scene) -> None:

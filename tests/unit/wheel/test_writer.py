@@ -308,6 +308,22 @@ def test_only_so_many_contents_are_under_way(tmp_path: Path, monkeypatch: pytest
     assert 1 <= most <= 3
 
 
+@pytest.mark.parametrize(("size", "shared"), [(1 << 16, False), (1 << 20, True)])
+def test_threads_are_for_more_than_a_little(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, *, shared: bool
+) -> None:
+    monkeypatch.setattr(writer, "_LITTLE", 1 << 20)
+    workers = set()
+
+    def content() -> bytes:
+        workers.add(threading.current_thread())
+        return TEXT
+
+    changes = Changes(added=tuple(NewMember(name=f"demo/{n}.so", content=content, size=size) for n in range(8)))
+    rewrite(source, tmp_path / NAME, changes, WriteOptions(threads=3))
+    assert (workers != {threading.main_thread()}) is shared
+
+
 @pytest.mark.parametrize("threads", [1, 3])
 def test_contents_are_asked_once(source: Path, tmp_path: Path, threads: int) -> None:
     asked = []
