@@ -119,6 +119,7 @@ class Resolver:
         self._files = files
         self._options = options
         self._search = Search(files, options, own or {})
+        self._loaded: dict[tuple[str, str], Lookup] = {}
 
     def resolve(self, path: str, image: ElfImage) -> LoadGraph:
         """What is loaded for one file.
@@ -126,7 +127,7 @@ class Resolver:
         Raises:
             InputError: The search would not end in reasonable time (`endless-search`).
         """
-        loading = _Loading(self._files, self._options.libc, self._search)
+        loading = _Loading(self._files, self._options.libc, self._search, self._loaded)
         return loading.load(path, image)
 
 
@@ -138,12 +139,13 @@ _MUSL_ITSELF = tuple(f"lib{part}." for part in ("c", "pthread", "rt", "m", "dl",
 
 
 class _Loading:
-    """One graph while it grows."""
+    """One graph while it grows; `loaded` are the answers of other graphs for names of what was loaded already."""
 
-    def __init__(self, files: Files, libc: Libc, search: Search) -> None:
+    def __init__(self, files: Files, libc: Libc, search: Search, loaded: dict[tuple[str, str], Lookup]) -> None:
         self._files = files
         self._libc = libc
         self._search = search
+        self._loaded = loaded
         self._objects: list[LoadedObject] = []
         self._chains: dict[str, tuple[Located, ...]] = {}
         self._by_name: dict[str, LoadedObject] = {}
@@ -176,14 +178,7 @@ class _Loading:
             return self._search.find(name, chain, machine), None
         known = self._by_name.get(asked)
         if known is not None:
-            lookup = Lookup(
-                name=name,
-                path=known.path,
-                real_path=known.real_path,
-                image=known.image,
-                origin=Origin(Stage.LOADED),
-            )
-            return lookup, known
+            return self._again(name, known), known
         if machine.loader is not None and self._is_loader(asked, machine.loader):
             path, image = machine.loader
             lookup = Lookup(
@@ -196,6 +191,19 @@ class _Loading:
         else:
             lookup = self._search.find(name, chain, machine)
         return lookup, self._enter(lookup, asked, parent)
+
+    def _again(self, name: str, known: LoadedObject) -> Lookup:
+        """The answer for a name of what is loaded already: the same in every graph, and needed by most files."""
+        lookup = self._loaded.get((name, known.path))
+        if lookup is None or lookup.image is not known.image:
+            lookup = self._loaded[name, known.path] = Lookup(
+                name=name,
+                path=known.path,
+                real_path=known.real_path,
+                image=known.image,
+                origin=Origin(Stage.LOADED),
+            )
+        return lookup
 
     def _is_loader(self, name: str, loader: Located) -> bool:
         if self._libc is Libc.MUSL:

@@ -92,7 +92,7 @@ class Search:
     """A search in one file system, with one set of options; remembers every outcome and the system's configuration.
 
     Attributes:
-        attempts: How many places have been looked at so far.
+        attempts: How many places have been looked at so far; an answer that is remembered counts as one.
     """
 
     def __init__(self, files: Files, options: SearchOptions, own: Mapping[str, str]) -> None:
@@ -103,6 +103,8 @@ class Search:
         self._own = own
         self._machines: dict[object, Machine] = {}
         self._memory: dict[object, Lookup] = {}
+        self._cached_paths: dict[tuple[str, Arch | None], str | None] = {}
+        self._root_counts = any("$" in folder for folder in options.library_path)
 
     def machine_of(self, image: ElfImage) -> Machine:
         """The machine of a root object, with the loader that it asks for, else the usual one."""
@@ -135,10 +137,12 @@ class Search:
 
         That a name is already loaded is not this function's matter.
         """
+        asker = chain[0].path if _is_special(name, chain[0].image) else ""
         owners = tuple(a.path for a in chain if a.image.dynamic and (a.image.dynamic.rpath or a.image.dynamic.runpath))
-        root = chain[-1].path if any("$" in folder for folder in self._options.library_path) else ""
-        key = (name, chain[0].path, owners, root, machine.kind, machine.loader)
+        root = chain[-1].path if self._root_counts else ""
+        key = (name, asker, owners, root, machine.kind, machine.loader and machine.loader.path)
         lookup = self._memory.get(key)
+        self.attempts += 1
         if lookup is None:
             lookup = self._memory[key] = self._find(_Query(name, chain, machine))
             self.attempts += len(lookup.tried)
@@ -279,7 +283,10 @@ class Search:
             for candidate in self._in_folders(query, self._conf, Origin(Stage.CONF)):
                 yield _unless_default(candidate, query)
             return
-        path = self._cache.find(query.name, arch=query.machine.arch, hwcaps=self._options.hwcaps)
+        key = (query.name, query.machine.arch)
+        if key not in self._cached_paths:  # the same few names are asked for by nearly every file
+            self._cached_paths[key] = self._cache.find(key[0], arch=key[1], hwcaps=self._options.hwcaps)
+        path = self._cached_paths[key]
         if path is None:
             yield _Candidate(ldconf.LD_SO_CACHE, origin, Result.MISSING, "it has no entry of this name")
         else:
@@ -301,10 +308,9 @@ class Search:
         self, query: _Query, entries: Iterable[str], owner: Located, origin: Origin
     ) -> Iterator[_Candidate]:
         """The candidates of search path entries that may have tokens."""
-        tokens = self._tokens(owner, query.machine)
         folders = []
         for entry in entries:
-            folder = expand(entry, tokens)
+            folder = expand(entry, self._tokens(owner, query.machine)) if "$" in entry else entry
             skipped = _skipped(entry, folder, origin)
             if skipped:
                 yield skipped
@@ -323,6 +329,19 @@ class Search:
                 for hwcap in self._options.hwcaps:
                     yield _Candidate(f"{base}/glibc-hwcaps/{hwcap}/{query.name}", origin)
             yield _Candidate(f"{base}/{query.name}", origin)
+
+
+def _is_special(name: str, image: ElfImage) -> bool:
+    """Whether it matters which file asks for a name: most ask for it in vain or as all others do.
+
+    It does where the entry is a path or has a token, or where the file says itself where to search or not to.
+    """
+    if "/" in name or "$" in name:
+        return True
+    dynamic = image.dynamic
+    return dynamic is not None and bool(
+        dynamic.rpath or dynamic.runpath is not None or dynamic.flags_1 & DF_1_NODEFLIB
+    )
 
 
 def _skipped(entry: str, expanded: str | None, origin: Origin) -> _Candidate | None:

@@ -7,15 +7,19 @@ import pytest
 
 from deloc8.errors import InputError
 from deloc8.loader import resolve as module
+from deloc8.loader.ldconf import LdCache
 from deloc8.loader.resolve import LoadGraph, Resolver, needed_by, resolve
 from deloc8.loader.search import SearchOptions, Stage
 from deloc8.loader.sysroot import Overlay
 from deloc8.target import Libc
 from kit.elf import MACHINES, ElfSpec
+from kit.ldcache import Row, build_cache
 from kit.system import System, image_of
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from deloc8.target import Arch
 
 
 @pytest.fixture
@@ -174,6 +178,57 @@ def test_a_resolver_remembers(system: System) -> None:
     assert [lookup.name for lookup in other.missing] == ["libx.so", "libgone.so.1"]
 
 
+def test_what_all_files_ask_alike_is_searched_once(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
+    system.write("/etc/ld.so.cache", build_cache([Row("libx.so", "/cache/libx.so"), Row("liby.so", "/cache/liby.so")]))
+    system.library("/cache/libx.so", ElfSpec(needed=("liby.so",)))
+    system.library("/cache/liby.so")
+    asked = []
+    find = LdCache.find
+
+    def found(self: LdCache, name: str, *, arch: Arch | None, hwcaps: tuple[str, ...] = ()) -> str | None:
+        asked.append(name)
+        return find(self, name, arch=arch, hwcaps=hwcaps)
+
+    monkeypatch.setattr(LdCache, "find", found)
+    resolver = Resolver(system.sysroot, SearchOptions())
+    spec = ElfSpec(needed=("libx.so", "libx.so"))
+    first = resolver.resolve("/one/root.so", image_of(spec))
+    other = resolver.resolve("/two/root.so", image_of(spec))
+    own = resolver.resolve("/three/root.so", image_of(replace(spec, rpath="$ORIGIN")))
+    assert [edge.lookup for edge in first.edges] == [edge.lookup for edge in other.edges]
+    assert first.edges[0].lookup is other.edges[0].lookup
+    assert first.edges[1].lookup is other.edges[1].lookup  # it was loaded already
+    assert own.edges[0].lookup.tried[0].path == "/three/libx.so"
+    assert own.edges[0].lookup.path == "/cache/libx.so"
+    assert asked == ["libx.so", "liby.so"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "path"),
+    [
+        (ElfSpec(needed=("libx.so",), rpath="/x"), "/x/libx.so"),
+        (ElfSpec(needed=("libx.so",), runpath=""), None),  # it keeps the loader from the RPATH of the root
+        (ElfSpec(needed=("libx.so",)), "/top/libx.so"),
+    ],
+)
+def test_what_a_file_says_of_its_search_is_its_own(system: System, spec: ElfSpec, path: str | None) -> None:
+    for folder in ("/x", "/top"):
+        system.library(f"{folder}/libx.so")
+    system.library("/top/liba.so", ElfSpec(needed=("libx.so",)))
+    system.library("/top/libb.so", spec)
+    resolver = Resolver(system.sysroot, SearchOptions())
+    for needed in (("liba.so",), ("libb.so",)):
+        graph = resolver.resolve("/app/root.so", image_of(ElfSpec(needed=needed, rpath="/top")))
+    assert graph.edges[1].lookup.path == path
+
+
+def test_another_file_at_the_same_path_is_another_answer(system: System) -> None:
+    resolver = Resolver(system.sysroot, SearchOptions())
+    for needed in (("root.so",), ("root.so", "root.so")):
+        image = image_of(ElfSpec(soname="root.so", needed=needed))
+        assert resolver.resolve("/app/root.so", image).edges[0].lookup.image is image
+
+
 def test_a_search_without_end(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = ElfSpec(
         needed=tuple(f"lib{number}.so" for number in range(40)),
@@ -184,6 +239,16 @@ def test_a_search_without_end(system: System, monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(InputError, match="has no end in sight") as caught:
         system.resolve(spec)
     assert caught.value.code == "endless-search"
+
+
+def test_answers_that_are_remembered_come_to_an_end_too(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = tuple(f"lib{number}.so" for number in range(30))
+    for name in names:
+        system.library(f"/lib/{name}", ElfSpec(needed=tuple(f"gone{number}.so" for number in range(30))))
+    assert len(system.resolve(ElfSpec(needed=names)).missing) == 30
+    monkeypatch.setattr(module, "_MOST_ATTEMPTS", 900)
+    with pytest.raises(InputError, match="has no end in sight"):
+        system.resolve(ElfSpec(needed=names))
 
 
 def test_a_search_path_of_a_million_entries_is_cut(system: System) -> None:
