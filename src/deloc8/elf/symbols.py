@@ -6,6 +6,8 @@ A file does not say how many dynamic symbols it has; the hash tables, the sectio
 from __future__ import annotations
 
 import struct
+from itertools import repeat
+from operator import add
 
 from deloc8.elf import constants as c
 from deloc8.values import NamedTuple
@@ -185,12 +187,18 @@ def read_undefined(table: DynamicTable, needs: Iterable[VersionNeed]) -> tuple[U
     ]
     versym = _versym(table, count) if rows else ()
     versions = {version.index: (version.name, need.file) for need in needs for version in need.versions}
-    unversioned = (None, None)
-    symbols = []
-    for name, (number, _, info) in zip(_names(table, offset, rows), rows, strict=True):
-        version, file = versions.get(versym[number] & c.VERSYM_VERSION, unversioned) if versym else unversioned
-        symbols.append(UndefinedSymbol(name, version, file, info >> 4 == c.STB_WEAK))
-    return tuple(symbols)
+    # There are thousands of symbols, and few kinds of what follows a name: each kind is made once, its version above
+    # the byte of st_info, and the symbols are put together without a call for each.
+    if versym:
+        kinds = [(versym[number] & c.VERSYM_VERSION) << 8 | info for number, _, info in rows]
+    else:
+        versions, kinds = {}, [info for _, _, info in rows]
+    endings = {
+        kind: (*versions.get(kind >> 8, (None, None)), kind >> 4 & 15 == c.STB_WEAK)  # ELF_ST_BIND
+        for kind in set(kinds)
+    }
+    fields = map(add, zip(_names(table, offset, rows), strict=True), map(endings.__getitem__, kinds))
+    return tuple(map(tuple.__new__, repeat(UndefinedSymbol), fields))
 
 
 def read_defined(

@@ -339,9 +339,7 @@ def _is_special(name: str, image: ElfImage) -> bool:
     if "/" in name or "$" in name:
         return True
     dynamic = image.dynamic
-    return dynamic is not None and bool(
-        dynamic.rpath or dynamic.runpath is not None or dynamic.flags_1 & DF_1_NODEFLIB
-    )
+    return dynamic is not None and bool(dynamic.rpath or dynamic.runpath is not None or dynamic.flags_1 & DF_1_NODEFLIB)
 
 
 def _skipped(entry: str, expanded: str | None, origin: Origin) -> _Candidate | None:
