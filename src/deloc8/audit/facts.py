@@ -220,7 +220,7 @@ def _definitions(
     members = {file.path: file.member for file in own}
     found: dict[str, frozenset[str]] = {}
     for file in own:
-        if any(symbol.version is None and symbol.name in forbidden for symbol in file.image.undefined):
+        if not forbidden.isdisjoint([name for name, version, _, _ in file.image.undefined if version is None]):
             for row in dependencies.get(file.path, {}).values():
                 member = members.get(row.target or "")
                 if member and row.target and row.target not in found:

@@ -201,7 +201,7 @@ def match_policies(
         options: What the user wants otherwise.
         grafted: Paths of libraries that are grafted in any case, although a policy would take them from the system.
     """
-    scan = _scan(facts, policies)
+    scan, levels = _scan(facts, policies), _isa_levels(facts) if options.check_isa else {}
     closures: dict[object, Closure] = {}
     matches = []
     for policy in policies:
@@ -213,7 +213,7 @@ def match_policies(
             PolicyMatch(
                 policy=policy,
                 closure=closure,
-                violations=() if policy.is_unbounded else tuple(_violations(facts, policy, closure, scan, options)),
+                violations=() if policy.is_unbounded else tuple(_violations(facts, policy, closure, scan, levels)),
             )
         )
     return tuple(matches)
@@ -272,40 +272,36 @@ def is_named(dependency: Dependency, globs: Sequence[str]) -> bool:
 
 
 def _violations(
-    facts: WheelFacts,
-    policy: Policy,
-    closure: Closure,
-    scan: Mapping[str, _Uses],
-    options: MatchOptions,
+    facts: WheelFacts, policy: Policy, closure: Closure, scan: Mapping[str, _Uses], levels: Mapping[str, int]
 ) -> Iterator[Violation]:
+    # A wheel asks ten thousand times for some thirty versions: the policy is asked once for each of them.
+    versions = {wanted.version for file in closure.files for wanted in file.wanted}
+    refused = {version for version in versions if not policy.allows_version(version)}
     for file in closure.files:
         chain = closure.chain(file, facts)
         for dependency in facts.dependencies.get(file.path, ()):
-            code = _LIBRARY_CODES.get(closure.provisions[file.path, dependency.name])
-            if code:
+            provision = closure.provisions[file.path, dependency.name]
+            if provision not in _HARMLESS:
+                code = _LIBRARY_CODES[provision]
                 yield Violation(code=code, policy=policy.name, file=file.label, chain=chain, library=dependency.name)
-        for wanted in file.wanted:
-            provision = closure.provisions.get((file.path, wanted.library), Provision.SYSTEM)
-            if counts(wanted, provision, policy) and not policy.allows_version(wanted.version):
-                for symbol in wanted.symbols or (None,):
-                    yield Violation(
-                        code=ViolationCode.SYMBOL_TOO_NEW,
-                        policy=policy.name,
-                        file=file.label,
-                        chain=chain,
-                        library=wanted.library,
-                        symbol=symbol,
-                        version=wanted.version,
-                        limit=_limit(policy, wanted.version),
-                    )
-        level = _isa_level(facts, file) if options.check_isa else 1
-        if level > 1:
+        for wanted, symbol in _too_new(file, policy, closure, refused):
+            yield Violation(
+                code=ViolationCode.SYMBOL_TOO_NEW,
+                policy=policy.name,
+                file=file.label,
+                chain=chain,
+                library=wanted.library,
+                symbol=symbol,
+                version=wanted.version,
+                limit=_limit(policy, wanted.version),
+            )
+        if file.path in levels:
             yield Violation(
                 code=ViolationCode.ISA_LEVEL,
                 policy=policy.name,
                 file=file.label,
                 chain=chain,
-                version=f"x86-64-v{level}",
+                version=f"x86-64-v{levels[file.path]}",
                 limit="the x86-64 baseline",
             )
         for code, library, symbol in scan.get(file.path, ()):
@@ -316,12 +312,24 @@ def _violations(
                 )
 
 
+def _too_new(
+    file: ElfFile, policy: Policy, closure: Closure, refused: set[str]
+) -> Iterator[tuple[WantedVersion, str | None]]:
+    for wanted in file.wanted:
+        if wanted.version in refused:
+            provision = closure.provisions.get((file.path, wanted.library), Provision.SYSTEM)
+            if counts(wanted, provision, policy):
+                yield from ((wanted, symbol) for symbol in wanted.symbols or (None,))
+
+
 def _limit(policy: Policy, version: str) -> str:
     namespace, _ = split_version(version)
     ceiling = policy.ceilings.get(namespace)
     return f"{namespace}_{ceiling.maximum}" if ceiling and ceiling.maximum else f"no version of {namespace}"
 
 
+# No set, as in `counts`: nearly all are the first of these, and it is found without a call.
+_HARMLESS = (Provision.SYSTEM, Provision.INSIDE, Provision.EXCLUDED)
 _LIBRARY_CODES = {
     Provision.GRAFT: ViolationCode.LIBRARY_NOT_ALLOWED,
     Provision.MISSING: ViolationCode.LIBRARY_NOT_FOUND,
@@ -340,10 +348,11 @@ def counts(wanted: WantedVersion, provision: Provision, policy: Policy) -> bool:
     return provision is Provision.INSIDE and policy.allows_library(wanted.library)
 
 
-def _isa_level(facts: WheelFacts, file: ElfFile) -> int:
+def _isa_levels(facts: WheelFacts) -> Mapping[str, int]:
     if facts.arch is not Arch.X86_64:
-        return 1
-    return x86_isa_level(file.image.notes, bits=file.image.bits) or 1
+        return {}
+    levels = {file.path: x86_isa_level(file.image.notes, bits=file.image.bits) for file in facts.files.values()}
+    return {path: level for path, level in levels.items() if level is not None and level > 1}
 
 
 # What one file uses that may be forbidden: (kind, library or None, symbol).
@@ -363,15 +372,14 @@ def _scan(facts: WheelFacts, policies: Sequence[Policy]) -> Mapping[str, _Uses]:
     is_narrow = all(_NARROW_ABI.fullmatch(abi) for abi in facts.name.abis)
     uses = {}
     for file in facts.files.values():
+        names = [symbol.name for symbol in file.image.undefined]
+        if watched.isdisjoint(names) and _UCS2_PREFIX not in "\n".join(names):
+            continue  # hardly any file has one of these
         libraries = [library for library in file.image.needed if library in union]
         targets = [row.target for row in facts.dependencies.get(file.path, ())] if facts.definitions else []
         inside = {name for target in targets for name in facts.definitions.get(target or "", ())}
         found: list[tuple[ViolationCode, str | None, str]] = []
-        # Hardly any symbol is one of these.
-        suspicious = [
-            symbol for symbol in file.image.undefined if symbol.name in watched or _UCS2_PREFIX in symbol.name
-        ]
-        for symbol in suspicious:
+        for symbol in file.image.undefined:
             if symbol.name.startswith(_UCS2_PREFIX):
                 found += [] if is_narrow else [(ViolationCode.UCS2, None, symbol.name)]
             elif symbol.name in _PYFPE_NAMES:
