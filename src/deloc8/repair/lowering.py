@@ -19,7 +19,7 @@ from deloc8.values import dataclass, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from deloc8.audit.facts import ElfFile, WheelFacts
     from deloc8.audit.match import PolicyMatch, Violation
@@ -221,8 +221,13 @@ def lowered_facts(facts: WheelFacts, lowering: Lowering) -> WheelFacts:
     return replace(facts, files=files, own=tuple(files[file.path] for file in facts.own))
 
 
-def lowered_image(image: ElfImage, edits: Iterable[Edit]) -> ElfImage:
+_LOWERING = (BindVersion, DropVersion, BindToZero, UnpackRelocations)
+
+
+def lowered_image(image: ElfImage, edits: Sequence[Edit]) -> ElfImage:
     """What a file will say of itself after the edits that concern versions: symbols, versions and needed names."""
+    if not any(isinstance(edit, _LOWERING) for edit in edits):
+        return image
     undefined = list(image.undefined)
     dynamic = image.dynamic
     left: set[tuple[str, str]] = set()

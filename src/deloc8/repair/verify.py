@@ -9,25 +9,14 @@ from deloc8.audit.facts import SITE_PACKAGES, found_beforehand, gather
 from deloc8.audit.images import Reading
 from deloc8.audit.match import MatchOptions, describe, match_policies
 from deloc8.audit.verdict import Truth, judge
-from deloc8.elf.edits import (
-    AddNeeded,
-    BindToZero,
-    BindVersion,
-    RemoveNeeded,
-    RemoveRpath,
-    ReplaceNeeded,
-    RpathKind,
-    SetRpath,
-    SetSoname,
-    UnpackRelocations,
-)
+from deloc8.elf.edits import BindToZero, UnpackRelocations
 from deloc8.elf.image import parse_defined
 from deloc8.elf.invariants import broken_invariants
 from deloc8.errors import ElfError, VerificationError, WheelError
 from deloc8.loader.search import Located, Search, SearchOptions
 from deloc8.loader.sysroot import Overlay
+from deloc8.repair.editproof import means_as_planned, names, names_after
 from deloc8.repair.grafting import compat_contents, installed_tree, launcher
-from deloc8.repair.lowering import lowered_image
 from deloc8.repair.model import Check, Proof
 from deloc8.repair.provenance import provenance_problems
 from deloc8.values import dataclass, field, replace
@@ -37,14 +26,12 @@ from deloc8.wheel.record import SIGNATURES, check_record, hash_members, hash_of,
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
     from pathlib import Path
     from typing import Any
 
     from deloc8.audit.facts import WheelFacts
     from deloc8.audit.verdict import Audit
-    from deloc8.elf.edits import Edit
-    from deloc8.elf.image import ElfImage
     from deloc8.elf.view import Buffer
     from deloc8.loader.sysroot import Sysroot
     from deloc8.policy.model import Policy
@@ -216,9 +203,9 @@ def _edits(claim: Claim, facts: WheelFacts) -> Iterator[str]:
     for member, image, edits in planned:
         if member not in now:
             yield f"{member} is not there as an ELF file for the wheel's machine"
-        elif _names(now[member]) != (wanted := _edited(image, edits)):
-            yield f"{member} has (needed, soname, rpath, runpath) {_names(now[member])}, planned were {wanted}"
-        elif _meaning(now[member]) != _meaning(image, edits):
+        elif names(now[member]) != (wanted := names_after(image, edits)):
+            yield f"{member} has (needed, soname, rpath, runpath) {names(now[member])}, planned were {wanted}"
+        elif not means_as_planned(now[member], image, edits):
             yield f"{member}: its symbols or versions are not what was planned"
 
 
@@ -248,55 +235,6 @@ def _compat(plan: Plan, written: WheelArchive) -> Iterator[str]:
     offered = {symbol.name for symbol in parse_defined(contents, plan.compat.member)}
     yield from (f"{plan.compat.member} lacks {name}" for name in plan.compat.functions if name not in offered)
     yield from (f"{plan.compat.member}: {line}" for line in broken_invariants(contents, plan.compat.member))
-
-
-_Names = tuple[tuple[str, ...], "str | None", "str | None", "str | None"]
-
-
-def _names(image: ElfImage) -> _Names:
-    dynamic = image.dynamic
-    return (dynamic.needed, dynamic.soname, dynamic.rpath, dynamic.runpath) if dynamic else ((), None, None, None)
-
-
-def _edited(image: ElfImage, edits: Sequence[Edit]) -> _Names:
-    """The names that a file must have after some edits."""
-    needed, soname, rpath, runpath = _names(image)
-    for edit in edits:
-        match edit:
-            case SetSoname(soname=name):
-                soname = name
-            case ReplaceNeeded(old=old, new=new):
-                needed = tuple(new if name == old else name for name in needed)
-            case RemoveNeeded(name=old):
-                needed = tuple(name for name in needed if name != old)
-            case AddNeeded(name=name) | BindVersion(library=name):
-                needed = needed if name in needed else (*needed, name)
-            case SetRpath(path=path, kind=kind):
-                rpath, runpath = (path, None) if kind is RpathKind.RPATH else (None, path)
-            case RemoveRpath():
-                rpath = runpath = None
-    return needed, soname, rpath, runpath
-
-
-def _meaning(image: ElfImage, edits: Sequence[Edit] = ()) -> tuple[object, ...]:
-    """Undefined symbols and versions, as they must be after some edits."""
-    image = lowered_image(image, edits)
-    renamed = {edit.old: edit.new for edit in edits if isinstance(edit, ReplaceNeeded)}
-    removed = {edit.name for edit in edits if isinstance(edit, RemoveNeeded)}
-    symbols = sorted(
-        (symbol.name, symbol.version or "", renamed.get(symbol.file or "", symbol.file or ""), symbol.weak)
-        for symbol in image.undefined
-    )
-    needs = sorted(
-        (renamed.get(need.file, need.file), version.name)
-        for need in image.version_needs
-        for version in need.versions
-        if need.file not in removed
-    )
-    definitions = [
-        (version.name, version.index, version.parents) for version in image.defined_versions if not version.base
-    ]
-    return symbols, needs, definitions
 
 
 def _layout(claim: Claim, written: WheelArchive, seen: _Seen) -> Iterator[str]:

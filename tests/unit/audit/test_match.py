@@ -17,7 +17,7 @@ from deloc8.audit.match import (
     match_policies,
 )
 from deloc8.policy.load import builtin_policies, find_policy
-from deloc8.policy.model import Family
+from deloc8.policy.model import Family, Policy
 from deloc8.target import Arch, Libc
 from deloc8.workflow import AuditOptions
 from kit.elf import ET_EXEC, GLIBC, MACHINES, ElfSpec, NeedSpec, NoteSpec, Undefined
@@ -457,3 +457,22 @@ def test_a_closure_asks_only_for_the_files_of_the_wheel_under_a_free_policy(scen
     audit = scene.judge(NEEDS_FOO)
     closure = close(audit.facts, audit.matches[-1].policy, MatchOptions())
     assert [file.label for file in closure.files] == [CORE]
+
+
+def test_a_policy_is_asked_once_for_each_version(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanting = ElfSpec(needed=(GLIBC,), undefined=(Undefined("memcpy", "GLIBC_2.14", GLIBC),))
+    audit = scene.audit({CORE: wanting, "demo/other.so": wanting})
+    asked = []
+    allows = Policy.allows_version
+
+    def answer(self: Policy, version: str) -> bool:
+        asked.append(version)
+        return allows(self, version)
+
+    monkeypatch.setattr(Policy, "allows_version", answer)
+    (match,) = match_policies(audit.facts, (match_of(audit, "manylinux_2_12").policy,), audit.options)
+    assert [(violation.file, violation.version) for violation in match.violations] == [
+        (CORE, "GLIBC_2.14"),
+        ("demo/other.so", "GLIBC_2.14"),
+    ]
+    assert asked == ["GLIBC_2.14"]

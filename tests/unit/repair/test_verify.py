@@ -11,8 +11,7 @@ import pytest
 from packaging.tags import parse_tag
 
 from deloc8.elf import writer as elf_writer
-from deloc8.elf.edits import ClearExecutableStack, RemoveNeeded, ReplaceNeeded, SetRpath, SetSoname
-from deloc8.elf.image import parse
+from deloc8.elf.edits import RemoveNeeded, ReplaceNeeded, SetRpath, SetSoname
 from deloc8.errors import InputError, VerificationError
 from deloc8.loader.sysroot import Sysroot
 from deloc8.repair import execute as executing
@@ -368,12 +367,6 @@ def test_a_graft_that_is_unfit_for_the_loader(bench: Bench, wheel: Path, monkeyp
 
     sabotage_bytes(monkeypatch, f"{LIB}/libb.so.1", change)
     assert "the header of .dynamic says 0x0" in failed(bench, wheel)
-
-
-def test_edits_that_concern_no_name_are_expected_to_change_none() -> None:
-    image = parse(build_elf(ElfSpec(needed=("liba.so.1",), soname="x", rpath="/a")), "x")
-    edits = (ClearExecutableStack(), SetSoname(soname="y"))
-    assert verifying._edited(image, edits) == (("liba.so.1",), "y", "/a", None)
 
 
 # -- programs that move --------------------------------------------------------------------------------------------
