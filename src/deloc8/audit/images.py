@@ -37,12 +37,14 @@ class Reading:
         look: Is called with the contents of each ELF member, perhaps from another thread, so that nobody who wants
             them has to inflate them again.
         known: Images of members that need not be read, by name.
+        others: Names of members that are known to be no ELF files.
     """
 
     threads: int = 1
     mentions: bool = False
     look: Look | None = None
     known: Mapping[str, ElfImage] = field(default_factory=lambda: MappingProxyType({}))
+    others: frozenset[str] = frozenset()
 
 
 def read_images(archive: WheelArchive, reading: Reading) -> Mapping[str, ElfImage]:
@@ -55,7 +57,11 @@ def read_images(archive: WheelArchive, reading: Reading) -> Mapping[str, ElfImag
         member
         for member in archive.members
         if member.name in reading.known
-        or (member.size >= _SMALLEST_ELF and archive.peek(member, len(ELF_MAGIC)) == ELF_MAGIC)
+        or (
+            member.size >= _SMALLEST_ELF
+            and member.name not in reading.others
+            and archive.peek(member, len(ELF_MAGIC)) == ELF_MAGIC
+        )
     ]
 
     def read(member: Member) -> ElfImage | ElfError:

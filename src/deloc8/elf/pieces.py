@@ -201,13 +201,19 @@ def dynamic_symbols(view: View, address: int) -> Iterator[int]:
     Raises:
         ElfError: The table or its names reach beyond the end of the file.
     """
-    record = view.layout.symbol
-    value_at = record.fields.index("st_value")
+    size, value_at = view.layout.symbol.size, view.layout.symbol.offsets["st_value"]
+    value = address.to_bytes(view.layout.bits // 8, "little" if view.layout.little_endian else "big")
     tables = [s for s in view.sections if s.type == c.SHT_SYMTAB and s.link < len(view.sections)]
     for section in tables:
         names = view.sections[section.link]
         strings = view.slice("the names of .symtab", names.offset, names.size)
-        raw = view.slice(".symtab", section.offset, section.size // record.size * record.size)
-        for index, symbol in enumerate(record.struct.iter_unpack(raw)):
-            if symbol[value_at] == address and strings.startswith(b"_DYNAMIC\0", symbol[0]):
-                yield section.offset + index * record.size
+        raw = view.slice(".symtab", section.offset, section.size // size * size)
+        # The table can have a hundred thousand symbols, and hardly any has that value: its bytes are looked for.
+        place = raw.find(value, value_at)
+        while place >= 0:
+            start = (place - value_at) // size * size
+            if start + value_at == place:
+                (name,) = view.numbers("st_name", section.offset + start, 1, "I")
+                if strings.startswith(b"_DYNAMIC\0", name):
+                    yield section.offset + start
+            place = raw.find(value, start + size + value_at)

@@ -77,6 +77,7 @@ _MISSING = NoImage(fault=Fault.MISSING)
 _MOST_LINKS = 40
 
 _SMALL = 1 << 16  # files up to this size are quicker read than mapped
+_PIECE = 1 << 18  # small enough to stay in the processor's cache until it has been looked at
 
 
 class Sysroot:
@@ -137,14 +138,29 @@ class Sysroot:
             InputError: It cannot be read (`unreadable-library`), or is not the file any more whose image was taken
                 (`library-changed`).
         """
+        with self._found(path) as (descriptor, status, is_known):
+            return _copy(descriptor, status.st_size) if is_known else _map(descriptor, status)
+
+    def pieces(self, path: str) -> Iterator[bytes]:
+        """The contents of a file, a piece at a time: for whoever does not keep them.
+
+        Raises:
+            InputError: As for `read`.
+        """
+        with self._found(path) as (descriptor, _, _):
+            while piece := os.read(descriptor, _PIECE):
+                yield piece
+
+    @contextmanager
+    def _found(self, path: str) -> Iterator[tuple[int, os.stat_result, bool]]:
+        """A descriptor of a file, what the system says of it, and whether its image was taken before."""
         real = self.real_path(path) or path
         try:
             with _opened(self._root + real) as (descriptor, status):
                 expected = self._stamps.get(real)
-                if expected is None:
-                    return _map(descriptor, status)
-                if expected == _stamp(status):
-                    return _copy(descriptor, status.st_size)
+                if expected not in {None, _stamp(status)}:
+                    raise library_changed(path)
+                yield descriptor, status, expected is not None
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             raise InputError(
@@ -153,7 +169,6 @@ class Sysroot:
                 context=(f"{reason} ({self._root}{path})",),
                 hints=("check that the file is there and that you may read it",),
             ) from error
-        raise library_changed(path)
 
     def host_path(self, path: str) -> Path:
         """Where a path stands on this machine, with the symlinks on the way followed."""

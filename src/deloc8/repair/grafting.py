@@ -47,8 +47,11 @@ def fingerprint(grafts: Iterable[ElfFile], sysroot: Sysroot) -> Mapping[str, Fin
     """
     fingerprints = {}
     for file in grafts:
-        contents = sysroot.read(file.path)
-        fingerprints[file.path] = Fingerprint(sha256=sha256(contents).hexdigest(), size=len(contents))
+        hasher, size = sha256(), 0
+        for piece in sysroot.pieces(file.path):
+            hasher.update(piece)
+            size += len(piece)
+        fingerprints[file.path] = Fingerprint(sha256=hasher.hexdigest(), size=size)
     return fingerprints
 
 

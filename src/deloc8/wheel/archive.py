@@ -152,8 +152,15 @@ class WheelArchive:
         if member.name not in other:
             return False
         copy = other.member(member.name)
-        if any(getattr(copy, name) != getattr(member, name) for name in ("method", "size", "compressed_size", "crc")):
+        if (copy.crc, copy.size, copy.method, copy.compressed_size) != (
+            member.crc,
+            member.size,
+            member.method,
+            member.compressed_size,
+        ):
             return False
+        if member.compressed_size <= _STEP:
+            return self.raw(member) == other.raw(copy)
         return all(one == two for one, two in zip(self.iter_raw(member), other.iter_raw(copy), strict=True))
 
     def _steps(self, member: Member, first: int) -> Iterator[bytes]:

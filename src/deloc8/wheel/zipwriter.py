@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _VERSION = 20  # 4.4.3: deflate
 _VERSION_64 = 45  # ZIP64
+_AT_ONCE = 1000  # records of the directory, each of some hundred bytes
 _UNIX = 3 << 8  # 4.4.2: the attributes are those of Unix
 
 
@@ -45,8 +46,8 @@ class ZipWriter:
     def finish(self) -> str:
         """Append the directory; the SHA-256 of the whole file, in hexadecimal digits."""
         start = self._position
-        for member in self._members:
-            self._write(central_header(member))
+        for first in range(0, len(self._members), _AT_ONCE):
+            self._write(b"".join(map(central_header, self._members[first : first + _AT_ONCE])))
         self._write(end_records(len(self._members), start, self._position - start))
         return self._hash.hexdigest()
 

@@ -24,7 +24,7 @@ from deloc8.elf.image import parse
 from deloc8.errors import ElfError, InputError, WheelError
 from deloc8.loader.search import SearchOptions, Stage
 from deloc8.target import Arch, Libc
-from deloc8.wheel.archive import open_wheel
+from deloc8.wheel.archive import WheelArchive, open_wheel
 from kit.elf import ET_EXEC, ET_REL, GLIBC, MACHINES, ElfSpec, NeedSpec, NoteSpec, Undefined, build_elf
 from kit.scene import CORE, Scene, wants
 from kit.system import image_of
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from deloc8.elf.image import ElfImage
     from deloc8.elf.view import Buffer
+    from deloc8.wheel.archive import Member
 
 MUSL = ElfSpec(needed=("libc.musl-x86_64.so.1",))
 LIBC = ElfSpec(needed=(GLIBC,))
@@ -389,3 +390,21 @@ def test_a_requested_library_that_is_nowhere_is_an_error_that_tells_where_it_was
         facts_of(scene, {CORE: LIBC}, include=("libnowhere.so",))
     assert caught.value.code == "include-not-found"
     assert "libnowhere.so: /usr/lib/libnowhere.so: missing" in caught.value.context
+
+
+def test_members_that_are_known_to_be_no_elf_files_are_not_looked_at(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = scene.wheel({CORE: LIBC, "demo/data": bytes(1000)})
+    peeked = []
+    peek = WheelArchive.peek
+
+    def look(self: WheelArchive, member: Member, size: int = 4) -> bytes:
+        peeked.append(member.name)
+        return peek(self, member, size)
+
+    monkeypatch.setattr(WheelArchive, "peek", look)
+    with open_wheel(path) as archive:
+        reading = Reading(others=frozenset(member.name for member in archive.members if member.name != CORE))
+        assert list(images.read_images(archive, reading)) == [CORE]
+    assert peeked == [CORE]

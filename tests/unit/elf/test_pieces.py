@@ -79,6 +79,8 @@ def test_the_symbol_of_the_dynamic_section() -> None:
     view = View.open(data, "lib.so")
     assert list(dynamic_symbols(view, 0x1234)) == [len(data) - len(b"_DYNAMIC\0") - 24]
     assert list(dynamic_symbols(view, 0x1235)) == []
+    astride = View.open(add_symtab(build_elf(), b"_DYNAMIC\0", 0x3400), "lib.so")
+    assert list(dynamic_symbols(astride, 0x34)) == []  # the same bytes, but across two fields
     other = View.open(add_symtab(build_elf(), b"_DYNAMITE\0", 0x1234), "lib.so")
     assert list(dynamic_symbols(other, 0x1234)) == []
     for kind in (1, 11):  # SHT_PROGBITS, SHT_DYNSYM: the same bytes are no .symtab there

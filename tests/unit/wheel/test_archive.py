@@ -52,6 +52,23 @@ def test_what_a_wheel_says_of_itself(tmp_path: Path) -> None:
         assert caught.value.code == "missing-member"
 
 
+@pytest.mark.parametrize("size", [1000, 1_000_000])
+def test_a_copy_has_the_same_bytes_to_the_last(tmp_path: Path, size: int) -> None:
+    entry = Entry(name=b"demo/data", data=os.urandom(size), method=STORED)
+    (tmp_path / "copy").mkdir()
+    with open_wheel(write(tmp_path, entry)) as archive, open_wheel(write(tmp_path / "copy", entry)) as copy:
+        member, twin = archive.member("demo/data"), copy.member("demo/data")
+        assert archive.is_copied(member, copy)
+        assert not archive.is_copied(archive.member(f"{INFO}/WHEEL")._replace(name="demo/gone"), copy)
+        for other in (member._replace(crc=1), member._replace(size=1), member._replace(method=DEFLATED)):
+            assert not archive.is_copied(other, copy)
+        assert not archive.is_copied(member._replace(compressed_size=1), copy)
+        with copy.path.open("r+b") as file:  # both archives still tell the same checksum
+            file.seek(twin.data_offset + size - 1)
+            file.write(bytes([entry.data[-1] ^ 1]))
+        assert not archive.is_copied(member, copy)
+
+
 @pytest.mark.parametrize("method", [STORED, DEFLATED])
 @pytest.mark.parametrize("name", FILES)
 def test_contents(tmp_path: Path, name: str, method: int) -> None:
