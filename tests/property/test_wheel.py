@@ -178,7 +178,8 @@ def no_libdeflate() -> Iterator[None]:
 
 def outcome(raw: bytes, size: int, crc: int) -> bytes | None:
     try:
-        return bytes(codec.decompress(raw, size, crc))
+        framed = bytearray(b"".join((bytes(codec.HEADER), raw, bytes(codec.FOOTER))))
+        return bytes(codec.decompress(framed, size, crc))
     except codec.StreamError:
         return None
 

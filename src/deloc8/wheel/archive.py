@@ -114,7 +114,9 @@ class WheelArchive:
         if member.method == STORED:
             return b"".join(self.pieces(member))
         try:
-            return codec.decompress(self.raw(member), member.size, member.crc)
+            framed = bytearray(codec.HEADER + member.compressed_size + codec.FOOTER)
+            self._source.read_into(memoryview(framed)[codec.HEADER : -codec.FOOTER], member.data_offset)
+            return codec.decompress(framed, member.size, member.crc)
         except StreamError as error:
             raise self._bad_data(member, error) from None
 
@@ -241,12 +243,19 @@ class _OpenFile:
     def read(self, offset: int, size: int) -> bytes:
         """Exactly `size` bytes from `offset`."""
         data = os.pread(self._descriptor, size, offset)
-        while len(data) < size:  # the system hands out 2 GiB at most at a time
-            more = os.pread(self._descriptor, size - len(data), offset + len(data))
-            if not more:
+        if len(data) == size:
+            return data
+        whole = bytearray(size)
+        self.read_into(memoryview(whole), offset)
+        return bytes(whole)
+
+    def read_into(self, room: memoryview, offset: int) -> None:
+        """Fill some room with the bytes from `offset`."""
+        while room:  # the system hands out 2 GiB at most at a time
+            count = os.preadv(self._descriptor, [room], offset)
+            if not count:
                 raise unsound(self, "wheel-changed", "became shorter while it was read")
-            data += more
-        return data
+            room, offset = room[count:], offset + count
 
     def _unreadable(self, why: str) -> WheelError:
         return WheelError(

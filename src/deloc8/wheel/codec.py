@@ -30,10 +30,16 @@ WINDOW = 1 << 15
 MAX_RATIO = 1032
 """A deflate stream cannot grow by more: a match of 258 bytes costs at least two bits (RFC 1951, section 3.2.5)."""
 
+HEADER = 10
+"""The bytes of room before a stream that is unpacked at once."""
+
+FOOTER = 8
+"""The bytes of room behind it."""
+
 _SLICE = 1 << 16  # compressed bytes that zlib is given at a time
 _RAW = -15  # zlib's wbits for a stream without header, with the full window
 _GZIP_HEADER = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"  # RFC 1952, section 2.3: deflate, no flags, no time, unknown system
-_GZIP_FOOTER = struct.Struct("<II")
+_GZIP_FOOTER = struct.Struct("<II")  # of the contents: checksum, size
 _GZIP_SIZE_LIMIT = 1 << 32
 
 
@@ -110,8 +116,10 @@ def compress_chunk(data: Buffer, start: int, level: int) -> bytes:
     return encoder.compress(view[start : start + CHUNK]) + encoder.flush(zlib.Z_FINISH if last else zlib.Z_SYNC_FLUSH)
 
 
-def decompress(raw: bytes, size: int, crc: int) -> Buffer:
+def decompress(framed: bytearray, size: int, crc: int) -> Buffer:
     """The contents of a raw deflate stream, proven to have the announced size and checksum.
+
+    The stream stands between `HEADER` and `FOOTER` bytes of room, so that it need not be copied: they are overwritten.
 
     Raises:
         StreamError: It has not, or bytes are left over behind its end.
@@ -121,14 +129,16 @@ def decompress(raw: bytes, size: int, crc: int) -> Buffer:
     # As the body of a gzip member, libdeflate proves size, checksum and end of the stream by itself: it finds the
     # footer only right behind the end. A stream that holds those eight bytes elsewhere could deceive it. It is laxer
     # than zlib in one thing: it takes the two reserved length codes (RFC 1951, section 3.2.6) for their neighbour.
-    if library is not None and 0 < size < _GZIP_SIZE_LIMIT and raw.find(footer) < 0:
+    end = len(framed) - FOOTER
+    if library is not None and 0 < size < _GZIP_SIZE_LIMIT and framed.find(footer, HEADER, end) < 0:
+        framed[:HEADER], framed[end:] = _GZIP_HEADER, footer
         try:
-            return library.gzip_decompress(b"".join((_GZIP_HEADER, raw, footer)))  # type: ignore[no-any-return]
+            return library.gzip_decompress(framed)  # type: ignore[no-any-return]
         except library.DeflateError:
             pass  # zlib finds out what is wrong
     # Put where it belongs piece by piece: joined in the end, the contents would be in memory twice.
     contents, place = bytearray(size), 0
-    for piece in _inflate(zlib, _slices(raw), size):
+    for piece in _inflate(zlib, _slices(memoryview(framed)[HEADER:end]), size):
         contents[place : place + len(piece)] = piece
         place += len(piece)
     if crc32(contents) != crc:
@@ -136,9 +146,8 @@ def decompress(raw: bytes, size: int, crc: int) -> Buffer:
     return contents
 
 
-def _slices(raw: bytes) -> Iterator[memoryview]:
+def _slices(view: memoryview) -> Iterator[memoryview]:
     # In small steps, as zlib copies what is left of each.
-    view = memoryview(raw)
     for start in range(0, len(view), _SLICE):
         yield view[start : start + _SLICE]
 

@@ -166,8 +166,9 @@ def test_a_wheel_that_shrinks_while_it_is_read(tmp_path: Path) -> None:
 
 
 def test_reads_that_the_system_cuts_short_are_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    read = os.pread
+    read, fill = os.pread, os.preadv
     monkeypatch.setattr(os, "pread", lambda fd, size, offset: read(fd, min(size, 7), offset))
+    monkeypatch.setattr(os, "preadv", lambda fd, rooms, offset: fill(fd, [rooms[0][:7]], offset))
     with open_wheel(write(tmp_path, Entry(name=b"demo/a", data=TEXT))) as archive:
         assert bytes(archive.read(archive.member("demo/a"))) == TEXT
 
