@@ -361,8 +361,11 @@ def merge_graph(graph: LoadGraph, files: dict[str, ElfFile], dependencies: dict[
     for edge in graph.edges:
         target = keys[edge.target] if edge.target is not None else None
         rows = dependencies.setdefault(keys[edge.parent], {})
+        known = rows.get(edge.name)
+        if known is not None and known.lookup is edge.lookup and known.target == target:
+            continue  # nearly every graph holds the same libraries of the system, which find each other alike
         dependency = Dependency(name=edge.name, target=target, lookup=edge.lookup)
-        if edge.name not in rows or _rank(rows[edge.name]) < _rank(dependency):
+        if known is None or _rank(known) < _rank(dependency):
             rows[edge.name] = dependency
 
 

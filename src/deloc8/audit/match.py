@@ -262,11 +262,13 @@ def _provide(file: ElfFile, dependency: Dependency, policy: Policy, options: Mat
 
 def is_libpython(name: str) -> bool:
     """Whether a needed name is the Python library itself."""
-    return _LIBPYTHON.fullmatch(name) is not None
+    return name.startswith("libpython") and _LIBPYTHON.fullmatch(name) is not None
 
 
 def is_named(dependency: Dependency, globs: Sequence[str]) -> bool:
     """Whether one of some globs names a library, by its needed name or by a path it was found at."""
+    if not globs:
+        return False
     names = [name for name in (dependency.name, dependency.lookup.path, dependency.lookup.real_path) if name]
     return any(fnmatch.fnmatchcase(name, glob) for glob in globs for name in names)
 

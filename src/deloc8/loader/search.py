@@ -328,7 +328,7 @@ class Search:
             if self._options.libc is Libc.GLIBC:
                 for hwcap in self._options.hwcaps:
                     yield _Candidate(f"{base}/glibc-hwcaps/{hwcap}/{query.name}", origin)
-            yield _Candidate(f"{base}/{query.name}", origin)
+            yield _Candidate(f"{base}/{query.name}", origin, None, "")  # defaults would cost more than the rest
 
 
 def _is_special(name: str, image: ElfImage) -> bool:

@@ -184,7 +184,8 @@ def _folder(name: str) -> str:
 
 def _stamped(member: Member, options: WriteOptions) -> Member:
     """The member with the mode and the time that it will have."""
-    member = member._replace(mode=member.mode or 0o644)
+    if not member.mode:
+        member = member._replace(mode=0o644)
     if options.source_date_epoch is None:
         return member
     moment = time.gmtime(min(max(options.source_date_epoch, _FIRST_SECOND), _LAST_SECOND))

@@ -408,3 +408,13 @@ def test_members_that_are_known_to_be_no_elf_files_are_not_looked_at(
         reading = Reading(others=frozenset(member.name for member in archive.members if member.name != CORE))
         assert list(images.read_images(archive, reading)) == [CORE]
     assert peeked == [CORE]
+
+
+def test_libraries_that_find_each_other_alike_in_every_graph_are_told_once(scene: Scene) -> None:
+    scene.system.library("/usr/lib/libfoo.so.1", ElfSpec(soname="libfoo.so.1", needed=(GLIBC,)))
+    needs = ElfSpec(needed=("libfoo.so.1", GLIBC))
+    facts = facts_of(scene, {CORE: needs, "demo/other.so": needs})
+    one, other = row_of(facts, CORE, "libfoo.so.1"), row_of(facts, "demo/other.so", "libfoo.so.1")
+    assert one.lookup is other.lookup
+    (row,) = facts.dependencies["/usr/lib/libfoo.so.1"]
+    assert (row.name, row.target) == (GLIBC, "/usr/lib/libc.so.6")
