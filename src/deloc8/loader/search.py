@@ -104,6 +104,7 @@ class Search:
         self._machines: dict[object, Machine] = {}
         self._memory: dict[object, Lookup] = {}
         self._cached_paths: dict[tuple[str, Arch | None], str | None] = {}
+        self._expanded: dict[object, str | None] = {}
         self._root_counts = any("$" in folder for folder in options.library_path)
 
     def machine_of(self, image: ElfImage) -> Machine:
@@ -304,13 +305,20 @@ class Search:
             platform=self._options.platform or (machine.arch and PLATFORMS.get(machine.arch)),
         )
 
+    def _expand(self, entry: str, owner: Located, machine: Machine) -> str | None:
+        """An entry of a search path without its tokens; whatever a file brings along is looked for by its entries."""
+        key = (entry, owner.path, machine.kind, machine.arch is None, machine.defaults)
+        if key not in self._expanded:
+            self._expanded[key] = expand(entry, self._tokens(owner, machine))
+        return self._expanded[key]
+
     def _in_entries(
         self, query: _Query, entries: Iterable[str], owner: Located, origin: Origin
     ) -> Iterator[_Candidate]:
         """The candidates of search path entries that may have tokens."""
         folders = []
         for entry in entries:
-            folder = expand(entry, self._tokens(owner, query.machine)) if "$" in entry else entry
+            folder = self._expand(entry, owner, query.machine) if "$" in entry else entry
             skipped = _skipped(entry, folder, origin)
             if skipped:
                 yield skipped

@@ -120,7 +120,7 @@ class WheelArchive:
         except StreamError as error:
             raise self._bad_data(member, error) from None
 
-    def pieces(self, member: Member) -> Iterator[bytes]:
+    def pieces(self, member: Member) -> Iterator[Buffer]:
         """The contents of a member, a few megabytes at a time at most; proven when the last piece has come.
 
         Raises:
@@ -129,7 +129,7 @@ class WheelArchive:
         crc = 0
         stored = member.method == STORED
         if not stored and member.size <= min(_AT_ONCE, LARGE_MEMBER):
-            yield bytes(self.read(member))
+            yield self.read(member)
             return
         chunks = self.iter_raw(member)
         try:
@@ -275,7 +275,7 @@ def wheel_changed(archive: WheelArchive) -> WheelError:
     )
 
 
-def _mapped(pieces: Iterator[bytes], size: int) -> mmap.mmap:
+def _mapped(pieces: Iterator[Buffer], size: int) -> mmap.mmap:
     import tempfile  # noqa: PLC0415  costs 8 ms, and few wheels have large members
 
     with tempfile.TemporaryFile(prefix="deloc8-", buffering=0) as file:

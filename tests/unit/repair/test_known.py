@@ -56,7 +56,7 @@ def unpacked(monkeypatch: pytest.MonkeyPatch) -> Counter[tuple[str, str]]:
         times[self.path.suffix, member.name] += depth == 0
         return read(self, member)
 
-    def counting_pieces(self: WheelArchive, member: Member) -> Iterator[bytes]:
+    def counting_pieces(self: WheelArchive, member: Member) -> Iterator[Buffer]:
         nonlocal depth
         times[self.path.suffix, member.name] += 1
         depth += 1
