@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import mmap
-import re
 from types import MappingProxyType
 
 from deloc8.diagnostic import Diagnostic, Severity
 from deloc8.errors import WheelError
+from deloc8.patterns import pattern
 from deloc8.values import NamedTuple
 from deloc8.wheel.names import printable
 from deloc8.wheel.paths import path_fault
@@ -27,7 +27,7 @@ SIGNATURES = ("RECORD.jws", "RECORD.p7s")
 
 _ALGORITHMS = frozenset({"sha256", "sha384", "sha512"})  # the specification wants sha256 or better
 # Of whatever algorithm: what is no part of these could stand for rows of its own where it is written again.
-_HASH = r"[A-Za-z0-9_.-]+=[A-Za-z0-9_=+/-]*"
+_HASH = pattern(r"[A-Za-z0-9_.-]+=[A-Za-z0-9_=+/-]*")
 _LARGEST = 256 << 20  # bytes of a RECORD; a million rows of long paths take as much
 _COLUMNS = 3
 _WINDOW = 1 << 20
@@ -92,7 +92,7 @@ def parse_record(data: Buffer, name: str) -> tuple[RecordRow, ...]:
     try:
         for columns in reader:
             if columns:
-                row = _row(columns, f"line {reader.line_num}", name)
+                row = _row(columns, reader.line_num, name)
                 if row.path in rows:
                     raise _bad_record(name, f"line {reader.line_num} lists `{row.path}` again")
                 rows[row.path] = row
@@ -101,19 +101,19 @@ def parse_record(data: Buffer, name: str) -> tuple[RecordRow, ...]:
     return tuple(rows.values())
 
 
-def _row(columns: Sequence[str], line: str, name: str) -> RecordRow:
+def _row(columns: Sequence[str], line: int, name: str) -> RecordRow:
     if len(columns) != _COLUMNS:
-        raise _bad_record(name, f"{line} has {len(columns)} columns, not {_COLUMNS}")
+        raise _bad_record(name, f"line {line} has {len(columns)} columns, not {_COLUMNS}")
     path, digest, size = columns
     fault = path_fault(path.removesuffix("/"))  # rows of folders should not be there, but harm nobody
     if fault:
-        raise _bad_record(name, f"{line} has a path that {fault}: `{path}`")
+        raise _bad_record(name, f"line {line} has a path that {fault}: `{path}`")
     if digest and "=" not in digest:
-        raise _bad_record(name, f"{line} has a hash without the name of its algorithm: `{digest}`")
-    if digest and not re.fullmatch(_HASH, digest):
-        raise _bad_record(name, f"{line} has a hash of other characters than hashes have: `{digest}`")
+        raise _bad_record(name, f"line {line} has a hash without the name of its algorithm: `{digest}`")
+    if digest and not _HASH.fullmatch(digest):
+        raise _bad_record(name, f"line {line} has a hash of other characters than hashes have: `{digest}`")
     if size and not (size.isascii() and size.isdigit() and len(size) < 20):  # noqa: PLR2004  2**64 has 20 digits
-        raise _bad_record(name, f"{line} has a size that is no number: `{size}`")
+        raise _bad_record(name, f"line {line} has a size that is no number: `{size}`")
     return RecordRow(path, digest, int(size) if size else None)
 
 
