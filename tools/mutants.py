@@ -59,6 +59,7 @@ TESTS = {
     "plan": ("plan", "tags", "lowering"),
     "grafting": ("grafting", "execute"),
     "verify": ("verify", "sabotage"),
+    "editproof": ("editproof", "verify", "sabotage"),
 }
 
 

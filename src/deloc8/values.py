@@ -60,12 +60,19 @@ def _tuple_arguments(self: Any) -> tuple[Any, ...]:
     return tuple(self)
 
 
+def _tuple_replace(self: Any, /, **changes: Any) -> Any:
+    made = tuple.__new__(type(self), map(changes.pop, self._fields, self))
+    if changes:
+        raise TypeError(f"{type(self).__qualname__} knows no {', '.join(sorted(changes))}")
+    return made
+
+
 _TUPLE_METHODS = {
     "__repr__": _tuple_repr,
     "__getnewargs__": _tuple_arguments,
     "_make": classmethod(lambda cls, values: cls(*values)),
     "_asdict": lambda self: dict(zip(self._fields, self, strict=True)),
-    "_replace": lambda self, /, **changes: type(self)(**{**self._asdict(), **changes}),
+    "_replace": _tuple_replace,
 }
 
 

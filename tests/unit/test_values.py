@@ -227,6 +227,8 @@ def test_what_others_ask_of_a_row() -> None:
             assert name == "a"
         case _:
             pytest.fail("it does not match")
+    with pytest.raises(TypeError, match="Row knows no colour, length"):
+        Row("a")._replace(length=1, size=2, colour=3)  # type: ignore[call-arg]
     with pytest.raises(AttributeError):
         Row("a").size = 5  # type: ignore[misc]
 

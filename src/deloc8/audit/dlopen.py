@@ -175,13 +175,15 @@ def _source(archive: WheelArchive, member: Member) -> bytes | None:
     if not member.name.endswith(".py") or not 0 < member.size <= _LARGEST_SOURCE:
         return None
     try:
-        source = archive.read(member)
+        contents = archive.read(member)
     except WheelError:  # `check` tells of damaged members
         return None
     # Plain words are found far faster than a pattern, and most files have neither of these. A file that gets `CDLL`
     # from a module other than ctypes is not noticed: of 122 files that open something, in 280 wheels, none does.
-    may_match = b"ctypes" in source or b"dlopen" in source
-    return bytes(source) if may_match and _may_open(bytes(source)) else None
+    if b"ctypes" not in contents and b"dlopen" not in contents:
+        return None
+    source = bytes(contents)
+    return source if _may_open(source) else None
 
 
 def _may_open(source: bytes) -> bool:

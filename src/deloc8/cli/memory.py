@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _LARGE = 8 << 20  # bytes of wheels from which on it is worth an import of some milliseconds
-_M_MMAP_THRESHOLD = -3  # mallopt(3)
+_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -3, -1  # mallopt(3)
 _BLOCK = 4 << 20
 
 
@@ -18,7 +18,9 @@ def give_memory_back(wheels: Iterable[Path]) -> None:
     """Let large blocks go back to the system as soon as they are free, where the wheels are so large that they count.
 
     glibc would raise the size from which on it does so with each large block that is freed, up to 32 MiB; what lies
-    between smaller ones then stays with the process: a quarter of the peak of a repair. Other C libraries do without.
+    between smaller ones then stays with the process: a quarter of the peak of a repair. But once it is told one size,
+    it hands back the end of the rest whenever 128 KiB are free there, to ask for them again at once: a twentieth of
+    the time. Other C libraries do without.
     """
     size = 0
     for path in wheels:
@@ -29,4 +31,6 @@ def give_memory_back(wheels: Iterable[Path]) -> None:
     with suppress(ImportError, OSError, AttributeError):
         import ctypes  # noqa: PLC0415  see above
 
-        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _BLOCK)
+        library = ctypes.CDLL(None)
+        library.mallopt(_M_MMAP_THRESHOLD, _BLOCK)
+        library.mallopt(_M_TRIM_THRESHOLD, _BLOCK)

@@ -348,8 +348,8 @@ _MULTIARCH = {
     Arch.LOONGARCH64: "loongarch64-linux-gnu",
 }
 
-# system_dirs of elf/dl-load.c: strings with a slash at both ends, one after the other. A pattern that begins with a
-# letter is searched for at its places alone.
+# system_dirs of elf/dl-load.c: strings with a slash at both ends, one after the other. A pattern that begins with one
+# certain character is tried where that stands, and nowhere else.
 _FOLDER_IN_LOADER = rb"/[!-9;-~]*lib[!-9;-~]*/\0"
 _FOLDERS_IN_LOADER = pattern(_FOLDER_IN_LOADER + rb"(?:" + _FOLDER_IN_LOADER + rb")*")
 

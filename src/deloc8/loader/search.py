@@ -340,9 +340,9 @@ class Search:
 
 
 def _is_special(name: str, image: ElfImage) -> bool:
-    """Whether it matters which file asks for a name: most ask for it in vain or as all others do.
+    """Whether it matters which file asks for a name; where it does not, all files share one answer.
 
-    It does where the entry is a path or has a token, or where the file says itself where to search or not to.
+    It does where the name is a path or has a token, and where the file itself says where to search, or where not to.
     """
     if "/" in name or "$" in name:
         return True

@@ -36,8 +36,8 @@ TOOLCHAIN_NAMESPACES = frozenset({"CXXABI", "GCC", "GLIBC", "GLIBCXX", "LIBATOMI
 # Elsewhere the namespace ends where the number begins: ZLIB_NG_2.1.0, OPENSSL_1_1_0. Nine digits are enough for
 # dates (NCURSES6_5.0.19991023) and keep a hostile name from becoming a giant integer.
 _NUMBER = r"[0-9]{1,9}(?:[._][0-9]{1,9})*[a-z]?"
-_is_number = pattern(_NUMBER).fullmatch
-_split_by_number = pattern(rf"(.+?)_({_NUMBER})").fullmatch
+_WHOLE_NUMBER = pattern(_NUMBER)
+_NAME_AND_NUMBER = pattern(rf"(.+?)_({_NUMBER})")
 
 # Longer names than any real one are not taken apart: the pattern above needs quadratic time on hostile ones.
 _LONGEST_NAME = 256
@@ -57,14 +57,14 @@ def split_version(version: str) -> tuple[str, str]:
 
 @lru_cache(maxsize=4096)
 def _split_short(version: str) -> tuple[str, str]:
-    match = _split_by_number(version)
+    match = _NAME_AND_NUMBER.fullmatch(version)
     return (match[1], match[2]) if match else (version, "")
 
 
 @lru_cache(maxsize=4096)
 def number_key(number: str) -> tuple[tuple[int, ...], str] | None:
     """The sort key of a number: ``2.5`` < ``2.17`` = ``2.17.0`` < ``2.17a``; None for a marker, which is no number."""
-    if not _is_number(number):
+    if not _WHOLE_NUMBER.fullmatch(number):
         return None
     letter = number[-1] if number[-1].isalpha() else ""
     parts = [int(part) for part in re.split("[._]", number.removesuffix(letter))]

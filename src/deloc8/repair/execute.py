@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from hashlib import sha256
 
 from deloc8.elf.writer import edit_owned
@@ -17,8 +18,9 @@ from deloc8.wheel.writer import Changes, NewMember, WriteOptions, write_wheel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
+    from typing import TypeAlias
 
     from deloc8.elf.view import Buffer
     from deloc8.loader.sysroot import Sysroot
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
     from deloc8.wheel.archive import WheelArchive
     from deloc8.wheel.record import RecordRow
     from deloc8.wheel.writer import WrittenWheel
+
+    # The new contents of a file, from its old ones; the last is its name for messages.
+    _Change: TypeAlias = Callable[[Buffer, Patch | Graft, str], Buffer]
 
 # Permissions of a shared library; installers keep the executable bits of an archive.
 _LIBRARY_MODE = 0o755
@@ -53,46 +58,14 @@ def execute(plan: Plan, source: Source, target: Path, options: WriteOptions) -> 
     rows = read_record(archive)
     reader = _Reader(archive=archive, known=source.known)
     change = _changer(plan, target)
-    replaced: dict[str, Callable[[], Buffer]] = {}
-    added = []
-    for patch in plan.patches:
-        contents = _patched(reader, patch, change)
-        member = archive.member(patch.member)
-        if patch.moved_to is None:
-            replaced[patch.member] = contents
-        else:
-            replaced[patch.member] = _constant(launcher(patch.moved_to))
-            mode = member.mode & 0o777 | 0o111
-            added.append(NewMember(name=patch.moved_to, content=contents, mode=mode, size=member.size))
-    added += [
-        NewMember(
-            name=graft.member, content=_grafted(source.sysroot, graft, change), mode=_LIBRARY_MODE, size=graft.size
-        )
-        for graft in plan.grafts
-    ]
-    if plan.compat:
-        compat = plan.compat
-        if compat.member in archive:  # from an earlier repair
-            replaced[compat.member] = lambda: compat_contents(compat)
-        else:
-            added.append(
-                NewMember(
-                    name=compat.member,
-                    content=lambda: compat_contents(compat),
-                    mode=_LIBRARY_MODE,
-                    size=compat.size,
-                )
-            )
-    told = plan.provenance
-    added += [
-        NewMember(name=file.member, content=_unchanged(source.sysroot, file.source, file.sha256))
-        for file in told.licences
-    ]
-    if told.sbom is not None:
-        added.append(NewMember(name=told.sbom, content=_sbom(plan, options.source_date_epoch)))
-    if told.licence_fields:
+    replaced, added = _edited(plan, archive, reader, change)
+    if plan.compat and plan.compat.member in archive:  # from an earlier repair
+        replaced[plan.compat.member] = functools.partial(compat_contents, plan.compat)
+    added += _grafts(plan, archive, source.sysroot, change)
+    added += _told(plan, source.sysroot, options.source_date_epoch)
+    if plan.provenance.licence_fields:
         name = f"{archive.dist_info}/METADATA"
-        replaced[name] = _constant(add_licence_fields(bytes(reader.read(name)), told.licence_fields))
+        replaced[name] = _constant(add_licence_fields(bytes(reader.read(name)), plan.provenance.licence_fields))
     if plan.tags is not None:
         name = f"{archive.dist_info}/WHEEL"
         metadata = parse_wheel_metadata(bytes(reader.read(name)))
@@ -105,6 +78,42 @@ def execute(plan: Plan, source: Source, target: Path, options: WriteOptions) -> 
     unchanged = {row.path: row.hash for row in written.rows if row.path not in changed}
     _refuse_false_record(archive, rows, {**unchanged, **reader.hashes})
     return written
+
+
+def _edited(
+    plan: Plan, archive: WheelArchive, reader: _Reader, change: _Change
+) -> tuple[dict[str, Callable[[], Buffer]], list[NewMember]]:
+    """The members that are edited: in their place, or elsewhere, with a launcher in their place."""
+    replaced: dict[str, Callable[[], Buffer]] = {}
+    moved = []
+    for patch in plan.patches:
+        contents = _patched(reader, patch, change)
+        member = archive.member(patch.member)
+        if patch.moved_to is None:
+            replaced[patch.member] = contents
+        else:
+            replaced[patch.member] = _constant(launcher(patch.moved_to))
+            mode = member.mode & 0o777 | 0o111
+            moved.append(NewMember(name=patch.moved_to, content=contents, mode=mode, size=member.size))
+    return replaced, moved
+
+
+def _grafts(plan: Plan, archive: WheelArchive, sysroot: Sysroot, change: _Change) -> Iterator[NewMember]:
+    """The libraries that come into the wheel."""
+    for graft in plan.grafts:
+        contents = _grafted(sysroot, graft, change)
+        yield NewMember(name=graft.member, content=contents, mode=_LIBRARY_MODE, size=graft.size)
+    if plan.compat and plan.compat.member not in archive:
+        contents = functools.partial(compat_contents, plan.compat)
+        yield NewMember(name=plan.compat.member, content=contents, mode=_LIBRARY_MODE, size=plan.compat.size)
+
+
+def _told(plan: Plan, sysroot: Sysroot, moment: int | None) -> Iterator[NewMember]:
+    """What tells of the grafts: licences, and a bill of materials."""
+    for file in plan.provenance.licences:
+        yield NewMember(name=file.member, content=_unchanged(sysroot, file.source, file.sha256))
+    if plan.provenance.sbom is not None:
+        yield NewMember(name=plan.provenance.sbom, content=_sbom(plan, moment))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +160,7 @@ def _constant(contents: bytes) -> Callable[[], Buffer]:
     return lambda: contents
 
 
-def _changer(plan: Plan, wheel: Path) -> Callable[[Buffer, Patch | Graft, str], Buffer]:
+def _changer(plan: Plan, wheel: Path) -> _Change:
     """What makes the new contents of a file from the old ones."""
     level, arch = plan.strip, plan.policy.arch
     if level is None or arch is None:
@@ -163,15 +172,11 @@ def _changer(plan: Plan, wheel: Path) -> Callable[[Buffer, Patch | Graft, str], 
     return lambda contents, target, name: edit_owned(strip(contents, stripper, name), target.edits, name)
 
 
-def _patched(
-    reader: _Reader, patch: Patch, change: Callable[[Buffer, Patch | Graft, str], Buffer]
-) -> Callable[[], Buffer]:
+def _patched(reader: _Reader, patch: Patch, change: _Change) -> Callable[[], Buffer]:
     return lambda: change(reader.read(patch.member), patch, patch.member)
 
 
-def _grafted(
-    sysroot: Sysroot, graft: Graft, change: Callable[[Buffer, Patch | Graft, str], Buffer]
-) -> Callable[[], Buffer]:
+def _grafted(sysroot: Sysroot, graft: Graft, change: _Change) -> Callable[[], Buffer]:
     found = _unchanged(sysroot, graft.source, graft.sha256)
     return lambda: change(found(), graft, graft.source)
 

@@ -251,11 +251,12 @@ class _OpenFile:
 
     def read_into(self, room: memoryview, offset: int) -> None:
         """Fill some room with the bytes from `offset`."""
-        while room:  # the system hands out 2 GiB at most at a time
-            count = os.preadv(self._descriptor, [room], offset)
-            if not count:
+        while room:
+            data = os.pread(self._descriptor, min(len(room), _STEP), offset)
+            if not data:
                 raise unsound(self, "wheel-changed", "became shorter while it was read")
-            room, offset = room[count:], offset + count
+            room[: len(data)] = data
+            room, offset = room[len(data) :], offset + len(data)
 
     def _unreadable(self, why: str) -> WheelError:
         return WheelError(

@@ -33,7 +33,7 @@ _LAST_SECOND = 4_354_819_198  # 2107-12-31 23:59:58
 
 _INLINE = 1 << 16  # unchanged members below this size are quicker proven than handed to a thread
 _LITTLE = 1 << 20  # bytes of work in all that are done before threads have begun
-_SIZE_OF_TEXT = 1 << 16
+_SIZE_OF_TEXT = 1 << 16  # of what is told about grafts: a licence, a bill of materials
 _BUDGET = 128 << 20  # bytes of contents that may be under way at a time, but one member always may
 _PER_THREAD = 3  # members under way for each thread
 
@@ -131,9 +131,8 @@ def write_wheel(target: Path, source: WheelArchive, changes: Changes, options: W
     """What was written to `target`, which a failure leaves absent.
 
     Unchanged members keep their compressed bytes, but are unpacked and hashed where their hash is not known, so that
-    RECORD is true. The members
-    keep their order, new ones stand behind the others of their folder, the .dist-info folder is last, and RECORD is
-    the last of all.
+    RECORD is true. The members keep their order, new ones stand behind the others of their folder, the .dist-info
+    folder is last, and RECORD is the last of all.
 
     Raises:
         WheelError: A member of the source is damaged or absent, or a new one has a path that cannot be.
