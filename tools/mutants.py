@@ -88,6 +88,9 @@ class _WithoutTypes(ast.NodeTransformer):
         node.annotation = ast.Constant(0)
         return node
 
+    def visit_Assign(self, node: ast.Assign) -> ast.Assign | None:
+        return None if any(ast.unparse(target) == "TYPE_CHECKING" for target in node.targets) else node
+
     def visit_If(self, node: ast.If) -> ast.If | None:
         if any(isinstance(part, ast.Name) and part.id == "TYPE_CHECKING" for part in ast.walk(node.test)):
             return None

@@ -32,8 +32,10 @@ def test_types_alone_are_no_change(tool: ModuleType) -> None:
     assert not tool.is_another(source, source.replace("|", "+"))
     assert tool.is_another(source, source.replace("return b", "return a"))
     assert not tool.is_another(source, source.replace("return b", "return not ="))
-    guarded = "if TYPE_CHECKING:\n    import a\n"
+    guarded = "TYPE_CHECKING = False\nif TYPE_CHECKING:\n    import a\n"
     assert not tool.is_another(guarded, guarded.replace("if", "if not"))
+    assert not tool.is_another(guarded, guarded.replace("False", "True"))
+    assert tool.is_another("CHECKING = False\n", "CHECKING = True\n")
 
 
 def test_the_lines_of_a_change(tool: ModuleType) -> None:

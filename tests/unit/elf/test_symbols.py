@@ -157,6 +157,15 @@ def test_without_versions() -> None:
     assert defined_of(data) == (DefinedSymbol("one", None, 1, default=True),)
 
 
+@pytest.mark.parametrize(("binding", "weak"), [(1, False), (2, True), (3, False), (6, False), (10, False)])
+@pytest.mark.parametrize("version", [None, "GLIBC_2.2.5"])
+def test_one_binding_is_weak(binding: int, weak: bool, version: str | None) -> None:  # noqa: FBT001  a parameter
+    file = version and "libc.so.6"
+    data, places = build_with_places(ElfSpec(undefined=(Undefined("puts", version, file),)))
+    data = changed(data, places[".dynsym"] + 24 + 4, "B", binding << 4 | 2)
+    assert undefined_of(data) == (UndefinedSymbol("puts", version, file, weak=weak),)
+
+
 def test_number_without_a_version() -> None:
     # ld.so takes the symbol as one without a version.
     data, places = build_with_places(FULL)
