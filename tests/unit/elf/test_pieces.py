@@ -6,9 +6,9 @@ import pytest
 
 from deloc8.elf.dynamic import DynamicTable, read_table
 from deloc8.elf.pieces import Role, dynamic_piece, dynamic_symbols, pieces_within, strings_piece, versions_piece
-from deloc8.elf.view import View
+from deloc8.elf.view import Section, View
 from deloc8.errors import ElfError
-from kit.elf import ElfSpec, NeedSpec, NoteSpec, Undefined, build_elf
+from kit.elf import MACHINES, ElfSpec, NeedSpec, NoteSpec, Undefined, build_elf
 from kit.patch import add_symtab, patch_entry, patch_section, section_index
 
 
@@ -72,6 +72,32 @@ def test_a_long_stretch_of_zeros_is_no_padding() -> None:
     start = table.view.header.e_phoff + 56 * len(table.view.segments)
     assert pieces_within(table, start, start + 64) == ()
     assert pieces_within(table, start, start + 65) is None
+
+
+@pytest.mark.parametrize("machine", ["x86_64", "i686", "s390x", "ppc64le"])
+def test_what_only_looks_like_the_symbol_of_the_dynamic_section(machine: str) -> None:
+    """The expected rows are counted here, symbol by symbol, in a table where other fields hold the address, too."""
+    address = 0x1234
+    view = View.open(build_elf(MACHINES[machine]), "lib.so")
+    record, bits = view.layout.symbol, view.layout.bits
+    rows = [
+        {"st_size": address, "st_value": 1},  # another field has the address
+        {"st_value": address, "st_size": 77, "st_shndx": 0xFF01},  # this one; nothing around it is zero
+        {"st_value": address | 1 << bits - 8},  # only most of the address
+        {"st_value": address | 1 << 8},
+        {"st_value": address, "st_name": 1},  # another name
+        {"st_value": address, "st_size": address},
+    ]
+    table = b"".join(record.struct.pack(*(row.get(name, 0) for name in record.fields)) for row in rows)
+    strings = b"_DYNAMIC\0"
+    start = view.size
+    sections = (
+        Section(0, 2, 0, 0, start, len(table) + 1, 1, 0, 0, record.size),  # SHT_SYMTAB, with half a symbol behind
+        Section(0, 3, 0, 0, start + len(table), len(strings), 0, 0, 0, 0),
+    )
+    data = bytes(view.data) + table + strings
+    whole = View(data, view.name, view.layout, view.header, view.segments, sections)
+    assert list(dynamic_symbols(whole, address)) == [start + number * record.size for number in (1, 5)]
 
 
 def test_the_symbol_of_the_dynamic_section() -> None:
