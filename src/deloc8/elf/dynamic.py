@@ -100,7 +100,7 @@ class DynamicTable:
             KeyError: There is no entry with that tag.
         """
         address = self.values[tag]
-        return self.view.offset_of(field, address, self.value_offset(tag))
+        return self.view.offset_of(field, address, lambda: self.value_offset(tag))
 
     def string(self, field: str, position: int, place: int | None = None) -> str:
         """The NUL-terminated string at a position of DT_STRTAB; bytes that are no UTF-8 become surrogates.
@@ -195,7 +195,7 @@ def read_table(view: View) -> DynamicTable | None:
     header = view.layout.program_header
     place = view.header.e_phoff + index * header.size
     # ld.so looks at the address and never at p_offset.
-    offset = view.offset_of("p_vaddr of PT_DYNAMIC", segment.vaddr, place + header.offsets["p_vaddr"])
+    offset = view.offset_of("p_vaddr of PT_DYNAMIC", segment.vaddr, lambda: place + header.offsets["p_vaddr"])
     record = view.layout.dynamic
     capacity = segment.filesz // record.size
     raw = view.slice("PT_DYNAMIC", offset, capacity * record.size)
@@ -219,7 +219,7 @@ def read_dynamic(table: DynamicTable) -> Dynamic:
     values = table.values
 
     def name(tag: int, field: str) -> str | None:
-        return table.string(field, values[tag], table.value_offset(tag)) if tag in values else None
+        return table.names(field, (values[tag],), lambda _: table.value_offset(tag))[0] if tag in values else None
 
     rows = [(index, value) for index, (tag, value) in enumerate(table.entries) if tag == c.DT_NEEDED]
     record = table.view.layout.dynamic

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+from functools import cached_property
+from itertools import repeat
 
 from deloc8.elf import constants as c
 from deloc8.elf.records import LAYOUTS, Layout, Record
@@ -12,6 +14,7 @@ from deloc8.values import NamedTuple, dataclass
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import mmap
+    from collections.abc import Callable
 
     from typing_extensions import Self
 
@@ -115,7 +118,7 @@ class View:
         """The length of the file in bytes."""
         return len(self.data)
 
-    @property
+    @cached_property
     def is_debug_companion(self) -> bool:
         """Whether it holds debug information alone: the headers of a library whose contents were taken away.
 
@@ -157,8 +160,8 @@ class View:
         self.check_range(record.name, offset, record.size)
         return record.struct.unpack_from(self.data, offset)
 
-    def offset_of(self, field: str, address: int, place: int | None = None) -> int:
-        """Where the bytes at a virtual address stand in the file; `place` is where the field itself stands.
+    def offset_of(self, field: str, address: int, place: Callable[[], int | None] = lambda: None) -> int:
+        """Where the bytes at a virtual address stand in the file; `place` tells where the field itself stands.
 
         Raises:
             ElfError: No PT_LOAD brings file contents to that address.
@@ -166,7 +169,7 @@ class View:
         for segment in self.segments:
             if segment.type == c.PT_LOAD and segment.vaddr <= address < segment.vaddr + segment.filesz:
                 return address - segment.vaddr + segment.offset
-        raise self.sick(field, place, f"points to address 0x{address:x}, where no PT_LOAD has file contents")
+        raise self.sick(field, place(), f"points to address 0x{address:x}, where no PT_LOAD has file contents")
 
     def sick(self, field: str, offset: int | None, what: str) -> ElfError:
         """The error that says what is wrong with a field."""
@@ -223,7 +226,7 @@ def _read_sections(data: Buffer, name: str, header: Header) -> tuple[Section, ..
         first, record = _read_table(data, name, header, "e_sh", 1)
         count = Section._make(record.struct.unpack(first)).size
     table, record = _read_table(data, name, header, "e_sh", count)
-    return tuple(Section._make(fields) for fields in record.struct.iter_unpack(table))
+    return tuple(map(tuple.__new__, repeat(Section), record.struct.iter_unpack(table)))
 
 
 def _read_segments(data: Buffer, name: str, header: Header, sections: tuple[Section, ...]) -> tuple[Segment, ...]:
@@ -235,7 +238,7 @@ def _read_segments(data: Buffer, name: str, header: Header, sections: tuple[Sect
     table, record = _read_table(data, name, header, "e_ph", count)
     rows = record.struct.iter_unpack(table)
     if record.fields[1] == "p_flags":  # the 64-bit order of fields is that of Segment
-        return tuple(Segment._make(row) for row in rows)
+        return tuple(map(tuple.__new__, repeat(Segment), rows))
     return tuple(Segment(t, fl, o, v, p, fs, ms, a) for t, o, v, p, fs, ms, fl, a in rows)
 
 

@@ -159,7 +159,7 @@ def test_address_to_offset() -> None:
     assert view.offset_of("PT_DYNAMIC", places[".dynamic"] + 0x10000) == places[".dynamic"]
     for address in (0x8000, 2**64 - 1, 2**64):
         with pytest.raises(ElfError) as caught:
-            view.offset_of("DT_STRTAB", address, 0x123)
+            view.offset_of("DT_STRTAB", address, lambda: 0x123)
         assert caught.value.context == (
             f"DT_STRTAB at offset 0x123 points to address 0x{address:x}, where no PT_LOAD has file contents",
         )
