@@ -240,7 +240,8 @@ def test_a_truncated_elf_member_is_named(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 4])
-def test_all_unsound_elf_members_are_named(scene: Scene, threads: int) -> None:
+def test_all_unsound_elf_members_are_named(scene: Scene, monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
+    monkeypatch.setattr(images, "_LITTLE", 1000)
     with pytest.raises(ElfError) as caught:
         facts_of(scene, {"demo/a.so": CORRUPT, "demo/b.so": LIBC, "demo/c.so": CORRUPT}, threads=threads)
     assert caught.value.message == "2 ELF files of the wheel are not sound"
@@ -350,7 +351,8 @@ def test_a_program_is_no_library_to_be_found(scene: Scene) -> None:
 # -- options
 
 
-def test_threads_change_nothing(scene: Scene) -> None:
+def test_threads_change_nothing(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "_LITTLE", 1000)
     members: dict[str, ElfSpec | bytes] = {f"demo/m{n}.so": wants(f"GLIBC_2.{n + 2}") for n in range(20)}
     one, many = facts_of(scene, members), facts_of(scene, members, threads=4)
     assert one == many
@@ -363,9 +365,12 @@ def test_threads_are_for_more_than_a_little(
 ) -> None:
     monkeypatch.setattr(images, "_LITTLE", limit)
     workers = set()
+    others = threading.Barrier(2)
 
     def watched(data: Buffer, label: str) -> ElfImage:
         workers.add(threading.current_thread())
+        if shared:
+            others.wait(20)  # or the first thread could be done before the others have begun
         return parse(data, label)
 
     monkeypatch.setattr(images, "parse", watched)
