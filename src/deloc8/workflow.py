@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from deloc8.audit.facts import gather
 from deloc8.audit.images import Reading
 from deloc8.audit.match import MatchOptions
@@ -11,6 +9,7 @@ from deloc8.audit.verdict import Audit, judge
 from deloc8.errors import InputError, PolicyError, PureWheelError, UsageError
 from deloc8.loader.search import SearchOptions
 from deloc8.loader.sysroot import Sysroot
+from deloc8.paths import file_name
 from deloc8.policy.load import read_policies
 from deloc8.values import dataclass, replace
 from deloc8.wheel.archive import ArchiveLimits, open_wheel
@@ -18,10 +17,13 @@ from deloc8.wheel.archive import ArchiveLimits, open_wheel
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from deloc8.audit.forest import Forest
     from deloc8.audit.images import Look
+    from deloc8.audit.sources import Sources
     from deloc8.diagnostic import Diagnostic
+    from deloc8.paths import StrPath
     from deloc8.policy.model import Policy
     from deloc8.repair.execute import Source
     from deloc8.repair.model import Goal, Outcome, Plan
@@ -53,7 +55,7 @@ class AuditOptions:
         limits: How large a wheel may be.
     """
 
-    sysroot: Path = Path("/")
+    sysroot: StrPath = "/"
     library_path: tuple[str, ...] = ()
     add_paths: tuple[str, ...] = ()
     only_paths: tuple[str, ...] | None = None
@@ -64,7 +66,7 @@ class AuditOptions:
     graft: tuple[str, ...] = ()
     check_isa: bool = True
     dlopen: bool = True
-    policy_files: tuple[Path, ...] = ()
+    policy_files: tuple[StrPath, ...] = ()
     threads: int = 1
     limits: ArchiveLimits = ArchiveLimits()
 
@@ -82,7 +84,7 @@ class AuditOptions:
 _DEFAULTS = AuditOptions()
 
 
-def audit_wheel(path: Path, options: AuditOptions = _DEFAULTS) -> Audit:
+def audit_wheel(path: StrPath, options: AuditOptions = _DEFAULTS) -> Audit:
     """The verdict on a wheel.
 
     >>> audit = audit_wheel(wheel, AuditOptions(sysroot=root))
@@ -100,7 +102,7 @@ def audit_wheel(path: Path, options: AuditOptions = _DEFAULTS) -> Audit:
         return _audit_whole(archive, Sysroot(options.sysroot), options)
 
 
-def check_wheel(path: Path, options: AuditOptions = _DEFAULTS) -> tuple[Diagnostic, ...]:
+def check_wheel(path: StrPath, options: AuditOptions = _DEFAULTS) -> tuple[Diagnostic, ...]:
     """Every finding on a wheel; one that cannot be read is a finding too.
 
     >>> [finding.code for finding in check_wheel(wheel, AuditOptions(sysroot=root))]
@@ -122,10 +124,10 @@ def check_wheel(path: Path, options: AuditOptions = _DEFAULTS) -> tuple[Diagnost
     except PolicyError:
         raise
     except InputError as error:
-        return (*findings, as_finding(error, path.name))
+        return (*findings, as_finding(error, file_name(path)))
 
 
-def dependency_forest(path: Path, options: AuditOptions = _DEFAULTS) -> Forest:
+def dependency_forest(path: StrPath, options: AuditOptions = _DEFAULTS) -> Forest:
     """The dependency trees of a wheel, an ELF file or a folder.
 
     >>> forest = dependency_forest(wheel, AuditOptions(sysroot=root))
@@ -135,14 +137,16 @@ def dependency_forest(path: Path, options: AuditOptions = _DEFAULTS) -> Forest:
     Raises:
         InputError: It is none of these, or not a sound one.
     """
-    from deloc8.audit.forest import forest_of_files, forest_of_wheel  # noqa: PLC0415  other commands do without these
+    from pathlib import Path  # noqa: PLC0415  other commands do without these
 
-    if path.suffix == ".whl":
+    from deloc8.audit.forest import forest_of_files, forest_of_wheel  # noqa: PLC0415
+
+    if file_name(path).endswith(".whl"):
         return forest_of_wheel(audit_wheel(path, replace(options, dlopen=False)).facts)
-    return forest_of_files(path, options.sysroot, options.search)
+    return forest_of_files(Path(path), Path(options.sysroot), options.search)
 
 
-def plan_repair(path: Path, goal: Goal, options: AuditOptions = _DEFAULTS) -> Plan:
+def plan_repair(path: StrPath, goal: Goal, options: AuditOptions = _DEFAULTS) -> Plan:
     """What `repair_wheel` would do; nothing is written.
 
     >>> plan = plan_repair(wheel, Goal(), AuditOptions(sysroot=root))
@@ -161,7 +165,7 @@ def plan_repair(path: Path, goal: Goal, options: AuditOptions = _DEFAULTS) -> Pl
 
 
 def repair_wheel(
-    path: Path, folder: Path, goal: Goal, writing: WriteOptions, options: AuditOptions = _DEFAULTS
+    path: StrPath, folder: StrPath, goal: Goal, writing: WriteOptions, options: AuditOptions = _DEFAULTS
 ) -> Outcome:
     """The repaired wheel, proven, in a folder that is made where it is missing.
 
@@ -179,6 +183,8 @@ def repair_wheel(
     """
     with open_wheel(path, options.limits) as archive:
         sysroot = Sysroot(options.sysroot)
+        from pathlib import Path  # noqa: PLC0415  `show` does without these
+
         from deloc8.repair.known import Known  # noqa: PLC0415  `show` and `--dry-run` do without these
 
         known = Known.of(archive)
@@ -189,13 +195,17 @@ def repair_wheel(
 
         source = Source(archive=archive, sysroot=sysroot, known=known)
         claim = Claim(plan=plan, audit=audit, source=archive, sysroot=sysroot, extra=extra)
-        return _write(source, claim, folder, replace(writing, threads=options.threads))
+        return _write(source, claim, Path(folder), replace(writing, threads=options.threads))
 
 
 def _audit(
-    archive: WheelArchive, sysroot: Sysroot, options: AuditOptions, look: Look | None = None
+    archive: WheelArchive,
+    sysroot: Sysroot,
+    options: AuditOptions,
+    look: Look | None = None,
+    others: frozenset[str] = frozenset(),
 ) -> tuple[Audit, tuple[Policy, ...]]:
-    reading = Reading(threads=options.threads, mentions=options.dlopen, look=look)
+    reading = Reading(threads=options.threads, mentions=options.dlopen, look=look, others=others)
     facts = gather(archive, sysroot, options.search, include=options.include, reading=reading)
     extra = _read_policy_files(options.policy_files, facts.arch) if facts.arch else ()
     return judge(facts, extra, options.match), extra
@@ -208,13 +218,14 @@ def _audit_for_repair(
     if not options.include and not options.include_dlopened:
         return _audit(archive, sysroot, options, look)
     from deloc8.audit.dlopen import Confidence  # noqa: PLC0415  only where it is asked for
+    from deloc8.audit.sources import read_sources  # noqa: PLC0415
     from deloc8.repair.opened import expand, names_to_open, refuse_host_libraries  # noqa: PLC0415
 
     include = expand(options.include, sysroot, options.search)
     if not options.force:
         refuse_host_libraries(include)
     audit, extra = _audit(archive, sysroot, replace(options, include=include), look)
-    audit = _with_openings(archive, audit, sysroot, options)
+    audit = _with_openings(read_sources(archive), audit, sysroot, options)
     if options.include_dlopened:
         names = names_to_open(audit.openings or (), Confidence(options.include_dlopened), sysroot)
         include = (*include, *(name for name in names if name not in include))
@@ -226,11 +237,17 @@ def _audit_for_repair(
 
 def _audit_whole(archive: WheelArchive, sysroot: Sysroot, options: AuditOptions) -> Audit:
     """The verdict, with what the wheel opens at run time."""
-    audit, _ = _audit(archive, sysroot, options)
-    return _with_openings(archive, audit, sysroot, options) if options.dlopen else audit
+    if not options.dlopen:
+        return _audit(archive, sysroot, options)[0]
+    from deloc8.audit.sources import read_sources  # noqa: PLC0415  only where it is asked for
+
+    # First, for then nobody needs to look at the first bytes of the same files.
+    sources = read_sources(archive)
+    audit, _ = _audit(archive, sysroot, options, others=sources.harmless)
+    return _with_openings(sources, audit, sysroot, options)
 
 
-def _with_openings(archive: WheelArchive, audit: Audit, sysroot: Sysroot, options: AuditOptions) -> Audit:
+def _with_openings(sources: Sources, audit: Audit, sysroot: Sysroot, options: AuditOptions) -> Audit:
     if audit.is_pure:
         return audit
     from deloc8.audit.dlopen import find_openings  # noqa: PLC0415  only where it is asked for
@@ -238,15 +255,17 @@ def _with_openings(archive: WheelArchive, audit: Audit, sysroot: Sysroot, option
     # The generic policy takes everything from the system: whose whitelist counts, the nearest named one says.
     named = [match.policy for match in audit.matches if match.policy.installable and not match.policy.is_unbounded]
     policy = named[-1] if named and audit.outlook.policy.is_unbounded else audit.outlook.policy
-    openings = find_openings(archive, audit.facts, policy, sysroot, options.search)
+    openings = find_openings(sources, audit.facts, policy, sysroot, options.search)
     return replace(audit, openings=openings)
 
 
-def _read_policy_files(paths: Sequence[Path], arch: Arch) -> tuple[Policy, ...]:
+def _read_policy_files(paths: Sequence[StrPath], arch: Arch) -> tuple[Policy, ...]:
     policies: list[Policy] = []
     for path in paths:
+        from pathlib import Path  # noqa: PLC0415  few have such files
+
         try:
-            data = path.read_bytes()
+            data = Path(path).read_bytes()
         except OSError as error:
             raise PolicyError(
                 f"the policy file {path} cannot be read", code="unreadable-policy", context=(str(error.strerror),)
@@ -313,14 +332,14 @@ def _write(source: Source, claim: Claim, folder: Path, writing: WriteOptions) ->
     )
 
 
-def _is_same(place: Path, source: Path) -> bool:
+def _is_same(place: Path, source: StrPath) -> bool:
     try:
         return place.samefile(source)
     except OSError:  # most often it is not there yet
         return False
 
 
-def copy_wheel(path: Path, folder: Path, options: AuditOptions = _DEFAULTS) -> Path:
+def copy_wheel(path: StrPath, folder: StrPath, options: AuditOptions = _DEFAULTS) -> Path:
     """A copy of a wheel that needs no repair, in a folder that is made where it is missing.
 
     In its own folder the wheel stays as it is.
@@ -333,10 +352,11 @@ def copy_wheel(path: Path, folder: Path, options: AuditOptions = _DEFAULTS) -> P
         InputError: The folder cannot be written to.
     """
     import shutil  # noqa: PLC0415  only pure wheels are copied
+    from pathlib import Path  # noqa: PLC0415  the same
 
     from deloc8.wheel.staging import stage  # noqa: PLC0415
 
-    place = folder / path.name
+    place = Path(folder, file_name(path))
     with open_wheel(path, options.limits):
         if not _is_same(place, path):
             with stage(place) as staged:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from pathlib import Path
 
 from deloc8.audit.match import Provision, counts
 from deloc8.audit.notices import musl_needs
+from deloc8.paths import read_beside
 from deloc8.policy.model import Family, number_key, split_version
 from deloc8.target import Libc
 from deloc8.values import dataclass, replace
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from deloc8.audit.facts import ElfFile
     from deloc8.audit.match import PolicyMatch
     from deloc8.audit.verdict import Audit
-
-_DATA = Path(__file__).parent / "data" / "distros.json"
 
 # What is compared: the namespaces of glibc and of gcc's libraries, the musl release, and whether DT_RELR is understood.
 _NAMESPACES = frozenset({"GLIBC", "GLIBCXX", "CXXABI", "GCC"})
@@ -217,7 +215,7 @@ def releases() -> tuple[Release, ...]:
             extended_eol=row["extended_eol"],
             is_main=row["main"],
         )
-        for row in json.loads(_DATA.read_text("utf-8"))["releases"]
+        for row in json.loads(read_beside(__file__, "data", "distros.json"))["releases"]
     )
 
 

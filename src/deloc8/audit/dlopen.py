@@ -10,10 +10,8 @@ from itertools import islice
 from deloc8.audit.facts import SITE_PACKAGES, VIRTUAL_ROOT, install_path, travelling
 from deloc8.elf.dynamic import Dynamic
 from deloc8.elf.notes import dlopen_declarations
-from deloc8.errors import WheelError
 from deloc8.loader.search import Located, Search
 from deloc8.loader.sysroot import Overlay
-from deloc8.patterns import pattern
 from deloc8.values import dataclass, replace
 
 TYPE_CHECKING = False
@@ -21,11 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from deloc8.audit.facts import WheelFacts
+    from deloc8.audit.sources import Sources
     from deloc8.elf.image import ElfImage
     from deloc8.loader.search import SearchOptions
     from deloc8.loader.sysroot import Sysroot
     from deloc8.policy.model import Policy
-    from deloc8.wheel.archive import Member, WheelArchive
 
 
 class Confidence(enum.Enum):
@@ -93,14 +91,6 @@ class Opening:
         return not any("/" in name or "*" in name for name in self.names)
 
 
-# Larger files are generated, and are not worth the time of parsing them.
-_LARGEST_SOURCE = 1 << 20
-# What opens libraries; behind it: a call, or another name given to it; before it: what makes it something else.
-_WORDS = (b"dlopen", b"CDLL", b"PyDLL", b"LoadLibrary", b"find_library", b"load_library")
-_CALL = pattern(rb"\s*(?:\(|as\b)")
-_LONGER = pattern(rb"(?:\w|\bdef )\Z")
-_WITHOUT_SUFFIX = frozenset({b"find_library", b"load_library"})
-_SUFFIX = pattern(rb"\.so\b|['\"]so['\"]")
 # Bounds for hostile files: the openings of each kind, and the names of one.
 _MOST_OPENINGS = 2000
 _MOST_NAMES = 64
@@ -108,21 +98,21 @@ _NOTHING = Resolution(source=Source.NOTHING)
 
 
 def find_openings(
-    archive: WheelArchive, facts: WheelFacts, policy: Policy, sysroot: Sysroot, options: SearchOptions
+    sources: Sources, facts: WheelFacts, policy: Policy, sysroot: Sysroot, options: SearchOptions
 ) -> tuple[Opening, ...]:
     """What a wheel opens at run time: declarations, then calls, then mentions, each in the order of the archive.
 
     Beyond 2000 of each nothing is told.
 
     Args:
-        archive: The wheel.
+        sources: The Python files of the wheel.
         facts: Its facts.
         policy: Whose whitelist counts.
         sysroot: Where libraries outside the wheel are looked for.
         options: How they are looked for.
     """
     finder = _Finder(facts, policy, sysroot, options)
-    kinds = (_declared(facts, finder), _called(archive, finder), _mentioned(facts, finder))
+    kinds = (_declared(facts, finder), _called(sources, finder), _mentioned(facts, finder))
     return tuple(opening for openings in kinds for opening in islice(openings, _MOST_OPENINGS))
 
 
@@ -138,14 +128,13 @@ def _declared(facts: WheelFacts, finder: _Finder) -> Iterator[Opening]:
             )
 
 
-def _called(archive: WheelArchive, finder: _Finder) -> Iterator[Opening]:
-    for member in archive.members:
-        source = _source(archive, member)
-        if source is None:
-            continue
+def _called(sources: Sources, finder: _Finder) -> Iterator[Opening]:
+    for member in sources.openers:
         from deloc8.audit.pycalls import opening_calls  # noqa: PLC0415  `ast` costs 10 ms, which few wheels need pay
 
-        for call in opening_calls(source, install_path(member.name, archive.data_folder)):
+        for call in opening_calls(
+            bytes(sources.archive.read(member)), install_path(member.name, sources.archive.data_folder)
+        ):
             yield Opening(
                 place=member.name,
                 line=call.line,
@@ -168,40 +157,6 @@ def _mentioned(facts: WheelFacts, finder: _Finder) -> Iterator[Opening]:
                 confidence=Confidence.MENTIONED,
                 resolution=finder.resolve((name,), Located(file.path, file.image)),
             )
-
-
-def _source(archive: WheelArchive, member: Member) -> bytes | None:
-    """The contents of a Python file that may open a library."""
-    if not member.name.endswith(".py") or not 0 < member.size <= _LARGEST_SOURCE:
-        return None
-    try:
-        contents = archive.read(member)
-    except WheelError:  # `check` tells of damaged members
-        return None
-    # Plain words are found far faster than a pattern, and most files have neither of these. A file that gets `CDLL`
-    # from a module other than ctypes is not noticed: of 122 files that open something, in 280 wheels, none does.
-    if b"ctypes" not in contents and b"dlopen" not in contents:
-        return None
-    source = bytes(contents)
-    return source if _may_open(source) else None
-
-
-def _may_open(source: bytes) -> bool:
-    """Whether a file calls what opens libraries, and has what the name of one is made of: parsing costs far more."""
-    calls = {word for word in _WORDS if _is_called(source, word)}
-    if b"ctypeslib" not in source:
-        calls.discard(b"load_library")  # numpy's is meant, which adds the suffix by itself; others have the name too
-    return bool(calls) and (not calls.isdisjoint(_WITHOUT_SUFFIX) or _SUFFIX.search(source) is not None)
-
-
-def _is_called(source: bytes, word: bytes) -> bool:
-    """Whether a function of that name is called, or gets another name. A pattern for the whole is far slower."""
-    position = source.find(word)
-    while position >= 0:
-        if _CALL.match(source, position + len(word)) and not _LONGER.search(source, max(0, position - 4), position):
-            return True
-        position = source.find(word, position + 1)
-    return False
 
 
 class _Finder:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 from itertools import zip_longest
-from pathlib import Path
 
 from deloc8 import __version__
 from deloc8.cli.help import SHELLS, Parser, PrintCompletion
@@ -105,7 +104,7 @@ def _fill_fixup(parser: Parser) -> None:
 
 
 def _fill_why(parser: Parser) -> None:
-    parser.add_argument("wheels", nargs=1, type=Path, metavar="WHEEL", help="a wheel file")
+    parser.add_argument("wheels", nargs=1, metavar="WHEEL", help="a wheel file")
     known = "libpq.so.5, stat, stat@GLIBC_2.33, GLIBC_2.34, manylinux_2_17"
     parser.add_argument("subject", metavar="SUBJECT", help=known)
     _add_no_dlopen(parser)
@@ -113,7 +112,7 @@ def _fill_why(parser: Parser) -> None:
 
 
 def _fill_tree(parser: Parser) -> None:
-    parser.add_argument("wheels", nargs="+", type=Path, metavar="PATH", help="a wheel, an ELF file or a folder")
+    parser.add_argument("wheels", nargs="+", metavar="PATH", help="a wheel, an ELF file or a folder")
     _add_max_unpacked(parser)
     _add_places(parser)
     _add_output(parser)
@@ -139,7 +138,7 @@ _NAMES = frozenset(name for command, (_, aliases, _) in _COMMANDS.items() for na
 
 
 def _add_wheels(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("wheels", nargs="+", type=Path, metavar="WHEEL", help="a wheel file")
+    parser.add_argument("wheels", nargs="+", metavar="WHEEL", help="a wheel file")
 
 
 def _add_no_dlopen(parser: argparse.ArgumentParser) -> None:
@@ -149,7 +148,7 @@ def _add_no_dlopen(parser: argparse.ArgumentParser) -> None:
 def _add_output(parser: argparse.ArgumentParser, formats: Sequence[str] = ("text", "json")) -> None:
     group = parser.add_argument_group("output")
     group.add_argument("--format", choices=formats, default="text", help=_FORMATS_HELP["html" in formats])
-    group.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the output there instead of stdout")
+    group.add_argument("-o", "--output", metavar="FILE", help="write the output there instead of stdout")
     group.add_argument(
         "--color", choices=["auto", "always", "never"], default="auto", metavar="WHEN", help="auto, always or never"
     )
@@ -159,9 +158,7 @@ def _add_output(parser: argparse.ArgumentParser, formats: Sequence[str] = ("text
 
 def _add_places(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("where libraries are looked for")
-    group.add_argument(
-        "--sysroot", type=Path, default=Path("/"), metavar="DIR", help="in this root, not this machine's"
-    )
+    group.add_argument("--sysroot", default="/", metavar="DIR", help="in this root, not this machine's")
     group.add_argument("--ldpaths", metavar="A:B", help="in these folders and no others")
     group.add_argument(
         "--add-path", action="append", default=[], metavar="DIR", help="in this folder first; may be repeated"
@@ -176,9 +173,7 @@ def _add_max_unpacked(group: argparse._ActionsContainer) -> None:
 def _add_shared(parser: argparse.ArgumentParser, formats: Sequence[str] = ("text", "json")) -> None:
     _add_places(parser)
     group = parser.add_argument_group("what counts")
-    group.add_argument(
-        "--policy", action="append", default=[], type=Path, metavar="FILE", help="one more policy; may be repeated"
-    )
+    group.add_argument("--policy", action="append", default=[], metavar="FILE", help="one more policy; may be repeated")
     group.add_argument(
         "--exclude", action="append", default=[], metavar="GLOB", help="leave these libraries out; may be repeated"
     )
@@ -202,7 +197,7 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
 
 def _add_fixup(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("the result")
-    group.add_argument("-w", "--wheel-dir", type=Path, default=Path("wheelhouse"), metavar="DIR", help="where it goes")
+    group.add_argument("-w", "--wheel-dir", default="wheelhouse", metavar="DIR", help="where it goes")
     group.add_argument("--plat", metavar="TAG", help="to be reached (default: auto; env DELOC8_PLAT)")
     group.add_argument("--only-plat", action="store_true", help="claim no better tag, even if it would be true")
     group.add_argument("--no-update-tags", action="store_true", help="leave the file name and its tags as they are")
@@ -269,7 +264,7 @@ def _read_shared(options: argparse.Namespace, environ: Mapping[str, str]) -> Non
 
     if not os.path.isdir(root):  # noqa: PTH112  it is a text here
         raise UsageError(f"--sysroot is `{options.sysroot}`, which is no folder", code="bad-option")
-    options.sysroot = Path(root)
+    options.sysroot = root
     options.add_path = tuple(inside(folder) for folder in options.add_path)
     only = options.ldpaths
     options.ldpaths = None if only is None else tuple(inside(folder) for folder in only.split(":") if folder)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from deloc8 import __version__
 from deloc8.audit.checks.selection import Selection, check_codes
 from deloc8.audit.checks.table import RULES
@@ -27,7 +29,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
-    from pathlib import Path
 
     from deloc8.cli.console import Console
     from deloc8.diagnostic import Diagnostic
@@ -51,7 +52,7 @@ def check(options: argparse.Namespace, console: Console) -> int:
     with share(lambda path: selection.apply(check_wheel(path, settings)), options.wheels, processes) as results:
         for path in options.wheels:
             with progress_bar(path, options, console):
-                checked.append((path, next(results)))
+                checked.append((Path(path), next(results)))
     _tell(checked, options, console)
     codes = [
         NOT_AS_ASKED if any(found.severity is Severity.ERROR for found in findings) else DONE for _, findings in checked

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import nullcontext
-from pathlib import Path
 
 from deloc8.cli.console import Console, silence
 from deloc8.cli.shared import (
@@ -23,6 +22,7 @@ from deloc8.cli.shared import (
 )
 from deloc8.diagnostic import Severity
 from deloc8.errors import Deloc8Error, PureWheelError, UnrepairableError, UsageError
+from deloc8.paths import file_name
 from deloc8.target import Arch, Libc, parse_platform_tag
 from deloc8.values import replace
 
@@ -73,6 +73,8 @@ def unwritten(error: OSError) -> int:
 def _ready(stream: TextIO | None) -> AbstractContextManager[TextIO]:
     """A standard stream that takes every name; one that leads nowhere in place of one that was closed."""
     if stream is None:
+        from pathlib import Path  # noqa: PLC0415  hardly ever
+
         return Path(os.devnull).open("w", encoding="utf-8")
     # A name that the locale cannot show must not end the command.
     stream.reconfigure(errors="backslashreplace")  # type: ignore[attr-defined]
@@ -120,7 +122,7 @@ class _Sum:
         return max(self.codes, default=DONE)
 
 
-def _each(options: argparse.Namespace, console: Console, work: Callable[[Path, _Sum], int]) -> _Sum:
+def _each(options: argparse.Namespace, console: Console, work: Callable[[str, _Sum], int]) -> _Sum:
     """Work on every wheel; one that fails does not keep the others from being tried."""
     from deloc8.report.to_json import failed_wheel  # noqa: PLC0415  only for commands on wheels
 
@@ -134,11 +136,11 @@ def _each(options: argparse.Namespace, console: Console, work: Callable[[Path, _
             total.codes.append(work(path, total))
         except Deloc8Error as error:
             total.codes.append(exit_code(error))
-            total.values.append(failed_wheel(path.name, error))
+            total.values.append(failed_wheel(file_name(path), error))
             if options.format == "html":
                 from deloc8.report.page import Entry  # noqa: PLC0415  only for this output
 
-                total.entries.append(Entry(name=path.name, error=error))
+                total.entries.append(Entry(name=file_name(path), error=error))
             console.error(error)
     tell_failures(total.codes, console)
     return total
@@ -157,17 +159,21 @@ def _emit_html(options: argparse.Namespace, console: Console, total: _Sum) -> No
 
 
 def _fixup(options: argparse.Namespace, console: Console) -> int:
+    from pathlib import Path  # noqa: PLC0415  only for this command
+
     from deloc8.cli.memory import give_memory_back  # noqa: PLC0415  only for this command
     from deloc8.report.to_json import document  # noqa: PLC0415  only for this command
 
-    def work(path: Path, total: _Sum) -> int:
+    def work(path: str, total: _Sum) -> int:
         text, value, repair = _fix_one(path, options, console)
         total.values.append(value)
         if options.format == "html":
             from deloc8.report.page import Entry  # noqa: PLC0415  only for this output
             from deloc8.workflow import audit_wheel  # noqa: PLC0415
 
-            total.entries.append(Entry(name=path.name, audit=audit_wheel(path, audit_options(options)), repair=repair))
+            total.entries.append(
+                Entry(name=file_name(path), audit=audit_wheel(path, audit_options(options)), repair=repair)
+            )
         if repair is not None and console.verbosity >= 0 and draws(options, console):
             from deloc8.report.repair_terminal import repair_drawn  # noqa: PLC0415  only on a terminal
 
@@ -180,6 +186,7 @@ def _fixup(options: argparse.Namespace, console: Console) -> int:
         return DONE
 
     give_memory_back(options.wheels)
+    options.wheel_dir = Path(options.wheel_dir)
     total = _each(options, console, work)
     if options.format == "json":
         emit_json(options, console, document("fixup", total.values))
@@ -190,7 +197,7 @@ def _fixup(options: argparse.Namespace, console: Console) -> int:
     return total.code
 
 
-def _fix_one(path: Path, options: argparse.Namespace, console: Console) -> tuple[str, Json, Plan | Outcome | None]:
+def _fix_one(path: str, options: argparse.Namespace, console: Console) -> tuple[str, Json, Plan | Outcome | None]:
     from deloc8.repair.model import Goal, StripLevel  # noqa: PLC0415  only for this command
     from deloc8.report import to_json, to_text  # noqa: PLC0415
     from deloc8.wheel.writer import WriteOptions  # noqa: PLC0415
@@ -226,9 +233,9 @@ def _fix_one(path: Path, options: argparse.Namespace, console: Console) -> tuple
     except PureWheelError:
         if not options.allow_pure_python_wheel:
             raise
-        copy = options.wheel_dir / path.name if options.dry_run else copy_wheel(path, options.wheel_dir, settings)
+        copy = options.wheel_dir / file_name(path) if options.dry_run else copy_wheel(path, options.wheel_dir, settings)
         text = to_text.copied_text(copy, would=options.dry_run)
-        return text, {"wheel": path.name, "pure": True, "output": str(copy)}, None
+        return text, {"wheel": file_name(path), "pure": True, "output": str(copy)}, None
     _tell(outcome.plan.notes, console)
     text = to_text.plan_text(outcome.plan, verbose=console.verbosity > 0) + to_text.written_text(outcome.path)
     return text, to_json.outcome_value(outcome), outcome
@@ -254,7 +261,7 @@ def _tree(options: argparse.Namespace, console: Console) -> int:
         limits=archive_limits(options),
     )
 
-    def work(path: Path, total: _Sum) -> int:
+    def work(path: str, total: _Sum) -> int:
         forest = dependency_forest(path, settings)
         total.values.append(tree_value(forest))
         if draws(options, console):

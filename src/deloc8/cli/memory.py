@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
+
+    from deloc8.paths import StrPath
 
 _LARGE = 8 << 20  # bytes of wheels from which on it is worth an import of some milliseconds
 _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -3, -1  # mallopt(3)
 _BLOCK = 4 << 20
 
 
-def give_memory_back(wheels: Iterable[Path]) -> None:
+def give_memory_back(wheels: Iterable[StrPath]) -> None:
     """Let large blocks go back to the system as soon as they are free, where the wheels are so large that they count.
 
     glibc would raise the size from which on it does so with each large block that is freed, up to 32 MiB; what lies
@@ -25,7 +27,7 @@ def give_memory_back(wheels: Iterable[Path]) -> None:
     size = 0
     for path in wheels:
         with suppress(OSError):  # whoever opens it tells what is wrong
-            size += path.stat().st_size
+            size += os.stat(path).st_size  # noqa: PTH116  see `paths`
     if size < _LARGE:
         return
     with suppress(ImportError, OSError, AttributeError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 
 from deloc8.errors import InputError, UsageError, VerificationError
+from deloc8.paths import file_name
 from deloc8.wheel.names import printable_lines
 
 TYPE_CHECKING = False
@@ -12,7 +13,6 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Sequence
     from contextlib import AbstractContextManager
-    from pathlib import Path
 
     from rich.console import RenderableType
 
@@ -43,13 +43,13 @@ def tell_failures(codes: Sequence[int], console: Console) -> None:
         console.say(f"{failed} of {len(codes)} wheels failed")
 
 
-def progress_bar(path: Path, options: argparse.Namespace, console: Console) -> AbstractContextManager[None]:
+def progress_bar(path: str, options: argparse.Namespace, console: Console) -> AbstractContextManager[None]:
     """A progress bar for the work on one wheel, where somebody may look at it."""
     if console.verbosity < 0 or not console.err.isatty():
         return nullcontext()
     from deloc8.cli.progress import progress  # noqa: PLC0415  only on a terminal
 
-    return progress(console.err, path.name, done=options.wheels.index(path), total=len(options.wheels))
+    return progress(console.err, file_name(path), done=options.wheels.index(path), total=len(options.wheels))
 
 
 def audit_options(options: argparse.Namespace) -> AuditOptions:
@@ -87,8 +87,10 @@ def emit(options: argparse.Namespace, console: Console, text: str) -> None:
     if options.output is None:
         console.data(text)
         return
+    from pathlib import Path  # noqa: PLC0415  only for this
+
     try:
-        options.output.write_text(printable_lines(text), encoding="utf-8")
+        Path(options.output).write_text(printable_lines(text), encoding="utf-8")
     except OSError as error:
         raise InputError(
             f"`{options.output}` cannot be written", code="unwritable-output", context=(error.strerror or str(error),)

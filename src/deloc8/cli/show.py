@@ -17,6 +17,7 @@ from deloc8.cli.shared import (
     tell_failures,
 )
 from deloc8.errors import Deloc8Error, PureWheelError
+from deloc8.paths import file_name
 from deloc8.report.to_text import show_text
 from deloc8.values import dataclass, replace
 from deloc8.workflow import audit_wheel
@@ -25,7 +26,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
-    from pathlib import Path
 
     from deloc8.audit.verdict import Audit
     from deloc8.cli.console import Console
@@ -94,19 +94,19 @@ def show(options: argparse.Namespace, console: Console) -> int:
     return max(part.code for part in parts)
 
 
-def _show_one(path: Path, settings: AuditOptions, options: argparse.Namespace, console: Console) -> _Shown:
+def _show_one(path: str, settings: AuditOptions, options: argparse.Namespace, console: Console) -> _Shown:
     try:
         audit = audit_wheel(path, settings)
         if audit.is_pure and not options.allow_pure_python_wheel:
             raise PureWheelError(
-                f"{path.name} has no compiled files: there is nothing to show",
+                f"{file_name(path)} has no compiled files: there is nothing to show",
                 code="pure-wheel",
                 hints=("to accept such wheels, pass --allow-pure-python-wheel",),
             )
     except Deloc8Error as error:
         from deloc8.report.to_json import failed_wheel  # noqa: PLC0415  only for what failed
 
-        shown = _Shown(code=exit_code(error), value=failed_wheel(path.name, error), error=error)
+        shown = _Shown(code=exit_code(error), value=failed_wheel(file_name(path), error), error=error)
     else:
         shown = _Shown(
             code=NOT_AS_ASKED if audit.false_claims else DONE,
@@ -122,7 +122,7 @@ def _show_one(path: Path, settings: AuditOptions, options: argparse.Namespace, c
     if options.format == "html":
         from deloc8.report.page import Entry  # noqa: PLC0415  only for this output
 
-        entry = Entry(name=path.name, error=shown.error, audit=None if shown.error else audit)
+        entry = Entry(name=file_name(path), error=shown.error, audit=None if shown.error else audit)
         return replace(shown, entry=entry)
     return shown
 

@@ -6,6 +6,7 @@ from deloc8.audit.match import ViolationCode
 from deloc8.audit.why import explain
 from deloc8.cli.shared import DONE, audit_options, draws, emit, emit_drawn, emit_json, progress_bar
 from deloc8.errors import PureWheelError
+from deloc8.paths import file_name
 from deloc8.report.to_json import document
 from deloc8.report.why import why_text, why_value
 from deloc8.workflow import audit_wheel
@@ -32,16 +33,16 @@ def why(options: argparse.Namespace, console: Console) -> int:
     with progress_bar(path, options, console):
         audit = audit_wheel(path, audit_options(options))
     if audit.is_pure:
-        raise PureWheelError(f"{path.name} has no compiled files: there is nothing to explain", code="pure-wheel")
+        raise PureWheelError(f"{file_name(path)} has no compiled files: there is nothing to explain", code="pure-wheel")
     answer = explain(audit, options.subject, _remedy(audit))
     if options.format == "json":
-        emit_json(options, console, document("why", [why_value(path.name, answer)]))
+        emit_json(options, console, document("why", [why_value(file_name(path), answer)]))
     elif draws(options, console):
         from deloc8.report.to_terminal import why_parts_drawn  # noqa: PLC0415  only on a terminal
 
-        emit_drawn(console, why_parts_drawn(path.name, answer))
+        emit_drawn(console, why_parts_drawn(file_name(path), answer))
     else:
-        emit(options, console, why_text(path.name, answer))
+        emit(options, console, why_text(file_name(path), answer))
     return DONE
 
 

@@ -13,7 +13,6 @@ import mmap
 import os
 import stat
 from contextlib import contextmanager
-from pathlib import Path
 
 from deloc8.elf.constants import ELF_MAGIC
 from deloc8.elf.image import ElfImage, parse
@@ -23,8 +22,10 @@ from deloc8.values import Protocol, dataclass
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Mapping
+    from pathlib import Path
 
     from deloc8.elf.view import Buffer
+    from deloc8.paths import StrPath
 
 
 class Fault(enum.Enum):
@@ -87,7 +88,7 @@ class Sysroot:
     read when they are asked for and remembered; a change on disk after that is not seen.
     """
 
-    def __init__(self, root: Path | str = "/") -> None:
+    def __init__(self, root: StrPath = "/") -> None:
         """`root` is the folder that stands for `/`."""
         real = os.path.realpath(root)
         self._root = "" if real == "/" else real
@@ -172,6 +173,8 @@ class Sysroot:
 
     def host_path(self, path: str) -> Path:
         """Where a path stands on this machine, with the symlinks on the way followed."""
+        from pathlib import Path  # noqa: PLC0415  few ask
+
         return Path(self._root + (self.real_path(path) or path))
 
     def list(self, folder: str) -> tuple[str, ...]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from pathlib import Path
 
 from deloc8.errors import UsageError
+from deloc8.paths import read_beside
 from deloc8.patterns import pattern
 from deloc8.policy.files import policy_to_seed_json, read_policies
 from deloc8.policy.model import EVERY_LIBRARY, Ceiling, Family, Policy
@@ -48,7 +48,6 @@ MINIMAL_SYSTEM_LACKS = frozenset(
 )
 """Libraries that policies take from the system although a minimal installation does not have them."""
 
-_DATA = Path(__file__).parent / "data"
 _SEED_POLICY = "linux_pybe1_core"
 
 _FAMILY = {Libc.GLIBC: Family.MANYLINUX, Libc.MUSL: Family.MUSLLINUX, Libc.ANDROID: Family.ANDROID}
@@ -95,7 +94,7 @@ def builtin_policies(arch: Arch, libc: Libc) -> tuple[Policy, ...]:
     """
     policies = list(_table_policies(arch, _FAMILY[libc]))
     if libc is Libc.GLIBC:
-        policies += read_policies((_DATA / f"{_SEED_POLICY}.json").read_bytes(), _SEED_POLICY, arch)
+        policies += read_policies(read_beside(__file__, "data", f"{_SEED_POLICY}.json"), _SEED_POLICY, arch)
     generic = Policy(name="linux", family=Family.LINUX, arch=arch, libraries=frozenset({EVERY_LIBRARY}))
     return (*policies, generic)
 
@@ -103,7 +102,7 @@ def builtin_policies(arch: Arch, libc: Libc) -> tuple[Policy, ...]:
 def _table_policies(arch: Arch, family: Family) -> tuple[Policy, ...]:
     import json  # noqa: PLC0415 # only who reads policies pays for it
 
-    table: _Table = json.loads((_DATA / f"{family.value}.json").read_text("utf-8"))
+    table: _Table = json.loads(read_beside(__file__, "data", f"{family.value}.json"))
     known = {name: frozenset(numbers) for name, numbers in table["known_versions"].get(arch.value, {}).items()}
     policies = []
     libraries: frozenset[str] = frozenset()
@@ -270,5 +269,5 @@ def host_only_libraries() -> tuple[str, ...]:
     """
     import json  # noqa: PLC0415 # only who reads policies pays for it
 
-    patterns: list[str] = json.loads((_DATA / "host_libraries.json").read_text("utf-8"))
+    patterns: list[str] = json.loads(read_beside(__file__, "data", "host_libraries.json"))
     return tuple(patterns)

@@ -7,6 +7,7 @@ import os
 import stat
 
 from deloc8.errors import WheelError
+from deloc8.paths import file_name
 from deloc8.wheel import codec
 from deloc8.wheel.codec import Buffer, StreamError
 from deloc8.wheel.names import WheelName, normalize_name, parse_wheel_name, printable
@@ -16,10 +17,11 @@ from deloc8.wheel.zipformat import STORED, ArchiveLimits, Member, read_members, 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
     from types import TracebackType
 
     from typing_extensions import Self
+
+    from deloc8.paths import StrPath
 
 __all__ = ["LARGE_MEMBER", "ArchiveLimits", "Buffer", "Member", "WheelArchive", "WheelName", "open_wheel"]
 
@@ -183,7 +185,7 @@ class WheelArchive:
 
 
 def open_wheel(
-    path: Path,
+    path: StrPath,
     limits: ArchiveLimits = ArchiveLimits(),  # noqa: B008  a frozen value
     *,
     name: WheelName | None = None,
@@ -199,7 +201,7 @@ def open_wheel(
         WheelError: The file cannot be read, is no wheel by its name, or its archive is one that should not be
             unpacked: damaged, ambiguous, with unsafe paths, too large, or without the files that make it a wheel.
     """
-    name = name or parse_wheel_name(path.name)
+    name = name or parse_wheel_name(file_name(path))
     source = _OpenFile(path)
     try:
         entries = read_members(source, limits)
@@ -213,9 +215,9 @@ def open_wheel(
 class _OpenFile:
     """A file on disk as a `zipformat.Source`."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: StrPath) -> None:
         self.path = path
-        self.name = path.name
+        self.name = file_name(path)
         try:
             # Without O_NONBLOCK a named pipe would make us wait for somebody to write to it.
             self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -270,7 +272,7 @@ class _OpenFile:
 def wheel_changed(archive: WheelArchive) -> WheelError:
     """The error of a wheel that somebody has written to while it was worked on."""
     return WheelError(
-        f"`{printable(archive.path.name)}` was written to while it was read",
+        f"`{printable(file_name(archive.path))}` was written to while it was read",
         code="wheel-changed",
         hints=("repair it once its build is at its end; nothing was written",),
     )

@@ -523,8 +523,8 @@ def test_each_family_of_errors_has_its_exit_code() -> None:
 def test_a_defect_of_ours_wins_over_other_failures(
     command: Command, scene: Scene, wheel: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(path: Path, *_: object) -> None:
-        raise VerificationError(path.name, code="proof") if path == wheel else UsageError(path.name, code="odd")
+    def fail(path: str, *_: object) -> None:
+        raise VerificationError(path, code="proof") if path == str(wheel) else UsageError(path, code="odd")
 
     monkeypatch.setattr("deloc8.workflow.repair_wheel", fail)
     assert command("fixup", wheel, scene.folder / "other.whl").code == 3

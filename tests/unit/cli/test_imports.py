@@ -38,6 +38,7 @@ COSTLY = {
     "logging",
     "lzma",
     "multiprocessing",
+    "pathlib",
     "pickle",
     "secrets",
     "shutil",

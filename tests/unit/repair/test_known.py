@@ -6,6 +6,7 @@ import hashlib
 import os
 from base64 import urlsafe_b64encode
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,7 +21,6 @@ from kit.wheels import record_hash
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from deloc8.repair.model import Proof
     from deloc8.repair.verify import Claim
@@ -53,12 +53,12 @@ def unpacked(monkeypatch: pytest.MonkeyPatch) -> Counter[tuple[str, str]]:
     depth = 0
 
     def counting_read(self: WheelArchive, member: Member) -> Buffer:
-        times[self.path.suffix, member.name] += depth == 0
+        times[Path(self.path).suffix, member.name] += depth == 0
         return read(self, member)
 
     def counting_pieces(self: WheelArchive, member: Member) -> Iterator[Buffer]:
         nonlocal depth
-        times[self.path.suffix, member.name] += 1
+        times[Path(self.path).suffix, member.name] += 1
         depth += 1
         try:
             yield from pieces(self, member)
