@@ -52,10 +52,10 @@ ZLIB_SHARE = 0.6  # of the ratio that is asked of libdeflate
 # Wheel, the ratio of cpu time that `show` shall reach, whether it is quick.
 SHOW = (
     ("markupsafe", 3.5, True),
-    ("numpy", 11, True),
+    ("numpy", 13, True),
     ("pandas", 15, True),
     ("scipy", 30, False),
-    ("pyarrow", 20, False),
+    ("pyarrow", 22, False),
     ("opencv-python-headless", 14, False),
     ("polars", 2.3, False),
     ("llvmlite", 2.5, False),

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 # No ELF file is shorter than its file header.
 _SMALLEST_ELF = 52
-_LITTLE = 1 << 20  # bytes of members in all that are read before threads have begun
+_LITTLE = 32 << 20  # bytes of members in all, up to which threads would cost more time than they save
 _BUDGET = 32 << 20  # bytes of members that may be in memory at a time, but one member always may
 _MAPPED_SHARE = 16  # a large member is read into a file; this part of it, its symbols and their names, is looked at
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import mmap
-from operator import methodcaller
 
 from deloc8.elf import constants as c
 from deloc8.patterns import pattern
@@ -28,6 +27,7 @@ _FRAMEWORKS = frozenset(
 )
 _KNOWN = OPENERS | _FRAMEWORKS
 _CLASSES = ("_ZN8QLibrary", "_ZN4Poco13SharedLibrary", "_ZN16wxDynamicLibrary")  # Qt, POCO, wxWidgets
+_COMMON = "Library"  # what stands in all of them
 
 _MARK = b".so"
 # Right before a constant text the end of a constant number may stand, as of most small ones of eight bytes.
@@ -50,9 +50,11 @@ class Mention(NamedTuple):
 
 def opens_libraries(image: ElfImage) -> bool:
     """Whether a file asks for a function that opens libraries."""
-    # Over some ten thousand names a loop of Python's would cost more than the rest of the question.
     names = [symbol.name for symbol in image.undefined]
-    return not _KNOWN.isdisjoint(names) or any(map(methodcaller("startswith", _CLASSES), names))
+    if not _KNOWN.isdisjoint(names):
+        return True
+    # Over some ten thousand names the last step would cost more than the rest of the question.
+    return _COMMON in "".join(names) and any(name.startswith(_CLASSES) for name in names)
 
 
 def mentioned_libraries(data: Buffer, image: ElfImage) -> tuple[Mention, ...]:
