@@ -2,7 +2,7 @@
 
     python benchmarks/bench.py [--quick] [--rounds N] [--only TEXT] [--readme]        (`make bench` calls it)
 
-Whole processes are measured in turn, A B C A B C, after a round that counts only where one process takes long. The
+Whole processes are measured in turn, A B C A B C, after a round that counts only for a tool that takes long. The
 table shows medians: cpu seconds (user and system, threads and child processes included), wall seconds, the peak of
 resident memory, the highest temporary disk (folders and deleted files, looked at every 20 ms of the first round), and
 the size of the repaired wheel. A ratio is auditwheel's figure by the tool's: above 1 is better than auditwheel. Figures
@@ -43,8 +43,9 @@ TOOLS = {
     "repairwheel": ("repairwheel==0.8.0",),
 }
 YARDSTICK = "auditwheel"
-ROW_SECONDS = 40.0  # no further round begins when a row has taken so long
-LONG = 15.0  # a process of so many seconds needs no round that does not count
+ROW_SECONDS = 40.0  # when a row has taken so long, it ends as soon as each tool has been measured often enough
+LONG = 8.0  # the first process of a tool counts, and is enough, when it takes so many seconds
+FEWEST = 3  # processes of a tool that takes less
 MEBIBYTE = 1.048576
 SHOW_PEAK, START_CPU = 96 * MEBIBYTE, 0.090
 ZLIB_SHARE = 0.6  # of the ratio that is asked of libdeflate
@@ -152,19 +153,18 @@ def compete(job: Job, rounds: int) -> dict[str, Sample]:
         FailedError: A command failed or left no output.
     """
     started = time.perf_counter()
-    samples: dict[str, list[Sample]] = {}
-    for tool, command in job.commands.items():
-        first = measure(command, job.variables, writes=job.writes, watches_disk=True)
-        samples[tool] = [first]
-    disks = {tool: found[0].disk for tool, found in samples.items()}
-    if sum(found[0].wall for found in samples.values()) < LONG:
-        samples = {tool: [] for tool in samples}
-    for _ in range(rounds):
-        if time.perf_counter() - started > ROW_SECONDS and all(samples.values()):
-            break
+    firsts = {
+        tool: measure(command, job.variables, writes=job.writes, watches_disk=True)
+        for tool, command in job.commands.items()
+    }
+    # To be watched slows a short process more than a long one.
+    samples = {tool: [first] if first.wall >= LONG else [] for tool, first in firsts.items()}
+    for number in range(rounds):
         for tool, command in job.commands.items():
-            samples[tool].append(measure(command, job.variables, writes=job.writes))
-    return {tool: median(found)._replace(disk=disks[tool]) for tool, found in samples.items()}
+            lacking = number < FEWEST and firsts[tool].wall < LONG
+            if lacking or time.perf_counter() - started <= ROW_SECONDS:
+                samples[tool].append(measure(command, job.variables, writes=job.writes))
+    return {tool: median(found)._replace(disk=firsts[tool].disk) for tool, found in samples.items()}
 
 
 HEAD = ("", "tool", "cpu s", "ratio", "wall s", "ratio", "peak MB", "ratio", "disk MB", "out MB", "ratio", "target")

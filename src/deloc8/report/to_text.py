@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import textwrap
 
 from deloc8.audit.notices import notices
 from deloc8.policy.model import sort_versions
 from deloc8.report.dlopened import openings_text
+from deloc8.report.lines import filled
 from deloc8.report.model import (
     Barrier,
     barriers,
@@ -37,11 +37,6 @@ LIBRARIES_HEAD = "The following external shared libraries are required by the wh
 _FILES_SHOWN = 3
 
 
-def _sentence(text: str) -> str:
-    """A sentence in lines; a line end in a name must not begin one."""
-    return textwrap.fill(printable(text), break_long_words=False, break_on_hyphens=False)
-
-
 def _lines(texts: Iterable[str]) -> str:
     """A line for each text."""
     return "".join(f"{printable(text)}\n" for text in texts)
@@ -69,7 +64,7 @@ def _paragraph(part: Part, *, verbose: bool) -> str:
 def show_parts(audit: Audit, *, verbose: bool) -> Iterator[Part]:
     """What `show` says of a wheel, in its parts."""
     if audit.is_pure:
-        yield _sentence(f"{audit.facts.name.filename} has no compiled files: it runs wherever Python does.")
+        yield filled(f"{audit.facts.name.filename} has no compiled files: it runs wherever Python does.")
     else:
         yield from _compiled_parts(audit, verbose=verbose)
 
@@ -77,40 +72,40 @@ def show_parts(audit: Audit, *, verbose: bool) -> Iterator[Part]:
 def _compiled_parts(audit: Audit, *, verbose: bool) -> Iterator[Part]:
     name = audit.facts.name.filename
     tag = audit.best.policy.tags[0]
-    yield _sentence(f'{name} is consistent with the following platform tag: "{tag}".')
+    yield filled(f'{name} is consistent with the following platform tag: "{tag}".')
     versions = sort_versions(version for group in versioned_symbols(audit).values() for version in group)
     if versions:
-        yield _sentence(
+        yield filled(
             "The wheel references the following external versioned symbols in system-provided shared libraries: "
             f"{', '.join(versions)}."
         )
     else:
-        yield _sentence("The wheel references no external versioned symbols in system-provided shared libraries.")
+        yield filled("The wheel references no external versioned symbols in system-provided shared libraries.")
     libraries = external_libraries(audit)
     if libraries:
         yield libraries
     else:
-        yield _sentence("The wheel requires no external shared libraries.")
+        yield filled("The wheel requires no external shared libraries.")
     for group in graft_groups(audit):
         head = (
             f"In order to achieve the {_tags(group.tags)} the following shared library dependencies will need to be "
             "relocated inside the wheel:"
         )
-        yield f"{_sentence(head)}\n\n{_sentence(', '.join(group.libraries))}"
+        yield f"{filled(head)}\n\n{filled(', '.join(group.libraries))}"
     # The sentences above come first, in this order, because programs read them; see the command line's contract.
     for claim in audit.false_claims:
-        yield _sentence(f'The wheel claims the platform tag "{claim.tag}", which is not true: {claim.reason}.')
+        yield filled(f'The wheel claims the platform tag "{claim.tag}", which is not true: {claim.reason}.')
     yield from barriers(audit)
     for notice in notices(audit, audit.outlook):
         facts = "; ".join([f"{notice.subject}: {notice.message}", *notice.context])
-        yield _sentence(" ".join([f"{facts}.", *(f"({hint})" for hint in notice.hints)]))
+        yield filled(" ".join([f"{facts}.", *(f"({hint})" for hint in notice.hints)]))
     kept = [match.policy.name for match in audit.matches if match.is_satisfied and not match.policy.installable]
     if kept:
         noun = "policy" if len(kept) == 1 else "policies"
-        yield _sentence(f"""The wheel keeps to the {noun} {", ".join(f'"{name}"' for name in kept)} as well.""")
+        yield filled(f"""The wheel keeps to the {noun} {", ".join(f'"{name}"' for name in kept)} as well.""")
     reachable = reachable_tag(audit)
     if reachable and reachable != tag:
-        yield _sentence(f'`deloc8 fixup` can reach the platform tag "{reachable}".')
+        yield filled(f'`deloc8 fixup` can reach the platform tag "{reachable}".')
     where = whereabouts(audit)
     if where:
         yield where
@@ -128,7 +123,7 @@ def barrier_head(barrier: Barrier) -> str:
     """The sentence over a barrier."""
     verb = "is" if len(barrier.tags) == 1 else "are"
     also = f'what bars "{barrier.after}", and by ' if barrier.after else ""
-    return _sentence(f"The {_tags(barrier.tags)} {verb} barred by {also}what these files do:")
+    return filled(f"The {_tags(barrier.tags)} {verb} barred by {also}what these files do:")
 
 
 def shown_uses(barrier: Barrier, *, verbose: bool) -> tuple[Sequence[FileUse], str]:
@@ -143,7 +138,8 @@ def _barrier(barrier: Barrier, *, verbose: bool) -> str:
     shown, rest = shown_uses(barrier, verbose=verbose)
     for use in shown:
         lines.append(f"  {printable(' -> '.join(use.chain))}")
-        lines += [textwrap.indent(_sentence(text), "    ") for text in use.texts]
+        for text in use.texts:
+            lines += [f"    {line}" for line in filled(text).split("\n")]
     if rest:
         lines.append(rest)
     return "\n".join(lines)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import textwrap
-
 from deloc8.audit.compat import compatibility
+from deloc8.report.lines import filled
 from deloc8.values import dataclass
 from deloc8.wheel.names import printable
 
@@ -59,7 +58,7 @@ def whereabouts(audit: Audit) -> Whereabouts | None:
         subject = "Beside the libraries that it needs, the wheel as it stands runs"
     else:
         subject = "As it stands, the wheel runs"
-    head = textwrap.fill(f"{subject} on these distributions, by what their libc and C++ runtime offer:")
+    head = filled(f"{subject} on these distributions, by what their libc and C++ runtime offer:")
     return Whereabouts(head=head, found=found)
 
 
@@ -102,7 +101,7 @@ def family_rows(found: Compatibility) -> Iterator[FamilyRow]:
 
 def _family_line(row: FamilyRow) -> str:
     fits = " ".join(filter(None, (row.title, row.since, row.alike))) if row.since else ""
-    return _indented("; ".join(filter(None, (fits, row.end))))
+    return filled("; ".join(filter(None, (fits, row.end))), "  ", "    ")
 
 
 def _release(standing: Standing) -> str:
@@ -120,16 +119,6 @@ def release_texts(standing: Standing) -> tuple[str, tuple[str, ...]]:
     else:
         answer = f"no, {standing.lacks.subject}" if standing.runs is False else f"unknown, {standing.lacks.subject}"
     return answer, tuple(dates)
-
-
-def _indented(text: str) -> str:
-    return textwrap.fill(
-        printable(text),
-        initial_indent="  ",
-        subsequent_indent="    ",
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
 
 
 def where_value(audit: Audit) -> Json:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import textwrap
-
 from deloc8.audit.match import Violation, describe
 from deloc8.audit.why import SubjectKind
 from deloc8.policy.model import version_key
 from deloc8.report.dlopened import opening_value, openings_text
+from deloc8.report.lines import filled
 from deloc8.wheel.names import printable
 
 TYPE_CHECKING = False
@@ -35,25 +34,25 @@ def _paragraph(part: Part) -> str:
 def why_parts(wheel: str, answer: Answer) -> Iterator[Part]:
     """An answer in its parts."""
     if answer.kind is SubjectKind.TAG:
-        yield _sentence(f'{wheel} and the platform tag "{answer.subject}":')
+        yield filled(f'{wheel} and the platform tag "{answer.subject}":')
         yield from _of_tag(answer)
     else:
         if answer.uses:
-            yield _sentence(f"{wheel} and the {answer.kind.value} {answer.subject}: it is asked for by")
+            yield filled(f"{wheel} and the {answer.kind.value} {answer.subject}: it is asked for by")
             yield answer.uses
         else:
-            yield _sentence(f"{wheel} and the library {answer.subject}: no file needs it.")
+            yield filled(f"{wheel} and the library {answer.subject}: no file needs it.")
         if answer.openings:
             yield openings_text(answer.openings, verbose=True)
         if answer.bars:
-            yield _sentence(f"It bars, by itself or by what it brings in, the tags {', '.join(answer.bars)}.")
+            yield filled(f"It bars, by itself or by what it brings in, the tags {', '.join(answer.bars)}.")
         elif answer.inside_for:
-            yield _sentence(f"It must be inside the wheel for the tags {', '.join(answer.inside_for)}.")
+            yield filled(f"It must be inside the wheel for the tags {', '.join(answer.inside_for)}.")
         else:
             yield "It bars no tag."
     if answer.ways:
         yield "Ways out, the least effort first:"
-        yield "\n".join(_filled(way, f"  {number}. ", "     ") for number, way in enumerate(answer.ways, 1))
+        yield "\n".join(filled(way, f"  {number}. ", "     ") for number, way in enumerate(answer.ways, 1))
 
 
 def _of_tag(answer: Answer) -> Iterator[Part]:
@@ -85,7 +84,7 @@ def _by_chain(rows: Iterator[tuple[tuple[str, ...], str]]) -> Iterator[str]:
         if chain != last:
             yield f"  {printable(' -> '.join(chain))}"
             last = chain
-        yield _filled(text, "    ", "      ")
+        yield filled(text, "    ", "      ")
 
 
 def _used(uses: Sequence[Use]) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -100,20 +99,6 @@ def _used(uses: Sequence[Use]) -> Iterator[tuple[tuple[str, ...], str]]:
             grouped[use.chain, f"{use.library}: {use.found or 'not found'}"] = [""]
     for (chain, end), subjects in grouped.items():
         yield chain, f"needs {', '.join(dict.fromkeys(subjects))}{end}"
-
-
-def _sentence(text: str) -> str:
-    return _filled(text, "", "")
-
-
-def _filled(text: str, first: str, following: str) -> str:
-    return textwrap.fill(
-        printable(text),
-        initial_indent=first,
-        subsequent_indent=following,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
 
 
 def why_value(wheel: str, answer: Answer) -> Json:
