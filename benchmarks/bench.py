@@ -22,7 +22,6 @@ import os
 import platform
 import subprocess
 import sys
-import time
 import venv
 from dataclasses import dataclass, field
 from functools import partial
@@ -31,7 +30,7 @@ from typing import TYPE_CHECKING
 
 from growth import GROWTH_HEAD, MANY_HEAD, growth, many
 from material import TOP, in_child, published, synthetic, unrepaired
-from measure import FailedError, Sample, measure, median, ratio
+from measure import FailedError, Sample, in_turn, measure, ratio
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -44,8 +43,6 @@ TOOLS = {
 }
 YARDSTICK = "auditwheel"
 ROW_SECONDS = 40.0  # when a row has taken so long, it ends as soon as each tool has been measured often enough
-LONG = 8.0  # the first process of a tool counts, and is enough, when it takes so many seconds
-FEWEST = 3  # processes of a tool that takes less
 MEBIBYTE = 1.048576
 SHOW_PEAK, START_CPU = 96 * MEBIBYTE, 0.090
 ZLIB_SHARE = 0.6  # of the ratio that is asked of libdeflate
@@ -152,19 +149,10 @@ def compete(job: Job, rounds: int) -> dict[str, Sample]:
     Raises:
         FailedError: A command failed or left no output.
     """
-    started = time.perf_counter()
-    firsts = {
-        tool: measure(command, job.variables, writes=job.writes, watches_disk=True)
-        for tool, command in job.commands.items()
+    measures = {
+        tool: partial(measure, command, job.variables, writes=job.writes) for tool, command in job.commands.items()
     }
-    # To be watched slows a short process more than a long one.
-    samples = {tool: [first] if first.wall >= LONG else [] for tool, first in firsts.items()}
-    for number in range(rounds):
-        for tool, command in job.commands.items():
-            lacking = number < FEWEST and firsts[tool].wall < LONG
-            if lacking or time.perf_counter() - started <= ROW_SECONDS:
-                samples[tool].append(measure(command, job.variables, writes=job.writes))
-    return {tool: median(found)._replace(disk=firsts[tool].disk) for tool, found in samples.items()}
+    return in_turn(measures, rounds, ROW_SECONDS)
 
 
 HEAD = ("", "tool", "cpu s", "ratio", "wall s", "ratio", "peak MB", "ratio", "disk MB", "out MB", "ratio", "target")
@@ -248,7 +236,7 @@ def machine(rounds: int) -> str:
 def more_tables(options: argparse.Namespace, cache: Path, deloc8: str) -> Iterator[str]:
     """The tables of deloc8 alone."""
     if options.only in "growth":
-        yield table(GROWTH_HEAD, growth(cache, deloc8, quick=options.quick, rounds=1 if options.quick else 2))
+        yield table(GROWTH_HEAD, growth(cache, deloc8, quick=options.quick, rounds=1 if options.quick else 3))
     if options.only in "many wheels":
         yield table(MANY_HEAD, many(cache, deloc8, quick=options.quick))
 

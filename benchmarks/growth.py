@@ -9,10 +9,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from material import in_child, synthetic
-from measure import FailedError, Sample, measure, median, ratio
+from measure import FailedError, Sample, in_turn, measure, ratio
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 GROWTH_HEAD = ("", "cpu s", "wall s", "peak MB", "disk MB", "by size")
@@ -26,25 +26,30 @@ MANY = 100  # wheels in a folder
 def growth(cache: Path, deloc8: str, *, quick: bool, rounds: int) -> Iterator[tuple[str, ...]]:
     """The lines of the second table: `show` on wheels of growing size, and below each curve how it grows."""
     last = QUICK_SIZES if quick else None
-    curve = []
+    wheels = {}
     for count in MEMBERS[:last]:
-        path, _ = in_child(partial(synthetic, cache, elf_bytes=50_000, files=count))
-        curve.append((count, measure_growth((deloc8, "show", str(path)), rounds)))
-        yield grown(f"{count:,} members", *curve[-1], "us of cpu for a member")
+        wheels[count], _ = in_child(partial(synthetic, cache, elf_bytes=50_000, files=count))
+    curve = measure_growth(wheels, deloc8, rounds)
+    for count, sample in curve:
+        yield grown(f"{count:,} members", count, sample, "us of cpu for a member")
     yield slope("members", curve)
-    curve = []
+    wheels = {}
     for megabytes in MEGABYTES[:last]:
         pieces = max(1, megabytes // 100)
         size = megabytes * 1_000_000
-        path, _ = in_child(partial(synthetic, cache, elf_bytes=size, files=10, elf_files=pieces))
-        curve.append((megabytes * 1000, measure_growth((deloc8, "show", str(path)), rounds)))
-        yield grown(f"{megabytes:,} MB of ELF", *curve[-1], "us of cpu for a kB")
+        wheels[megabytes * 1000], _ = in_child(partial(synthetic, cache, elf_bytes=size, files=10, elf_files=pieces))
+    curve = measure_growth(wheels, deloc8, rounds)
+    for kilobytes, sample in curve:
+        yield grown(f"{kilobytes // 1000:,} MB of ELF", kilobytes, sample, "us of cpu for a kB")
     yield slope("bytes of ELF", curve)
 
 
-def measure_growth(command: tuple[str, ...], rounds: int) -> Sample:
-    """The medians of one command."""
-    return median([measure(command, {}, writes=False, watches_disk=True) for _ in range(rounds)])
+def measure_growth(wheels: Mapping[int, Path], deloc8: str, rounds: int) -> list[tuple[int, Sample]]:
+    """The medians of `show` for wheels of several sizes."""
+    measures = {
+        str(size): partial(measure, (deloc8, "show", str(path)), {}, writes=False) for size, path in wheels.items()
+    }
+    return list(zip(wheels, in_turn(measures, rounds).values(), strict=True))
 
 
 def grown(title: str, count: int, sample: Sample, unit: str) -> tuple[str, ...]:
@@ -87,13 +92,17 @@ def many(cache: Path, deloc8: str, *, quick: bool) -> Iterator[tuple[str, ...]]:
         path, _ = in_child(partial(synthetic, cache, elf_bytes=500_000 + number, files=50, elf_files=5))
         material.append(str(path))
     for command in ("show", "check"):
-        told, alone = set(), None
-        for jobs in (1, os.cpu_count() or 1):
-            words = (deloc8, command, *material, "--format", "json", "-j", str(jobs))
-            done = subprocess.run(words, capture_output=True, check=False)
-            told.add((done.returncode, done.stdout))
-            sample = median([measure(words, {}, writes=False, code=done.returncode) for _ in range(1 if quick else 3)])
-            alone = alone or sample
-            yield (f"{command} {MANY} wheels, -j{jobs}", *figures(sample), ratio(alone.wall, sample.wall))
-        if len(told) > 1:
+        commands = {
+            f"-j{jobs}": (deloc8, command, *material, "--format", "json", "-j", str(jobs))
+            for jobs in sorted({1, os.cpu_count() or 1})
+        }
+        done = [subprocess.run(words, capture_output=True, check=False) for words in commands.values()]
+        if len({(process.returncode, process.stdout) for process in done}) > 1:
             raise FailedError(f"{command} of {MANY} wheels: with one process it says something else")
+        measures = {
+            option: partial(measure, words, {}, writes=False, code=done[0].returncode)
+            for option, words in commands.items()
+        }
+        found = in_turn(measures, 1 if quick else 3)
+        for option, sample in found.items():
+            yield (f"{command} {MANY} wheels, {option}", *figures(sample), ratio(found["-j1"].wall, sample.wall))

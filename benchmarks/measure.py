@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import statistics
 import subprocess
@@ -13,9 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 _INTERVAL = 0.02  # seconds between two looks at the disk
+LONG = 8.0  # the first process of a command counts, and is enough, when it takes so many seconds
+FEWEST = 3  # processes of a command that takes less
 
 
 class Sample(NamedTuple):
@@ -33,9 +36,8 @@ class FailedError(Exception):
 
 
 def median(samples: Sequence[Sample]) -> Sample:
-    """The median of each figure by itself; of the disk the highest, for it is looked at now and then only."""
-    figures = [statistics.median(column) for column in zip(*samples, strict=True)]
-    return Sample(*figures)._replace(disk=max(sample.disk for sample in samples))
+    """The median of each figure by itself."""
+    return Sample(*(statistics.median(column) for column in zip(*samples, strict=True)))
 
 
 def ratio(theirs: float, ours: float) -> str:
@@ -76,6 +78,31 @@ def measure(
         disk = max(0, max(highest) - size) if writes else max(highest)
         cpu = usage.ru_utime + usage.ru_stime
         return Sample(cpu=cpu, wall=wall, peak=usage.ru_maxrss / 1e3, disk=disk / 1e6, output=size / 1e6)
+
+
+def in_turn(measures: Mapping[str, Callable[..., Sample]], rounds: int, seconds: float = math.inf) -> dict[str, Sample]:
+    """The medians of several commands, measured A B C A B C, so that a slow while of the machine meets all of them.
+
+    Their disk is watched in a first round, which counts for a command that takes long: to be watched slows a short one
+    more.
+
+    Args:
+        measures: `measure` for each command, without `watches_disk`.
+        rounds: So many follow the first one.
+        seconds: When these are over, only what has not been measured often enough is measured.
+
+    Raises:
+        FailedError: A command did not do its job.
+    """
+    started = time.perf_counter()
+    firsts = {name: once(watches_disk=True) for name, once in measures.items()}
+    samples = {name: [first] if first.wall >= LONG else [] for name, first in firsts.items()}
+    for number in range(rounds):
+        for name, once in measures.items():
+            lacking = number < FEWEST and firsts[name].wall < LONG
+            if lacking or time.perf_counter() - started <= seconds:
+                samples[name].append(once())
+    return {name: median(found)._replace(disk=firsts[name].disk) for name, found in samples.items()}
 
 
 @contextlib.contextmanager
