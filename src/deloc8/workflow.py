@@ -198,14 +198,16 @@ def repair_wheel(
         return _write(source, claim, Path(folder), replace(writing, threads=options.threads))
 
 
+def _reading(options: AuditOptions) -> Reading:
+    return Reading(threads=options.threads, mentions=options.dlopen)
+
+
 def _audit(
     archive: WheelArchive,
     sysroot: Sysroot,
     options: AuditOptions,
-    look: Look | None = None,
-    others: frozenset[str] = frozenset(),
+    reading: Reading,
 ) -> tuple[Audit, tuple[Policy, ...]]:
-    reading = Reading(threads=options.threads, mentions=options.dlopen, look=look, others=others)
     facts = gather(archive, sysroot, options.search, include=options.include, reading=reading)
     extra = _read_policy_files(options.policy_files, facts.arch) if facts.arch else ()
     return judge(facts, extra, options.match), extra
@@ -215,8 +217,9 @@ def _audit_for_repair(
     archive: WheelArchive, sysroot: Sysroot, options: AuditOptions, look: Look | None = None
 ) -> tuple[Audit, tuple[Policy, ...]]:
     """The verdict with the libraries on request; what the wheel opens at run time is looked for only then."""
+    reading = replace(_reading(options), look=look)
     if not options.include and not options.include_dlopened:
-        return _audit(archive, sysroot, options, look)
+        return _audit(archive, sysroot, options, reading)
     from deloc8.audit.dlopen import Confidence  # noqa: PLC0415  only where it is asked for
     from deloc8.audit.sources import read_sources  # noqa: PLC0415
     from deloc8.repair.opened import expand, names_to_open, refuse_host_libraries  # noqa: PLC0415
@@ -224,13 +227,14 @@ def _audit_for_repair(
     include = expand(options.include, sysroot, options.search)
     if not options.force:
         refuse_host_libraries(include)
-    audit, extra = _audit(archive, sysroot, replace(options, include=include), look)
+    audit, extra = _audit(archive, sysroot, replace(options, include=include), reading)
     audit = _with_openings(read_sources(archive), audit, sysroot, options)
     if options.include_dlopened:
         names = names_to_open(audit.openings or (), Confidence(options.include_dlopened), sysroot)
         include = (*include, *(name for name in names if name not in include))
         openings = audit.openings
-        audit, extra = _audit(archive, sysroot, replace(options, include=include), look)
+        reading = replace(reading, known={file.label: file.image for file in audit.facts.own})
+        audit, extra = _audit(archive, sysroot, replace(options, include=include), reading)
         audit = replace(audit, openings=openings)
     return audit, extra
 
@@ -238,12 +242,12 @@ def _audit_for_repair(
 def _audit_whole(archive: WheelArchive, sysroot: Sysroot, options: AuditOptions) -> Audit:
     """The verdict, with what the wheel opens at run time."""
     if not options.dlopen:
-        return _audit(archive, sysroot, options)[0]
+        return _audit(archive, sysroot, options, _reading(options))[0]
     from deloc8.audit.sources import read_sources  # noqa: PLC0415  only where it is asked for
 
     # First, for then nobody needs to look at the first bytes of the same files.
     sources = read_sources(archive)
-    audit, _ = _audit(archive, sysroot, options, others=sources.harmless)
+    audit, _ = _audit(archive, sysroot, options, replace(_reading(options), others=sources.harmless))
     return _with_openings(sources, audit, sysroot, options)
 
 

@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 
 # No ELF file is shorter than its file header.
 _SMALLEST_ELF = 52
-_LITTLE = 32 << 20  # bytes of members in all, up to which threads would cost more time than they save
-_BUDGET = 32 << 20  # bytes of members that may be in memory at a time, but one member always may
-_MAPPED_SHARE = 16  # a large member is read into a file; this part of it, its symbols and their names, is looked at
+_LITTLE = 32 << 20  # bytes of members in all, up to which threads would cost more time than they save; none is large
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,61 +91,11 @@ def read_images(archive: WheelArchive, reading: Reading) -> Mapping[str, ElfImag
 def _map(
     read: Callable[[Member], ElfImage | ElfError], members: Sequence[Member], threads: int
 ) -> Sequence[ElfImage | ElfError]:
-    """What `read` gives for each member; of several errors the first in the order of the members is raised.
-
-    The module for this, `concurrent.futures`, takes longer to import than a wheel of ten megabytes to read.
-    """
-    threads = min(threads, len(members))
-    if threads <= 1 or sum(member.size for member in members) <= _LITTLE:
+    if sum(member.size for member in members) <= _LITTLE:
         return [read(member) for member in members]
-    from threading import Condition, Thread  # noqa: PLC0415  which small wheels need not pay
+    from deloc8.audit.readers import read_members  # noqa: PLC0415  which small wheels need not pay
 
-    from deloc8.wheel.archive import LARGE_MEMBER  # noqa: PLC0415  not for commands without wheels
-
-    room = Condition()
-    held = 0
-    results: dict[Member, ElfImage | Exception] = {}
-    # The longest work begins first, or the other threads would wait for it in the end.
-    waiting = sorted(members, key=lambda member: member.size)
-
-    def work() -> None:
-        nonlocal held
-        while True:
-            with room:
-                if not waiting:
-                    return
-                member = waiting.pop()
-                is_mapped = member.size > LARGE_MEMBER
-                weight = member.size // _MAPPED_SHARE if is_mapped else member.size + member.compressed_size
-                room.wait_for(lambda: not held or held + weight <= _BUDGET)  # noqa: B023  called at once
-                held += weight
-            try:
-                results[member] = read(member)
-            except Exception as error:  # noqa: BLE001  raised below
-                results[member] = error
-            with room:
-                held -= weight
-                room.notify_all()
-
-    helpers = [Thread(target=work) for _ in range(threads - 1)]
-    try:
-        for helper in helpers:
-            helper.start()
-        work()
-    finally:
-        with room:
-            waiting.clear()  # where the user has interrupted this thread, the others need not go on,
-            held = 0  # nor wait for what it will not give back
-            room.notify_all()
-        for helper in helpers:
-            helper.join()
-    images = []
-    for member in members:
-        result = results[member]
-        if isinstance(result, Exception) and not isinstance(result, ElfError):
-            raise result
-        images.append(result)
-    return images
+    return read_members(read, members, threads)
 
 
 def _all_errors(errors: Sequence[ElfError]) -> ElfError:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+from contextlib import nullcontext
 from hashlib import sha256
+from threading import Lock
 
 from deloc8.elf.writer import edit_owned
 from deloc8.errors import WheelError
@@ -11,7 +13,7 @@ from deloc8.loader.sysroot import library_changed
 from deloc8.repair.grafting import compat_contents, launcher
 from deloc8.repair.licenses import add_licence_fields
 from deloc8.values import dataclass, field
-from deloc8.wheel.archive import wheel_changed
+from deloc8.wheel.archive import LARGE_MEMBER, wheel_changed
 from deloc8.wheel.metadata import parse_wheel_metadata, retag
 from deloc8.wheel.record import check_record, hash_members, hash_of, read_record
 from deloc8.wheel.writer import Changes, NewMember, WriteOptions, write_wheel
@@ -56,6 +58,7 @@ def execute(plan: Plan, source: Source, target: Path, options: WriteOptions) -> 
     """
     archive = source.archive
     rows = read_record(archive)
+    source.known.keep({patch.member for patch in plan.patches})
     reader = _Reader(archive=archive, known=source.known)
     change = _changer(plan, target)
     replaced, added = _edited(plan, archive, reader, change)
@@ -118,16 +121,29 @@ def _told(plan: Plan, sysroot: Sysroot, moment: int | None) -> Iterator[NewMembe
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Reader:
-    """Reads the members that will be changed, and keeps the hash of what it has read."""
+    """Reads the members that will be changed, and keeps the hash of what it has read.
+
+    Of large members, whose contents are in temporary files, there is one at a time.
+    """
 
     archive: WheelArchive
     known: Known
     hashes: dict[str, str] = field(default_factory=dict)
+    turn: Lock = field(default_factory=Lock)
+
+    def changed(self, patch: Patch, change: _Change) -> Buffer:
+        """The new contents of a member."""
+        is_large = self.archive.member(patch.member).size > LARGE_MEMBER
+        with self.turn if is_large else nullcontext():
+            return change(self.read(patch.member), patch, patch.member)
 
     def read(self, name: str) -> Buffer:
         contents = self.known.take(name)
         if contents is None:
-            contents = self.archive.read(self.archive.member(name))
+            member = self.archive.member(name)
+            if member.size > LARGE_MEMBER:
+                self.known.keep(())
+            contents = self.archive.read(member)
         self.hashes[name] = self.known.hashes.get(name) or hash_of(contents)
         return contents
 
@@ -173,7 +189,7 @@ def _changer(plan: Plan, wheel: Path) -> _Change:
 
 
 def _patched(reader: _Reader, patch: Patch, change: _Change) -> Callable[[], Buffer]:
-    return lambda: change(reader.read(patch.member), patch, patch.member)
+    return lambda: reader.changed(patch, change)
 
 
 def _grafted(sysroot: Sysroot, graft: Graft, change: _Change) -> Callable[[], Buffer]:

@@ -8,6 +8,8 @@ from deloc8.wheel.record import hash_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from deloc8.elf.view import Buffer
     from deloc8.wheel.archive import Member, WheelArchive
 
@@ -41,3 +43,8 @@ class Known:
     def take(self, name: str) -> Buffer | None:
         """The contents of a member, which are no longer kept then; None where they are not."""
         return self.contents.pop(name, None)
+
+    def keep(self, names: Collection[str]) -> None:
+        """Let go of the contents of all others."""
+        for name in self.contents.keys() - names:
+            del self.contents[name]
