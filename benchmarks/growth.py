@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import statistics
 import subprocess
 from functools import partial
+from statistics import linear_regression
 from typing import TYPE_CHECKING
 
 from material import in_child, synthetic
@@ -63,21 +63,23 @@ def figures(sample: Sample) -> tuple[str, ...]:
 
 
 def slope(title: str, curve: Sequence[tuple[int, Sample]]) -> tuple[str, ...]:
-    """How much each size costs, by a straight line through all (least squares), and how far the worst point is off.
+    """How much each size costs, by a straight line through all, and how far the worst point is off.
 
-    What every start costs, the smallest size tells best: it is where the line crosses zero.
+    The line is the one of least squares where a second counts for the less the larger the size is, or the largest one
+    alone would say where it goes: that of `cost / size` over `1 / size`.
     """
     sizes, costs = [count for count, _ in curve], [sample.cpu for _, sample in curve]
-    line = statistics.linear_regression(sizes, costs)
-    off = max(abs(line.slope * size + line.intercept - cost) / cost for size, cost in zip(sizes, costs, strict=True))
+    pairs = list(zip(sizes, costs, strict=True))
+    each, start = linear_regression([1 / size for size in sizes], [cost / size for size, cost in pairs])[::-1]
+    off = max(abs(each * size + start - cost) / cost for size, cost in pairs)
     largest, before = curve[-1], curve[-2]
-    size = largest[0] / before[0]
-    words = f"last step: size {size:.2f} times, cpu {largest[1].cpu / before[1].cpu:.2f}"
+    step = largest[0] / before[0]
+    words = f"last step: size {step:.2f} times, cpu {largest[1].cpu / before[1].cpu:.2f}"
     peak = f"peak {largest[1].peak / before[1].peak:.2f}"
     return (
         f"growth with {title}",
         *("",) * 4,
-        f"{words}, {peak}; {1e6 * line.slope:.2f} us each, worst point {off:.0%} off",
+        f"{words}, {peak}; start {start:.3f} s, {1e6 * each:.2f} us each, worst point {off:.0%} off",
     )
 
 
