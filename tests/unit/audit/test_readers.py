@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 
 import pytest
@@ -105,6 +106,48 @@ def test_small_members_are_read_beside_a_large_one(monkeypatch: pytest.MonkeyPat
 
     members = [member(f"m{size}", size) for size in (4, 3, 7, 8)]
     assert read_members(read, members, 2) == ["m4", "m3", "m7", "m8"]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "first", "large"),
+    [
+        ((6, 6, 6), 2, 100),  # in memory twice: as they are and compressed
+        ((7, 6, 6), 1, 100),
+        ((50, 6, 6), 1, 100),  # more than there is room for, but alone
+        ((8, 8, 8, 8), 1, 7),  # files, of which only the largest may be there
+        ((8, 8, 8, 8), 1, 8),  # none is large
+    ],
+)
+def test_as_many_begin_as_there_is_room_for(
+    monkeypatch: pytest.MonkeyPatch, sizes: tuple[int, ...], first: int, large: int
+) -> None:
+    monkeypatch.setattr(readers, "_BUDGET", 24)
+    monkeypatch.setattr(readers, "_MAPPED_SHARE", 2)
+    monkeypatch.setattr(readers, "LARGE_MEMBER", large)
+    work = readers._Work([member(f"m{number}", size) for number, size in enumerate(sizes)])
+    begun: queue.Queue[Member | None] = queue.Queue()
+
+    def run() -> None:
+        while True:
+            found = work.begin()
+            begun.put(found)
+            if found is None:
+                return
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    under_way = [begun.get(timeout=TIMEOUT) for _ in range(first)]
+    thread.join(0.05)
+    assert begun.empty()
+    seen = list(under_way)
+    while len(seen) < len(sizes):
+        done = under_way.pop(0)
+        assert done is not None
+        work.end(done)
+        under_way.append(begun.get(timeout=TIMEOUT))
+        seen.append(under_way[-1])
+    assert begun.get(timeout=TIMEOUT) is None
+    assert sorted(one.size for one in seen if one) == sorted(sizes)
 
 
 @pytest.mark.parametrize("threads", [1, 4])
