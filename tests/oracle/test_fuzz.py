@@ -44,6 +44,20 @@ def test_an_input_that_fails_is_told(top: Path) -> None:
     failed.unlink()
 
 
+def test_what_the_first_call_alone_takes_is_not_the_time_of_an_input(top: Path) -> None:
+    code = (
+        "import sys; sys.path.insert(0, sys.argv.pop(1)); import fuzz, kit.fuzzing, time; fuzz.LONGEST_TIME = 0.5; "
+        "calls = []; kit.fuzzing.TARGETS['cache'] = lambda data: calls.append(data) or [0 for _ in iter("
+        "lambda: len(calls) == 1 and time.process_time() < 2, False)]; "
+        "sys.argv[1:] = ['cache', '--child', 'mutate', '--seconds', '0.1']; sys.exit(fuzz.main())"
+    )
+    command = [sys.executable, "-c", code, str(top / "tools")]
+    environ = {**os.environ, "PYTHONPATH": str(top / "tests")}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environ, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "executed" in done.stdout
+
+
 def test_a_loop_without_an_end_is_told(top: Path) -> None:
     code = (
         "import sys; sys.path.insert(0, sys.argv.pop(1)); import fuzz, itertools; fuzz.LONGEST_TIME = 0.2; "
