@@ -10,7 +10,6 @@ import pytest
 from deloc8.audit import readers
 from deloc8.audit.readers import read_members
 from deloc8.errors import WheelError
-from deloc8.wheel.archive import LARGE_MEMBER
 from deloc8.wheel.zipformat import Member
 
 TIMEOUT = 20
@@ -39,27 +38,6 @@ def test_several_threads_work_at_a_time_and_the_largest_members_come_first() -> 
     members = [member(f"m{size}", size) for size in (1, 2, 3, 4)]
     assert read_members(read, members, 2) == ["m1", "m2", "m3", "m4"]
     assert sorted(begun[:2]) == [3, 4]
-
-
-@pytest.mark.parametrize(("size", "most"), [(10, 1), (4, 3), (LARGE_MEMBER + 1, 1)])
-def test_only_so_much_is_held_at_a_time(monkeypatch: pytest.MonkeyPatch, size: int, most: int) -> None:
-    # A member takes its size and its compressed size; of a large one, which is mapped, a part.
-    monkeypatch.setattr(readers, "_BUDGET", 24)
-    lock, held, highest = threading.Lock(), 0, 0
-
-    def read(one: Member) -> str:
-        nonlocal held, highest
-        with lock:
-            held += 1
-            highest = max(highest, held)
-        threading.Event().wait(0.02)
-        with lock:
-            held -= 1
-        return one.name
-
-    members = [member(f"m{number}", size) for number in range(6)]
-    assert read_members(read, members, 4) == [one.name for one in members]
-    assert 1 <= highest <= most
 
 
 @pytest.mark.parametrize(
@@ -116,6 +94,7 @@ def test_small_members_are_read_beside_a_large_one(monkeypatch: pytest.MonkeyPat
         ((50, 6, 6), 1, 100),  # more than there is room for, but alone
         ((8, 8, 8, 8), 1, 7),  # files, of which only the largest may be there
         ((8, 8, 8, 8), 1, 8),  # none is large
+        ((60, 4, 4), 1, 50),  # of a large one, half is looked at
     ],
 )
 def test_as_many_begin_as_there_is_room_for(
