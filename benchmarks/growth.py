@@ -8,7 +8,7 @@ from functools import partial
 from statistics import linear_regression
 from typing import TYPE_CHECKING
 
-from material import in_child, synthetic
+from material import in_child, packed, synthetic
 from measure import FailedError, Sample, in_turn, measure, ratio
 
 if TYPE_CHECKING:
@@ -19,19 +19,21 @@ GROWTH_HEAD = ("", "cpu s", "wall s", "peak MB", "disk MB", "by size")
 MANY_HEAD = ("", "cpu s", "wall s", "peak MB", "disk MB", "wall: ratio")
 MEMBERS = (1_000, 3_000, 10_000, 30_000, 100_000)
 MEGABYTES = (20, 60, 200, 600, 2_000)
+POINTERS = (20_000, 60_000, 200_000, 600_000, 2_000_000)
 QUICK_SIZES = 3
+LOWER = ("fixup", "--plat", "manylinux_2_17_x86_64", "--lower-glibc", "-w", "{folder}")
 MANY = 100  # wheels in a folder
 
 
 def growth(cache: Path, deloc8: str, *, quick: bool, rounds: int) -> Iterator[tuple[str, ...]]:
-    """The lines of the second table: `show` on wheels of growing size, and below each curve how it grows."""
+    """The lines of the second table: wheels of growing size, and below each curve how it grows."""
     last = QUICK_SIZES if quick else None
     wheels = {}
     for count in MEMBERS[:last]:
         wheels[count], _ = in_child(partial(synthetic, cache, elf_bytes=50_000, files=count))
     curve = measure_growth(wheels, deloc8, rounds)
     for count, sample in curve:
-        yield grown(f"{count:,} members", count, sample, "us of cpu for a member")
+        yield grown(f"show {count:,} members", count, sample, "us of cpu for a member")
     yield slope("members", curve)
     wheels = {}
     for megabytes in MEGABYTES[:last]:
@@ -40,21 +42,29 @@ def growth(cache: Path, deloc8: str, *, quick: bool, rounds: int) -> Iterator[tu
         wheels[megabytes * 1000], _ = in_child(partial(synthetic, cache, elf_bytes=size, files=10, elf_files=pieces))
     curve = measure_growth(wheels, deloc8, rounds)
     for kilobytes, sample in curve:
-        yield grown(f"{kilobytes // 1000:,} MB of ELF", kilobytes, sample, "us of cpu for a kB")
+        yield grown(f"show {kilobytes // 1000:,} MB of ELF", kilobytes, sample, "us of cpu for a kB")
     yield slope("bytes of ELF", curve)
+    wheels = {count: in_child(partial(packed, cache, count)) for count in POINTERS[:last]}
+    curve = measure_growth(wheels, deloc8, rounds, LOWER)
+    for count, sample in curve:
+        yield grown(f"lower {count:,} packed", count, sample, "us of cpu for a relocation")
+    yield slope("packed relocations", curve)
 
 
-def measure_growth(wheels: Mapping[int, Path], deloc8: str, rounds: int) -> list[tuple[int, Sample]]:
-    """The medians of `show` for wheels of several sizes."""
+def measure_growth(
+    wheels: Mapping[int, Path], deloc8: str, rounds: int, words: Sequence[str] = ("show",)
+) -> list[tuple[int, Sample]]:
+    """The medians of a command for wheels of several sizes."""
     measures = {
-        str(size): partial(measure, (deloc8, "show", str(path)), {}, writes=False) for size, path in wheels.items()
+        str(size): partial(measure, (deloc8, *words, str(path)), {}, writes="{folder}" in words)
+        for size, path in wheels.items()
     }
     return list(zip(wheels, in_turn(measures, rounds).values(), strict=True))
 
 
 def grown(title: str, count: int, sample: Sample, unit: str) -> tuple[str, ...]:
     """One line of the second table."""
-    return (f"show {title}", *figures(sample), f"{1e6 * sample.cpu / count:.2f} {unit}")
+    return (title, *figures(sample), f"{1e6 * sample.cpu / count:.2f} {unit}")
 
 
 def figures(sample: Sample) -> tuple[str, ...]:

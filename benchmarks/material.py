@@ -150,11 +150,33 @@ def synthetic(cache: Path, *, elf_bytes: int, files: int, elf_files: int = 1) ->
             put(f"{name}/core{number}.cpython-311-x86_64-linux-gnu.so", built.read_bytes(), 0o755)
         for number, data in enumerate(_small_files(files)):
             put(f"{name}/data/{number % 100}/{number}.py", data)
-        info = f"{name}-1.0.dist-info"
-        put(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n".encode())
-        text = "Wheel-Version: 1.0\nGenerator: bench\nRoot-Is-Purelib: false\nTag: cp311-cp311-linux_x86_64\n"
-        put(f"{info}/WHEEL", text.encode())
+        _put_metadata(put, name)
     return target, libraries
+
+
+def packed(cache: Path, pointers: int) -> Path:
+    """A wheel with one ELF file of so many pointers to itself, whose relocations are packed (DT_RELR)."""
+    name = f"packed{pointers}"
+    target = cache / "synthetic" / f"{name}-1.0-cp311-cp311-linux_x86_64.whl"
+    if target.exists():
+        return target
+    with _writer(target, level=1) as put, tempfile.TemporaryDirectory() as temporary:
+        built = Path(temporary) / "core.so"
+        code = (
+            'int puts(const char *); int use(void) { return puts(""); }\n'
+            f'__asm__(".data\\n.balign 8\\nhere:\\n.rept {pointers}\\n.quad here\\n.endr\\n.text\\n");'
+        )
+        _compile(built, code, "-Wl,-z,pack-relative-relocs")
+        put(f"{name}/core.cpython-311-x86_64-linux-gnu.so", built.read_bytes(), 0o755)
+        _put_metadata(put, name)
+    return target
+
+
+def _put_metadata(put: _Put, name: str) -> None:
+    info = f"{name}-1.0.dist-info"
+    put(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n".encode())
+    text = "Wheel-Version: 1.0\nGenerator: bench\nRoot-Is-Purelib: false\nTag: cp311-cp311-linux_x86_64\n"
+    put(f"{info}/WHEEL", text.encode())
 
 
 def _build_extension(target: Path, library: Path, size: int, number: int) -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from deloc8.paths import StrPath
     from deloc8.policy.model import Policy
     from deloc8.repair.execute import Source
+    from deloc8.repair.known import Known
     from deloc8.repair.model import Goal, Outcome, Plan
     from deloc8.repair.verify import Claim
     from deloc8.target import Arch
@@ -161,7 +162,9 @@ def plan_repair(path: StrPath, goal: Goal, options: AuditOptions = _DEFAULTS) ->
     with open_wheel(path, options.limits) as archive:
         sysroot = Sysroot(options.sysroot)
         audit, _ = _audit_for_repair(archive, sysroot, options)
-        return _plan(archive, audit, sysroot, goal)
+        from deloc8.repair.known import Known  # noqa: PLC0415  `show` does without it
+
+        return _plan(audit, goal, archive, sysroot, Known.of(archive))
 
 
 def repair_wheel(
@@ -185,11 +188,11 @@ def repair_wheel(
         sysroot = Sysroot(options.sysroot)
         from pathlib import Path  # noqa: PLC0415  `show` does without these
 
-        from deloc8.repair.known import Known  # noqa: PLC0415  `show` and `--dry-run` do without these
+        from deloc8.repair.known import Known  # noqa: PLC0415  the same
 
         known = Known.of(archive)
         audit, extra = _audit_for_repair(archive, sysroot, options, known.look)
-        plan = _plan(archive, audit, sysroot, goal)
+        plan = _plan(audit, goal, archive, sysroot, known)
         from deloc8.repair.execute import Source  # noqa: PLC0415  not where the goal cannot be reached
         from deloc8.repair.verify import Claim  # noqa: PLC0415
 
@@ -278,7 +281,7 @@ def _read_policy_files(paths: Sequence[StrPath], arch: Arch) -> tuple[Policy, ..
     return tuple(policies)
 
 
-def _plan(archive: WheelArchive, audit: Audit, sysroot: Sysroot, goal: Goal) -> Plan:
+def _plan(audit: Audit, goal: Goal, archive: WheelArchive, sysroot: Sysroot, known: Known) -> Plan:
     from deloc8.repair.choose import choose  # noqa: PLC0415  `show` does without these
     from deloc8.repair.grafting import check_compat, fingerprint  # noqa: PLC0415
     from deloc8.repair.plan import make_plan  # noqa: PLC0415
@@ -299,7 +302,7 @@ def _plan(archive: WheelArchive, audit: Audit, sysroot: Sysroot, goal: Goal) -> 
     if plan.rewrites:
         from deloc8.repair.lowering import check_edits  # noqa: PLC0415
 
-        check_edits(plan, archive, sysroot)
+        check_edits(plan, archive, sysroot, known)
     if plan.compat:
         check_compat(plan.compat, archive)
     return add_provenance(plan, goal, audit.facts, archive, sysroot)

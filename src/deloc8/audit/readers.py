@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from threading import Condition, Thread
 
-from deloc8.wheel.archive import LARGE_MEMBER
+from deloc8.wheel.archive import is_large
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -93,12 +93,11 @@ class _Work:
 
 def _priority(member: Member) -> tuple[bool, int]:
     """What begins first has the highest: those with files, the largest of them last; then the longest work."""
-    is_large = member.size > LARGE_MEMBER
-    return is_large, -member.size if is_large else member.size
+    return (True, -member.size) if is_large(member.size) else (False, member.size)
 
 
 def _costs(member: Member) -> tuple[int, int]:
     """The bytes of memory and of temporary files that the contents of a member take."""
-    if member.size > LARGE_MEMBER:
+    if is_large(member.size):
         return member.size // _MAPPED_SHARE, member.size
     return member.size + member.compressed_size, 0

@@ -6,16 +6,17 @@ Source: the psABI supplement of each machine for the numbers; for DT_RELR the gA
 from __future__ import annotations
 
 import struct
+import sys
+from array import array
+from itertools import chain
 
 from deloc8.elf import constants as c
 from deloc8.elf.edits import impossible
-from deloc8.elf.records import Record
-from deloc8.errors import ElfError
 from deloc8.values import NamedTuple, dataclass
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from deloc8.elf.dynamic import DynamicTable
     from deloc8.elf.view import Section, View
@@ -47,6 +48,7 @@ _KINDS: Mapping[tuple[int, int], Kinds] = {
 }
 # Their relocations have no addends of their own (psABI).
 _WITHOUT_ADDEND = frozenset({c.EM_386, c.EM_ARM})
+_WORD = {32: "I", 64: "Q"}  # the code of a word for `struct` and for `array`, which has it of the same size
 _RELR_TAGS = frozenset({c.DT_RELR, c.DT_RELRSZ, c.DT_RELRENT})
 
 
@@ -60,6 +62,7 @@ class Shape:
         entry: The tag of the size of an entry.
         count: The tag that counts the relative relocations at its beginning.
         section: The type of its section header.
+        words: How many words an entry has.
     """
 
     table: int
@@ -67,21 +70,20 @@ class Shape:
     entry: int
     count: int
     section: int
+    words: int
+
+    def entry_size(self, view: View) -> int:
+        """The bytes of an entry."""
+        return self.words * view.layout.bits // 8
 
 
-RELA = Shape(table=c.DT_RELA, size=c.DT_RELASZ, entry=c.DT_RELAENT, count=c.DT_RELACOUNT, section=c.SHT_RELA)
-REL = Shape(table=c.DT_REL, size=c.DT_RELSZ, entry=c.DT_RELENT, count=c.DT_RELCOUNT, section=c.SHT_REL)
+RELA = Shape(table=c.DT_RELA, size=c.DT_RELASZ, entry=c.DT_RELAENT, count=c.DT_RELACOUNT, section=c.SHT_RELA, words=3)
+REL = Shape(table=c.DT_REL, size=c.DT_RELSZ, entry=c.DT_RELENT, count=c.DT_RELCOUNT, section=c.SHT_REL, words=2)
 
 
 def shape_of(view: View) -> Shape:
     """The kind of relocations that a file's machine has."""
     return REL if view.header.e_machine in _WITHOUT_ADDEND else RELA
-
-
-def _record(view: View, shape: Shape) -> Record:
-    fields = [("r_offset", "W"), ("r_info", "W")] + [("r_addend", "W")] * (shape is RELA)
-    order = "<" if view.layout.little_endian else ">"
-    return Record("relocation", tuple(fields), order=order, word={32: "I", 64: "Q"}[view.layout.bits])
 
 
 def _kinds(view: View) -> Kinds:
@@ -92,13 +94,8 @@ def _kinds(view: View) -> Kinds:
     return kinds
 
 
-def _take_apart(view: View, info: int) -> tuple[int, int]:
-    """The symbol's number and the kind of a relocation."""
-    return (info >> 32, info & 0xFFFFFFFF) if view.layout.bits == 64 else (info >> 8, info & 0xFF)  # noqa: PLR2004
-
-
-def _tables(table: DynamicTable) -> Iterator[tuple[Shape, int, int]]:
-    """The relocation tables: kind, offset and size."""
+def _tables(table: DynamicTable) -> Iterator[tuple[int, Shape, int, int]]:
+    """The relocation tables: the tag that leads to each, its kind, offset and size."""
     values = table.values
     rows = [
         (RELA, "DT_RELA", c.DT_RELA, c.DT_RELASZ),
@@ -107,39 +104,57 @@ def _tables(table: DynamicTable) -> Iterator[tuple[Shape, int, int]]:
     ]
     for shape, field, tag, size_tag in rows:
         if tag in values and values.get(size_tag, 0):
-            yield shape, table.locate(field, tag), values[size_tag]
+            yield tag, shape, table.locate(field, tag), values[size_tag]
 
 
-class Relocation(NamedTuple):
-    """One relocation of an ordinary table.
+def _columns(view: View, shape: Shape, start: int, size: int) -> tuple[array[int], array[int], array[int] | None]:
+    """The fields of all entries of a table: r_offset, r_info, and r_addend; None where they have none.
+
+    Raises:
+        ElfError: The table reaches beyond the end of the file.
+    """
+    entry = shape.entry_size(view)
+    words = array(_WORD[view.layout.bits], view.slice("a relocation table", start, size // entry * entry))
+    if view.layout.little_endian != (sys.byteorder == "little"):
+        words.byteswap()
+    addresses, infos = array("Q", words[:: shape.words]), array("Q", words[1 :: shape.words])
+    return addresses, infos, array("Q", words[2 :: shape.words]) if shape is RELA else None
+
+
+NO_WORD = (1 << 64) - 1
+"""What stands for the addend where the file has none; only 32-bit machines have relocations without addends."""
+
+
+class Relocations(NamedTuple):
+    """The entries of one relocation table, field by field: a file may have millions.
 
     Attributes:
-        address: What is relocated.
-        kind: How, by the number of the machine's psABI.
-        symbol: The number of the symbol; 0 where there is none.
-        addend: What is added: of the entry, or the word at the address; None where the file has no such word.
+        addresses: What is relocated.
+        infos: How, and with which symbol: r_info, which `info_shift` takes apart.
+        addends: What is added: of the entry, or the word at the address; NO_WORD where the file has no such word.
     """
 
-    address: int
-    kind: int
-    symbol: int
-    addend: int | None
+    addresses: array[int]
+    infos: array[int]
+    addends: array[int]
 
 
-def read_relocations(table: DynamicTable) -> tuple[Relocation, ...]:
-    """The relocations of the ordinary tables, in their order.
+def read_relocations(table: DynamicTable) -> Mapping[int, Relocations]:
+    """The relocations of the ordinary tables, by the tag that leads to each: DT_RELA, DT_REL or DT_JMPREL.
 
     Raises:
         ElfError: A table reaches beyond the end of the file.
     """
-    view, found = table.view, []
-    for shape, start, size in _tables(table):
-        record = _record(view, shape)
-        raw = view.slice("a relocation table", start, size // record.size * record.size)
-        for address, info, *addends in record.struct.iter_unpack(raw):
-            symbol, kind = _take_apart(view, info)
-            found.append(Relocation(address, kind, symbol, addends[0] if addends else word_at(view, address)))
-    return tuple(found)
+    found = {}
+    for tag, shape, start, size in _tables(table):
+        addresses, infos, addends = _columns(table.view, shape, start, size)
+        found[tag] = Relocations(addresses, infos, words_at(table.view, addresses) if addends is None else addends)
+    return found
+
+
+def info_shift(view: View) -> int:
+    """By how many bits r_info must be shifted to give the number of the symbol; those below are the kind."""
+    return 32 if view.layout.bits == 64 else 8  # noqa: PLR2004  the widths are what they are
 
 
 def relative_kind(view: View) -> int:
@@ -151,12 +166,18 @@ def relative_kind(view: View) -> int:
     return _kinds(view).relative
 
 
-def word_at(view: View, address: int) -> int | None:
-    """The word at an address; None where the file has no contents for it."""
-    try:
-        return _word(view, address)[1]
-    except ElfError:
-        return None
+def words_at(view: View, addresses: Iterable[int]) -> array[int]:
+    """The words at some addresses; NO_WORD where the file has no contents for one."""
+    loads = [segment for segment in view.segments if segment.type == c.PT_LOAD]
+    word = struct.Struct(_order(view) + _WORD[view.layout.bits])
+    found = array("Q")
+    home = None  # as a rule the segment of the last address is that of the next
+    for address in addresses:
+        if home is None or not 0 <= address - home.vaddr < home.filesz:
+            home = next((load for load in loads if 0 <= address - load.vaddr < load.filesz), None)
+        offset = view.size if home is None else address - home.vaddr + home.offset
+        found.append(word.unpack_from(view.data, offset)[0] if offset + word.size <= view.size else NO_WORD)
+    return found
 
 
 def zero_patches(table: DynamicTable, numbers: list[int], name: str) -> tuple[tuple[int, bytes], ...]:
@@ -165,38 +186,38 @@ def zero_patches(table: DynamicTable, numbers: list[int], name: str) -> tuple[tu
     Raises:
         ElfError: Anything but a pointer refers to one of them, or the file has no byte that is sure to stay zero.
     """
-    view = table.view
+    view, shift, wanted = table.view, info_shift(table.view), frozenset(numbers)
     kinds = _kinds(view)
     zero = _zero_address(view)
     patches: dict[int, bytes] = {}
-    for shape, start, size in _tables(table):
-        record = _record(view, shape)
-        raw = view.slice("a relocation table", start, size // record.size * record.size)
-        for place, fields in enumerate(record.struct.iter_unpack(raw)):
-            symbol, kind = _take_apart(view, fields[1])
-            if symbol not in numbers:
-                continue
-            addend = fields[2] if shape is RELA else _word(view, fields[0])[1]
+    for _, shape, start, size in _tables(table):
+        addresses, infos, addends = _columns(view, shape, start, size)
+        for row in [row for row, info in enumerate(infos) if info >> shift in wanted]:
+            address, kind = addresses[row], infos[row] & (1 << shift) - 1
+            addend = _word(view, address)[1] if addends is None else addends[row]
             if kind not in kinds.pointers or addend:
                 why = f"`{name}` is referred to by relocation {kind}, which is no plain pointer"
                 raise impossible(view.name, why, "compile it with -fPIC, or link it on an older system")
-            relative = (fields[0], kinds.relative, zero)[: len(record.fields)]
-            patches[start + place * record.size] = record.struct.pack(*relative)
+            place = start + row * shape.entry_size(view)
+            patches[place] = _pack_words(view, *(address, kinds.relative, zero)[: shape.words])
             if shape is REL:
-                where, _ = _word(view, fields[0])
-                patches[where] = _pack_word(view, zero)
+                where, _ = _word(view, address)
+                patches[where] = _pack_words(view, zero)
     return tuple(patches.items())
 
 
 def _word(view: View, address: int) -> tuple[int, int]:
     """Where the word at an address stands in the file, and its value."""
     offset = view.offset_of("r_offset", address)
-    return offset, view.numbers("a relocated word", offset, 1, {32: "I", 64: "Q"}[view.layout.bits])[0]
+    return offset, view.numbers("a relocated word", offset, 1, _WORD[view.layout.bits])[0]
 
 
-def _pack_word(view: View, value: int) -> bytes:
-    order = "<" if view.layout.little_endian else ">"
-    return struct.pack(order + {32: "I", 64: "Q"}[view.layout.bits], value)
+def _order(view: View) -> str:
+    return "<" if view.layout.little_endian else ">"
+
+
+def _pack_words(view: View, *values: int) -> bytes:
+    return struct.pack(f"{_order(view)}{len(values)}{_WORD[view.layout.bits]}", *values)
 
 
 # The last byte of e_ident is padding, which the gABI keeps zero; nothing that edits files moves it.
@@ -239,20 +260,30 @@ def unpack(table: DynamicTable) -> Unpacked:
     """
     view, values = table.view, table.values
     shape, kinds = shape_of(view), _kinds(view)
-    record = _record(view, shape)
-    parts = []
-    for address in packed_addresses(table):
-        _, value = _word(view, address)
-        parts.append(record.struct.pack(*(address, kinds.relative, value)[: len(record.fields)]))
+    addresses = array("Q", packed_addresses(table))
+    words = words_at(view, addresses)
+    if NO_WORD in words:
+        for address in addresses:
+            _word(view, address)  # raises the error of the first that has none
+    kind = array("Q", [kinds.relative]) * len(addresses)
+    fields = (addresses, kind, words)[: shape.words]
     has_table = shape.table in values and values.get(shape.size, 0) > 0
     tag, field = (shape.table, "the relocation table") if has_table else (c.DT_RELR, "DT_RELR")
     return Unpacked(
         shape=shape,
-        contents=b"".join(parts),
+        contents=_joined(view, fields),
         offset=table.locate(field, tag),
         size=values[shape.size] if has_table else 0,
         address=values[tag],
     )
+
+
+def _joined(view: View, columns: Sequence[array[int]]) -> bytes:
+    """The entries of a table from their fields; the opposite of `_columns`."""
+    words = array(_WORD[view.layout.bits], chain.from_iterable(zip(*columns, strict=True)))
+    if view.layout.little_endian != (sys.byteorder == "little"):
+        words.byteswap()
+    return words.tobytes()
 
 
 def packed_addresses(table: DynamicTable) -> Iterator[int]:
@@ -265,7 +296,7 @@ def packed_addresses(table: DynamicTable) -> Iterator[int]:
     offset, size = table.locate("DT_RELR", c.DT_RELR), table.values.get(c.DT_RELRSZ, 0)
     left = view.size // width
     where = 0
-    for word in view.numbers("DT_RELR", offset, size // width, {4: "I", 8: "Q"}[width]):
+    for word in view.numbers("DT_RELR", offset, size // width, _WORD[width * 8]):
         addresses = [word] if not word & 1 else [where + i * width for i in range(width * 8 - 1) if word >> (i + 1) & 1]
         where = where + (width * 8 - 1) * width if word & 1 else word + width
         left -= len(addresses)
@@ -279,12 +310,12 @@ def unpacked_entries(
 ) -> list[tuple[int, int | bytes]]:
     """The dynamic section once DT_RELR is unpacked."""
     shape, added = unpacked.shape, len(unpacked.contents)
-    count = added // _record(table.view, shape).size
+    entry = shape.entry_size(table.view)
+    count = added // entry
     kept = [(tag, value) for tag, value in entries if tag not in _RELR_TAGS]
     if not unpacked.size:
         kept = [(tag, value) for tag, value in kept if tag not in {shape.table, shape.size, shape.entry, shape.count}]
-        size = _record(table.view, shape).size
-        return [*kept, (shape.table, unpacked.address), (shape.size, added), (shape.entry, size), (shape.count, count)]
+        return [*kept, (shape.table, unpacked.address), (shape.size, added), (shape.entry, entry), (shape.count, count)]
     more = {shape.size: added, shape.count: count}
     return [(tag, value + more.get(tag, 0) if isinstance(value, int) else value) for tag, value in kept]
 
@@ -296,7 +327,7 @@ def sections_after(
     changed = []
     for index, section in enumerate(sections):
         if index == own:
-            size = _record(table.view, unpacked.shape).size
+            size = unpacked.shape.entry_size(table.view)
             changed.append(section._replace(type=unpacked.shape.section, entsize=size))
         elif section.type == c.SHT_RELR:
             # Its bytes stay, and mean nothing any more.

@@ -13,7 +13,7 @@ from deloc8.loader.sysroot import library_changed
 from deloc8.repair.grafting import compat_contents, launcher
 from deloc8.repair.licenses import add_licence_fields
 from deloc8.values import dataclass, field
-from deloc8.wheel.archive import LARGE_MEMBER, wheel_changed
+from deloc8.wheel.archive import is_large, wheel_changed
 from deloc8.wheel.metadata import parse_wheel_metadata, retag
 from deloc8.wheel.record import check_record, hash_members, hash_of, read_record
 from deloc8.wheel.writer import Changes, NewMember, WriteOptions, write_wheel
@@ -21,6 +21,7 @@ from deloc8.wheel.writer import Changes, NewMember, WriteOptions, write_wheel
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
     from typing import TypeAlias
 
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
     from deloc8.wheel.record import RecordRow
     from deloc8.wheel.writer import WrittenWheel
 
-    # The new contents of a file, from its old ones; the last is its name for messages.
-    _Change: TypeAlias = Callable[[Buffer, Patch | Graft, str], Buffer]
+    # The new contents of a file, from what gives its old ones; the last is its name for messages.
+    _Change: TypeAlias = Callable[[Callable[[], Buffer], Patch | Graft, str], Buffer]
 
 # Permissions of a shared library; installers keep the executable bits of an archive.
 _LIBRARY_MODE = 0o755
@@ -64,7 +65,7 @@ def execute(plan: Plan, source: Source, target: Path, options: WriteOptions) -> 
     replaced, added = _edited(plan, archive, reader, change)
     if plan.compat and plan.compat.member in archive:  # from an earlier repair
         replaced[plan.compat.member] = functools.partial(compat_contents, plan.compat)
-    added += _grafts(plan, archive, source.sysroot, change)
+    added += _grafts(plan, source.sysroot, reader, change)
     added += _told(plan, source.sysroot, options.source_date_epoch)
     if plan.provenance.licence_fields:
         name = f"{archive.dist_info}/METADATA"
@@ -101,12 +102,12 @@ def _edited(
     return replaced, moved
 
 
-def _grafts(plan: Plan, archive: WheelArchive, sysroot: Sysroot, change: _Change) -> Iterator[NewMember]:
+def _grafts(plan: Plan, sysroot: Sysroot, reader: _Reader, change: _Change) -> Iterator[NewMember]:
     """The libraries that come into the wheel."""
     for graft in plan.grafts:
-        contents = _grafted(sysroot, graft, change)
+        contents = _grafted(sysroot, graft, reader, change)
         yield NewMember(name=graft.member, content=contents, mode=_LIBRARY_MODE, size=graft.size)
-    if plan.compat and plan.compat.member not in archive:
+    if plan.compat and plan.compat.member not in reader.archive:
         contents = functools.partial(compat_contents, plan.compat)
         yield NewMember(name=plan.compat.member, content=contents, mode=_LIBRARY_MODE, size=plan.compat.size)
 
@@ -123,7 +124,7 @@ def _told(plan: Plan, sysroot: Sysroot, moment: int | None) -> Iterator[NewMembe
 class _Reader:
     """Reads the members that will be changed, and keeps the hash of what it has read.
 
-    Of large members, whose contents are in temporary files, there is one at a time.
+    Of large files, which have temporary ones while they are edited or stripped, there is one at a time.
     """
 
     archive: WheelArchive
@@ -133,17 +134,15 @@ class _Reader:
 
     def changed(self, patch: Patch, change: _Change) -> Buffer:
         """The new contents of a member."""
-        is_large = self.archive.member(patch.member).size > LARGE_MEMBER
-        with self.turn if is_large else nullcontext():
-            return change(self.read(patch.member), patch, patch.member)
+        with self.alone(self.archive.member(patch.member).size):
+            return change(functools.partial(self.read, patch.member), patch, patch.member)
+
+    def alone(self, size: int) -> AbstractContextManager[object]:
+        """While a file of so many bytes is worked on; where it is large, no other large one is."""
+        return self.turn if is_large(size) else nullcontext()
 
     def read(self, name: str) -> Buffer:
-        contents = self.known.take(name)
-        if contents is None:
-            member = self.archive.member(name)
-            if member.size > LARGE_MEMBER:
-                self.known.keep(())
-            contents = self.archive.read(member)
+        contents = self.known.take(self.archive, name)
         self.hashes[name] = self.known.hashes.get(name) or hash_of(contents)
         return contents
 
@@ -180,21 +179,24 @@ def _changer(plan: Plan, wheel: Path) -> _Change:
     """What makes the new contents of a file from the old ones."""
     level, arch = plan.strip, plan.policy.arch
     if level is None or arch is None:
-        return lambda contents, target, name: edit_owned(contents, target.edits, name)
+        return lambda read, target, name: edit_owned(read(), target.edits, name)
     from deloc8.repair.strip import Stripper, find_strip, strip  # noqa: PLC0415  only where it is asked for
 
     stripper = Stripper(level=level, tool=find_strip(arch), target=wheel)
     # Stripped first: strip moves what the edits rely on.
-    return lambda contents, target, name: edit_owned(strip(contents, stripper, name), target.edits, name)
+    return lambda read, target, name: edit_owned(strip(read, stripper, name), target.edits, name)
 
 
 def _patched(reader: _Reader, patch: Patch, change: _Change) -> Callable[[], Buffer]:
     return lambda: reader.changed(patch, change)
 
 
-def _grafted(sysroot: Sysroot, graft: Graft, change: _Change) -> Callable[[], Buffer]:
-    found = _unchanged(sysroot, graft.source, graft.sha256)
-    return lambda: change(found(), graft, graft.source)
+def _grafted(sysroot: Sysroot, graft: Graft, reader: _Reader, change: _Change) -> Callable[[], Buffer]:
+    def contents() -> Buffer:
+        with reader.alone(graft.size):
+            return change(_unchanged(sysroot, graft.source, graft.sha256), graft, graft.source)
+
+    return contents
 
 
 def _unchanged(sysroot: Sysroot, path: str, digest: str) -> Callable[[], Buffer]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deloc8.values import dataclass, field
-from deloc8.wheel.archive import LARGE_MEMBER
+from deloc8.wheel.archive import is_large
 from deloc8.wheel.record import hash_of
 
 TYPE_CHECKING = False
@@ -32,7 +32,7 @@ class Known:
     def of(cls, archive: WheelArchive) -> Known:
         """Nothing yet of a wheel."""
         largest = max(archive.members, key=lambda member: member.size)
-        return cls(largest=largest.name if largest.size > LARGE_MEMBER else None)
+        return cls(largest=largest.name if is_large(largest.size) else None)
 
     def look(self, member: Member, contents: Buffer) -> None:
         """Keep what is to be known of an ELF member, while its contents are there."""
@@ -40,9 +40,24 @@ class Known:
         if member.name == self.largest:
             self.contents[member.name] = contents
 
-    def take(self, name: str) -> Buffer | None:
-        """The contents of a member, which are no longer kept then; None where they are not."""
-        return self.contents.pop(name, None)
+    def read(self, archive: WheelArchive, name: str) -> Buffer:
+        """The contents of a member: those that are kept, or read again, and then no large ones are kept beside them.
+
+        Raises:
+            WheelError: They are not what the archive announces.
+        """
+        if name in self.contents:
+            return self.contents[name]
+        member = archive.member(name)
+        if is_large(member.size):
+            self.keep(())
+        return archive.read(member)
+
+    def take(self, archive: WheelArchive, name: str) -> Buffer:
+        """The contents of a member, as `read` gives them; they are no longer kept then."""
+        contents = self.read(archive, name)
+        self.contents.pop(name, None)
+        return contents
 
     def keep(self, names: Collection[str]) -> None:
         """Let go of the contents of all others."""

@@ -8,9 +8,10 @@ from __future__ import annotations
 from deloc8.audit.facts import wanted_versions
 from deloc8.audit.match import ViolationCode
 from deloc8.elf.edits import BindToZero, BindVersion, DropVersion, UnpackRelocations
+from deloc8.elf.layout import place
 from deloc8.elf.symbols import UndefinedSymbol
 from deloc8.elf.versions import NeededVersion, VersionNeed
-from deloc8.elf.writer import edit as edit_file
+from deloc8.elf.view import View
 from deloc8.policy.model import split_version
 from deloc8.repair.compatlib import SONAME, provided
 from deloc8.repair.lowertable import LoweringClass, load_table
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from deloc8.loader.sysroot import Sysroot
     from deloc8.policy.model import Policy
     from deloc8.repair.compatlib import CompatFunction
+    from deloc8.repair.known import Known
     from deloc8.repair.lowertable import LoweringTable, Way
     from deloc8.repair.model import Plan
     from deloc8.wheel.archive import WheelArchive
@@ -273,17 +275,17 @@ def _needs_after(
     return tuple(VersionNeed(file=file, versions=tuple(rows)) for file, rows in versions.items() if rows)
 
 
-def check_edits(plan: Plan, archive: WheelArchive, sysroot: Sysroot) -> None:
+def check_edits(plan: Plan, archive: WheelArchive, sysroot: Sysroot, known: Known) -> None:
     """Raise ElfError where a file cannot be lowered as planned, before anything is written.
 
     Whether nothing but pointers refers to a variable, only the file itself can tell.
     """
     for patch in plan.patches:
         if any(isinstance(edit, _NEED_A_LOOK) for edit in patch.edits):
-            edit_file(archive.read(archive.member(patch.member)), patch.edits, patch.member)
+            place(View.open(known.read(archive, patch.member), patch.member), patch.edits)
     for graft in plan.grafts:
         if any(isinstance(edit, _NEED_A_LOOK) for edit in graft.edits):
-            edit_file(sysroot.read(graft.source), graft.edits, graft.source)
+            place(View.open(sysroot.read(graft.source), graft.source), graft.edits)
 
 
 _NEED_A_LOOK = (BindToZero, UnpackRelocations)

@@ -1,13 +1,28 @@
-"""The proof that the relocations of a lowered file are what was planned: both files are read, whoever wrote them."""
+"""The proof that the relocations of a lowered file are what was planned: both files are read, whoever wrote them.
+
+One after the other, and of the first no more is kept than what the second is compared with: large ones have temporary
+files.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
+from array import array
+from itertools import compress
 
 from deloc8.elf import constants as c
 from deloc8.elf.dynamic import read_table
 from deloc8.elf.edits import BindToZero, UnpackRelocations
-from deloc8.elf.relocations import Relocation, packed_addresses, read_relocations, relative_kind, word_at
+from deloc8.elf.relocations import (
+    REL,
+    RELA,
+    Relocations,
+    info_shift,
+    packed_addresses,
+    read_relocations,
+    relative_kind,
+    shape_of,
+    words_at,
+)
 from deloc8.elf.symbols import count_symbols
 from deloc8.elf.versions import read_version_needs
 from deloc8.elf.view import View
@@ -15,61 +30,107 @@ from deloc8.values import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from deloc8.elf.dynamic import DynamicTable
     from deloc8.elf.edits import Edit
     from deloc8.elf.view import Buffer
 
 
-class _File(NamedTuple):
-    table: DynamicTable
-    relocations: tuple[Relocation, ...]
-    packed: tuple[int, ...]
+class Planned(NamedTuple):
+    """What the relocations of a file must be after its edits.
+
+    Attributes:
+        tables: Those of each ordinary table, in their order, by its tag, without those of variables that become zeros.
+        packed: The addresses of the packed ones.
+        zeros: The addresses where a pointer to a byte of zero must be.
+        relative: The kind that adds the load address.
+    """
+
+    tables: Mapping[int, Relocations]
+    packed: array[int]
+    zeros: frozenset[int]
+    relative: int
 
 
-def relocation_problems(old: Buffer, new: Buffer, edits: Sequence[Edit], name: str) -> Iterator[str]:
-    """What speaks against the relocations of a file being the old ones after some edits.
+def planned_relocations(old: Buffer, edits: Sequence[Edit], name: str) -> Planned:
+    """What the relocations must be after some edits of a file; `name` is how errors call it.
 
     Raises:
-        ElfError: One of the files is unsound.
+        ElfError: The file is unsound.
     """
-    before, after = _read(old, name), _read(new, name)
-    relative = relative_kind(before.table.view)
+    table = _table(old, name)
+    view, relative, shift = table.view, relative_kind(table.view), info_shift(table.view)
+    tables, packed = dict(read_relocations(table)), _packed(table)
     constants = {(edit.symbol, edit.old) for edit in edits if isinstance(edit, BindToZero)}
-    numbers = _numbers(before, constants) if constants else frozenset()
-    unpacks = any(isinstance(edit, UnpackRelocations) for edit in edits)
-    kept = [row for row in before.relocations if row.symbol not in numbers]
-    if unpacks:
-        view = before.table.view
-        kept += [Relocation(place, relative, 0, word_at(view, place)) for place in before.packed]
-    if after.packed != (() if unpacks else before.packed):
+    numbers = _numbers(table, constants) if constants else frozenset()
+    zeros: set[int] = set()
+    if numbers:
+        for tag, rows in tables.items():
+            is_zero = [info >> shift in numbers for info in rows.infos]
+            zeros.update(compress(rows.addresses, is_zero))
+            tables[tag] = _pick(rows, [not found for found in is_zero])
+    if any(isinstance(edit, UnpackRelocations) for edit in edits):
+        unpacked = Relocations(packed, array("Q", [relative]) * len(packed), words_at(view, packed))
+        tag = shape_of(view).table
+        tables[tag] = Relocations(*map(array.__add__, unpacked, tables[tag])) if tag in tables else unpacked
+        packed = array("Q")
+    return Planned(tables, packed, frozenset(zeros), relative)
+
+
+def relocation_problems(planned: Planned, new: Buffer, name: str) -> Iterator[str]:
+    """What speaks against the relocations of a file being those that were planned.
+
+    Raises:
+        ElfError: The file is unsound.
+    """
+    table = _table(new, name)
+    view, shift = table.view, info_shift(table.view)
+    tables, others = read_relocations(table), {}
+    zeros: list[tuple[int, int, int]] = []
+    for tag, rows in tables.items():
+        is_zero = [address in planned.zeros for address in rows.addresses]
+        zeros += compress(zip(*rows, strict=True), is_zero)
+        others[tag] = _pick(rows, [not found for found in is_zero])
+    if _packed(table) != planned.packed:
         yield f"{name}: its packed relocations are not what was planned"
-    freed = {row.address for row in before.relocations if row.symbol in numbers}
-    found = [row for row in after.relocations if row.address not in freed]
-    if Counter(found) != Counter(kept):
+    if _filled(others) != _filled(planned.tables):
         yield f"{name}: its relocations are not what was planned"
-    zeros = [row for row in after.relocations if row.address in freed]
-    sound = [row for row in zeros if (row.kind, row.symbol) == (relative, 0) and _is_zero(after.table.view, row.addend)]
-    if {row.address for row in sound} != freed or len(sound) != len(zeros):
+    sound = [address for address, info, addend in zeros if info == planned.relative and _is_zero(view, addend)]
+    if set(sound) != planned.zeros or len(sound) != len(zeros):
         yield f"{name}: a variable that should be a constant of zero is none"
-    leading = after.relocations[: after.table.values.get(c.DT_RELACOUNT, after.table.values.get(c.DT_RELCOUNT, 0))]
-    if any(row.kind != relative for row in leading):
-        yield f"{name}: it says that more of its relocations are relative than are"
+    for shape in (RELA, REL):
+        count = table.values.get(shape.count, 0)
+        infos = tables[shape.table].infos[:count] if shape.table in tables else ()
+        if len(infos) < count or any(info & (1 << shift) - 1 != planned.relative for info in infos):
+            yield f"{name}: it says that more of its relocations are relative than are"
 
 
-def _read(data: Buffer, name: str) -> _File:
+def _table(data: Buffer, name: str) -> DynamicTable:
     view = View.open(data, name)
     table = read_table(view)
     if table is None:
         raise view.sick("PT_DYNAMIC", None, "is missing")
-    packed = tuple(packed_addresses(table)) if c.DT_RELR in table.values else ()
-    return _File(table, read_relocations(table), packed)
+    return table
 
 
-def _numbers(file: _File, constants: set[tuple[str, str]]) -> frozenset[int]:
+def _packed(table: DynamicTable) -> array[int]:
+    return array("Q", packed_addresses(table) if c.DT_RELR in table.values else ())
+
+
+def _pick(rows: Relocations, wanted: Iterable[bool]) -> Relocations:
+    """Some of the rows of a table."""
+    chosen = list(wanted)
+    return Relocations(*(array("Q", compress(column, chosen)) for column in rows))
+
+
+def _filled(tables: Mapping[int, Relocations]) -> Mapping[int, Relocations]:
+    """The tables that have rows."""
+    return {tag: rows for tag, rows in tables.items() if rows.addresses}
+
+
+def _numbers(table: DynamicTable, constants: set[tuple[str, str]]) -> frozenset[int]:
     """The numbers of the symbols of some names and versions."""
-    table = file.table
     view, record = table.view, table.view.layout.symbol
     versions = {version.index: version.name for need in read_version_needs(table) for version in need.versions}
     versym = view.numbers("DT_VERSYM", table.locate("DT_VERSYM", c.DT_VERSYM), count_symbols(table), "H")
@@ -84,9 +145,9 @@ def _numbers(file: _File, constants: set[tuple[str, str]]) -> frozenset[int]:
     return frozenset(found)
 
 
-def _is_zero(view: View, address: int | None) -> bool:
+def _is_zero(view: View, address: int) -> bool:
     """Whether a byte is zero in the file, and nothing may write to it."""
-    homes = [s for s in view.segments if s.type == c.PT_LOAD and s.vaddr <= (address or 0) < s.vaddr + s.filesz]
-    if address is None or not homes or homes[0].flags & c.PF_W:
+    homes = [s for s in view.segments if s.type == c.PT_LOAD and s.vaddr <= address < s.vaddr + s.filesz]
+    if not homes or homes[0].flags & c.PF_W:
         return False
     return view.data[address - homes[0].vaddr + homes[0].offset] == 0

@@ -15,6 +15,8 @@ from deloc8.wheel.staging import workroom
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from deloc8.elf.view import Buffer
 
 
@@ -72,11 +74,11 @@ def find_strip(arch: Arch) -> str:
     )
 
 
-def strip(contents: Buffer, stripper: Stripper, name: str) -> bytes:
+def strip(read: Callable[[], Buffer], stripper: Stripper, name: str) -> bytearray:
     """The contents of an ELF file without its symbols or debug sections.
 
     Args:
-        contents: The whole file.
+        read: Gives the whole file, which may be a temporary one too: it is let go before the program writes another.
         stripper: How it is done.
         name: How errors call the file.
 
@@ -85,7 +87,7 @@ def strip(contents: Buffer, stripper: Stripper, name: str) -> bytes:
     """
     with workroom(stripper.target) as folder:
         path = Path(folder, "file").absolute()  # a relative one may look like an option
-        path.write_bytes(contents)
+        path.write_bytes(read())
         done = subprocess.run(  # noqa: S603  a fixed program on a file of our own, without a shell
             [stripper.tool, _OPTIONS[stripper.level], str(path)],
             stdin=subprocess.DEVNULL,
@@ -101,4 +103,7 @@ def strip(contents: Buffer, stripper: Stripper, name: str) -> bytes:
                 context=(f"{stripper.tool} ended with exit code {done.returncode}", *done.stderr.splitlines()),
                 hints=("repair the wheel without --strip",),
             )
-        return path.read_bytes()
+        with path.open("rb") as file:
+            stripped = bytearray(path.stat().st_size)
+            file.readinto(stripped)
+        return stripped

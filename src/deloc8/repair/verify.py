@@ -220,9 +220,10 @@ def _relocations(claim: Claim, written: WheelArchive) -> Iterator[str]:
     files += [(graft.member, graft.edits, partial(sysroot.read, graft.source)) for graft in claim.plan.grafts]
     for member, edits, old in files:
         if any(isinstance(edit, BindToZero | UnpackRelocations) for edit in edits):
-            from deloc8.repair.lowerproof import relocation_problems  # noqa: PLC0415  few wheels are lowered
+            from deloc8.repair import lowerproof  # noqa: PLC0415  few wheels are lowered
 
-            yield from relocation_problems(old(), _member(written, member), edits, member)
+            planned = lowerproof.planned_relocations(old(), edits, member)
+            yield from lowerproof.relocation_problems(planned, _member(written, member), member)
 
 
 def _member(archive: WheelArchive, name: str) -> Buffer:

@@ -23,16 +23,19 @@ if TYPE_CHECKING:
 
     from deloc8.paths import StrPath
 
-__all__ = ["LARGE_MEMBER", "ArchiveLimits", "Buffer", "Member", "WheelArchive", "WheelName", "open_wheel"]
+__all__ = ["ArchiveLimits", "Buffer", "Member", "WheelArchive", "WheelName", "is_large", "open_wheel"]
 
-LARGE_MEMBER = 32 << 20
-"""Members with more bytes are read into an unlinked temporary file and mapped, so that memory stays small."""
-
+LARGE_MEMBER = 32 << 20  # bytes; not for others, who ask `is_large`
 _AT_ONCE = 4 << 20  # contents up to this size are one piece: unpacking them at once is quicker
 _STEP = 1 << 18  # compressed bytes per step of reading a large member
 _FIRST_STEP = 320  # enough compressed bytes to see the first four of the contents; 64 are not
 
 _NEEDED_FILES = (("WHEEL", "missing-wheel-file"), ("METADATA", "missing-metadata"), ("RECORD", "missing-record"))
+
+
+def is_large(size: int) -> bool:
+    """Whether a member of so many bytes is read into an unlinked temporary file and mapped, to keep memory small."""
+    return size > LARGE_MEMBER
 
 
 class WheelArchive:
@@ -111,7 +114,7 @@ class WheelArchive:
         Raises:
             WheelError: Code ``bad-member-data``: they are not what the archive announces.
         """
-        if member.size > LARGE_MEMBER:
+        if is_large(member.size):
             return _mapped(self.pieces(member), member.size)
         if member.method == STORED:
             return b"".join(self.pieces(member))

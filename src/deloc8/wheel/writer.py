@@ -12,7 +12,7 @@ from types import MappingProxyType
 from deloc8.errors import UsageError, WheelError
 from deloc8.values import NamedTuple, dataclass, field
 from deloc8.wheel import codec
-from deloc8.wheel.archive import LARGE_MEMBER, Member
+from deloc8.wheel.archive import Member, is_large
 from deloc8.wheel.names import printable
 from deloc8.wheel.paths import collision, path_fault
 from deloc8.wheel.record import SIGNATURES, RecordRow, hash_of, hash_text, render_record
@@ -111,8 +111,8 @@ class _Job(NamedTuple):
     @property
     def weight(self) -> int:
         """The bytes of memory that it may take, as far as is known beforehand."""
-        small = self.content is not None or self.member.size <= LARGE_MEMBER
-        return self.member.size if small else codec.CHUNK
+        in_pieces = self.content is None and is_large(self.member.size)
+        return codec.CHUNK if in_pieces else self.member.size
 
 
 class _Packed(NamedTuple):

@@ -10,6 +10,7 @@ import pytest
 from deloc8.audit import readers
 from deloc8.audit.readers import read_members
 from deloc8.errors import WheelError
+from deloc8.wheel import archive
 from deloc8.wheel.zipformat import Member
 
 TIMEOUT = 20
@@ -52,7 +53,7 @@ def test_several_threads_work_at_a_time_and_the_largest_members_come_first() -> 
 def test_temporary_files_take_no_more_than_the_largest_member_does(
     monkeypatch: pytest.MonkeyPatch, sizes: tuple[int, ...], most: int, threads: int
 ) -> None:
-    monkeypatch.setattr(readers, "LARGE_MEMBER", 0)
+    monkeypatch.setattr(archive, "LARGE_MEMBER", 0)
     monkeypatch.setattr(readers, "_MAPPED_SHARE", 1)
     lock, held, highest, order = threading.Lock(), 0, 0, []
 
@@ -74,7 +75,7 @@ def test_temporary_files_take_no_more_than_the_largest_member_does(
 
 
 def test_small_members_are_read_beside_a_large_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readers, "LARGE_MEMBER", 5)
+    monkeypatch.setattr(archive, "LARGE_MEMBER", 5)
     both = threading.Barrier(2)
 
     def read(one: Member) -> str:
@@ -102,7 +103,7 @@ def test_as_many_begin_as_there_is_room_for(
 ) -> None:
     monkeypatch.setattr(readers, "_BUDGET", 24)
     monkeypatch.setattr(readers, "_MAPPED_SHARE", 2)
-    monkeypatch.setattr(readers, "LARGE_MEMBER", large)
+    monkeypatch.setattr(archive, "LARGE_MEMBER", large)
     work = readers._Work([member(f"m{number}", size) for number, size in enumerate(sizes)])
     begun: queue.Queue[Member | None] = queue.Queue()
 

@@ -13,9 +13,13 @@ from elftools.elf.elffile import ELFFile
 
 from deloc8.elf.edits import BindToZero, UnpackRelocations
 from deloc8.elf.invariants import broken_invariants
+from deloc8.elf.relocations import NO_WORD, words_at
+from deloc8.elf.view import Segment, View
 from deloc8.elf.writer import edit
+from deloc8.errors import ElfError
+from deloc8.repair.lowerproof import planned_relocations, relocation_problems
 from kit.elf import MACHINES, ElfSpec, Undefined, build_elf
-from kit.patch import patch_entry
+from kit.patch import patch_entry, patch_number
 from kit.pyelf import RELATIVE, dynamic_of, offset_of, relocations_of
 
 DT_RELRSZ, DT_RELR = 35, 36
@@ -119,3 +123,77 @@ def test_a_size_without_a_table_is_none(size_tag: int) -> None:
     data = patch_entry(build_elf(SPEC), 7, 0, new_tag=UNUSED)
     data = patch_entry(data, 8, 48, new_tag=size_tag)
     assert dynamic_of(edit(data, [ZERO], "lib.so").data)["DT_RELASZ" if size_tag == 8 else "DT_PLTRELSZ"] == 48
+
+
+@pytest.mark.parametrize("machine", ["x86_64", "i686", "s390x"])
+def test_a_packed_relocation_of_what_the_file_has_no_contents_for(machine: str) -> None:
+    spec = for_machine(machine, replace(SPEC, relr=True))
+    data = build_elf(spec)
+    place = offset_of(data, dynamic_of(data)["DT_RELR"])
+    lie = patch_number(data, place, spec.bits // 8, 0x7000_0000)
+    with pytest.raises(ElfError) as caught:
+        edit(lie, [UnpackRelocations()], "lib.so")
+    assert caught.value.code == "bad-elf"
+    assert caught.value.context == ("r_offset points to address 0x70000000, where no PT_LOAD has file contents",)
+
+
+@pytest.mark.parametrize("machine", ["x86_64", "i686", "s390x"])
+def test_a_packed_relocation_of_a_word_of_ones(machine: str) -> None:
+    """Such as a pointer to one byte before a table: its addend is -1, and the word is what it was."""
+    spec = for_machine(machine, replace(SPEC, relr=True))
+    data, width = build_elf(spec), spec.bits // 8
+    (address,) = packed_of(data)
+    data = patch_number(data, offset_of(data, address), width, (1 << spec.bits) - 1)
+    edited = edit(data, [UnpackRelocations()], "lib.so").data
+    (row,) = (row for row in relocations_of(edited) if row[0] == address)
+    assert row[3] in {-1, None}
+    assert edited[offset_of(edited, address) :][:width] == b"\xff" * width
+    planned = planned_relocations(data, [UnpackRelocations()], "lib.so")
+    assert list(relocation_problems(planned, edited, "lib.so")) == []
+
+
+@pytest.mark.parametrize("machine", ["x86_64", "i686", "s390x"])
+def test_words_at_the_ends_of_segments(machine: str) -> None:
+    spec = for_machine(machine, replace(SPEC, payload=bytes(range(1, 200))))
+    data = build_elf(spec)
+    loads = [s for s in ELFFile(io.BytesIO(data)).iter_segments("PT_LOAD") if s["p_filesz"]]
+    last = max(loads, key=lambda load: load["p_offset"])
+    whole, width = View.open(data, "lib.so"), spec.bits // 8
+    # The last segment reaches to the end of the file.
+    data = data[: last["p_offset"] + last["p_filesz"]]
+    view = View(data, whole.name, whole.layout, whole.header, whole.segments, ())
+    assert len(loads) > 1
+    assert last["p_offset"] != last["p_vaddr"]
+
+    def wanted(address: int) -> int:
+        """The whole word of the file, where its first byte is in memory."""
+        for load in loads:
+            if load["p_vaddr"] <= address < load["p_vaddr"] + load["p_filesz"]:
+                word = data[load["p_offset"] + address - load["p_vaddr"] :][:width]
+                return (
+                    int.from_bytes(word, "little" if spec.little_endian else "big") if len(word) == width else NO_WORD
+                )
+        return NO_WORD
+
+    addresses = []
+    for load in loads:
+        for end in (load["p_vaddr"], load["p_vaddr"] + load["p_filesz"]):
+            addresses += [address for address in range(end - width - 1, end + 2) if address >= 0]
+    answers = list(map(wanted, addresses))
+    assert len(set(answers)) > 4
+    assert list(words_at(view, addresses)) == answers
+    assert list(words_at(view, addresses[::-1])) == answers[::-1]
+    assert [next(iter(words_at(view, [address]))) for address in addresses] == answers
+
+
+def test_words_of_segments_in_any_order() -> None:
+    whole = View.open(build_elf(SPEC), "lib.so")
+    segments = tuple(
+        Segment(type=1, flags=4, offset=offset, vaddr=address, paddr=address, filesz=size, memsz=size, align=1)
+        for offset, address, size in ((8, 32, 80), (120, 8, 16), (0, 256, 24))
+    )
+    data = bytes(range(200))
+    view = View(data, "lib.so", whole.layout, whole.header, segments, ())
+    places = {32: 8, 111: 87, 8: 120, 23: 135, 256: 0, 33: 9, 279: 23}
+    assert list(words_at(view, places)) == [int.from_bytes(data[at : at + 8], "little") for at in places.values()]
+    assert list(words_at(view, [32, 24, 31, 112, 255, 280, 7])) == [0x0F0E0D0C0B0A0908, *[NO_WORD] * 6]

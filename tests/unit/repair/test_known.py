@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import threading
-import weakref
 from base64 import urlsafe_b64encode
 from collections import Counter
 from pathlib import Path
@@ -13,18 +11,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deloc8.audit import readers
-from deloc8.repair import execute, known
+from deloc8.repair import known
 from deloc8.repair import verify as workflow_verify
 from deloc8.repair.known import Known
-from deloc8.wheel import archive as archive_module
 from deloc8.wheel.archive import WheelArchive, open_wheel
 from kit.bench import EXT, Bench, contents
 from kit.elf import ElfSpec, build_elf
 from kit.wheels import record_hash
 
 if TYPE_CHECKING:
-    import mmap
     from collections.abc import Collection, Iterator
 
     from deloc8.repair.model import Proof
@@ -123,7 +118,7 @@ def test_where_the_wheel_was_written_to_before_the_proof_all_is_read_again(
 def test_the_contents_of_the_largest_member_are_kept_until_they_are_edited(
     bench: Bench, unpacked: Counter[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(known, "LARGE_MEMBER", 5000)
+    monkeypatch.setattr(known, "is_large", lambda size: size > 5000)
     wheel = bench.wheel({EXT: build_elf(ElfSpec(needed=("liba.so.1",))) + bytes(6000), OTHER: ElfSpec()})
     assert bench.repair(wheel).proof.problems == ()
     assert times_of(unpacked, EXT) == 2  # for the audit, and of the result
@@ -132,7 +127,7 @@ def test_the_contents_of_the_largest_member_are_kept_until_they_are_edited(
 def test_what_is_not_edited_is_let_go_before_the_wheel_is_written(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(known, "LARGE_MEMBER", 5000)
+    monkeypatch.setattr(known, "is_large", lambda size: size > 5000)
     kept = []
     keep = Known.keep
 
@@ -147,38 +142,10 @@ def test_what_is_not_edited_is_let_go_before_the_wheel_is_written(
     assert kept == [({OTHER}, set())]
 
 
-@pytest.mark.parametrize("threads", [1, 4])
-def test_of_large_members_there_is_one_at_a_time(bench: Bench, monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
-    for module in (known, execute, readers, archive_module):
-        monkeypatch.setattr(module, "LARGE_MEMBER", 5000)
-    honest, lock = archive_module._mapped, threading.Lock()
-    files: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
-    growing, most = 0, 0
-
-    def mapped(pieces: Iterator[Buffer], size: int) -> mmap.mmap:
-        nonlocal growing, most
-        with lock:
-            growing += size
-            most = max(most, growing + sum(map(len, files)))
-        found = honest(pieces, size)
-        with lock:
-            growing -= size
-            files.add(found)
-        return found
-
-    monkeypatch.setattr(archive_module, "_mapped", mapped)
-    spec = ElfSpec(needed=("liba.so.1",))
-    wheel = bench.wheel({f"demo/m{size}.so": build_elf(spec) + bytes(size) for size in (6000, 9000, 8000, 7000)})
-    outcome = bench.repair(wheel, threads=threads)
-    assert outcome.proof.problems == ()
-    assert most == max(len(data) for name, data in contents(outcome.path).items() if name.endswith(".so"))
-
-
 def test_only_a_large_member_is_kept(wheel: Path) -> None:
     with open_wheel(wheel) as archive:
         found = Known.of(archive)
         for member in archive.members:
             found.look(member, archive.read(member))
     assert found.contents == {}
-    assert found.take(EXT) is None
     assert found.hashes == {name: record_hash(data) for name, data in contents(wheel).items()}

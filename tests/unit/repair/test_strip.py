@@ -95,7 +95,7 @@ def test_what_is_edited_is_stripped_first(
 def test_a_strip_that_fails_is_told(tools: Path) -> None:
     tool = add(tools, "strip", "#!/bin/sh\necho no file of mine >&2\nexit 3\n")
     with pytest.raises(InputError, match=r"`liba\.so`") as caught:
-        strip(b"x", Stripper(level=StripLevel.ALL, tool=tool, target=tools / "out"), "liba.so")
+        strip(lambda: b"x", Stripper(level=StripLevel.ALL, tool=tool, target=tools / "out"), "liba.so")
     assert caught.value.code == "strip-failed"
     assert caught.value.context == (f"{tool} ended with exit code 3", "no file of mine")
     assert sorted(path.name for path in tools.iterdir()) == ["strip"]

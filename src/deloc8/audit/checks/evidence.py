@@ -65,9 +65,7 @@ def gather_evidence(archive: WheelArchive, audit: Audit, sysroot: Sysroot) -> Ev
     debug = {}
     for file in audit.facts.files.values():
         if file.member is not None:
-            data = archive.read(archive.member(file.member))
-            debug[file.path] = debug_size(data, file.member)
-            defined[file.path] = frozenset(symbol.name for symbol in parse_defined(data, file.member))
+            debug[file.path], defined[file.path] = _look(archive, file.member)
         else:
             try:
                 symbols = parse_defined(sysroot.read(file.path), file.path)
@@ -83,6 +81,12 @@ def gather_evidence(archive: WheelArchive, audit: Audit, sysroot: Sysroot) -> Ev
         defined=defined,
         debug=debug,
     )
+
+
+def _look(archive: WheelArchive, name: str) -> tuple[int, frozenset[str]]:
+    """The bytes of debug sections and the defined names of a member, whose contents are let go before the next."""
+    data = archive.read(archive.member(name))
+    return debug_size(data, name), frozenset(symbol.name for symbol in parse_defined(data, name))
 
 
 def _strictest(audit: Audit) -> tuple[Claim | None, PolicyMatch | None]:
