@@ -62,10 +62,10 @@ test-all: $(READY)
 	$(BIN)/python tools/test_all.py
 
 test-systems: $(READY) compat
-	$(BIN)/python -m pytest -m systems tests/systems $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal -m systems tests/systems $(PYTEST_ARGS)
 
 test-machines: $(READY) compat
-	$(BIN)/python -m pytest -m systems tests/systems/test_machines.py tests/systems/test_runtimes.py $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal -m systems tests/systems/test_machines.py tests/systems/test_runtimes.py $(PYTEST_ARGS)
 
 demo: $(DEMO_READY)
 	$(DEMO_VENV)/bin/python examples/demo.py build/demo
