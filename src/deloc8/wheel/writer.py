@@ -273,12 +273,15 @@ class _Work:
         data = content()
         size = len(data)
         member = member._replace(size=size, compressed_size=size, crc=codec.crc32(data), method=STORED)
-        digest = hash_of(data)
         if not self.options.level:
-            return _Packed(member, digest, data)
+            return _Packed(member, hash_of(data), data)
         if self.executor is not None and codec.is_chunked(size):
-            return _Packed(member, digest, data, is_pending=True)
-        return _smaller(member, digest, data, codec.compress(data, self.options.level))
+            return _Packed(member, hash_of(data), data, is_pending=True)
+        # Of a large member the hash takes long enough for another thread, if one is free.
+        hashing = self.executor.submit(hash_of, data) if self.executor and is_large(size) else None
+        compressed = codec.compress(data, self.options.level)
+        digest = hash_of(data) if hashing is None or hashing.cancel() else hashing.result()
+        return _smaller(member, digest, data, compressed)
 
     def _proven_hash(self, member: Member) -> str:
         hasher = hashlib.sha256()
