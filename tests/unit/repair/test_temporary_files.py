@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from deloc8.repair import execute
+from deloc8.repair.known import Known
 from deloc8.repair.model import StripLevel
 from deloc8.wheel import archive
 from deloc8.workflow import AuditOptions, check_wheel
@@ -166,3 +168,12 @@ def test_check_has_one_large_member_at_a_time(bench: Bench, files: Files) -> Non
     assert check_wheel(wheel, AuditOptions(sysroot=bench.system.top)) == ()
     assert files.most == largest(wheel)
     assert files.count == 4 + 4
+
+
+def test_large_files_wait_for_each_other(bench: Bench) -> None:
+    with archive.open_wheel(large(bench, ElfSpec())) as wheel:
+        reader = execute._Reader(archive=wheel, known=Known.of(wheel))
+        with reader.alone(archive.LARGE_MEMBER + 1), reader.alone(archive.LARGE_MEMBER):
+            assert reader.turn.locked()
+        with reader.alone(archive.LARGE_MEMBER):
+            assert not reader.turn.locked()
