@@ -41,6 +41,7 @@ from deloc8.errors import ElfError, PolicyError, WheelError
 from deloc8.loader.ldconf import read_ld_so_cache
 from deloc8.policy.files import read_policies
 from deloc8.policy.load import builtin_policies, policy_to_seed_json
+from deloc8.repair.lowerproof import planned_relocations, relocation_problems
 from deloc8.target import Arch, Libc
 from deloc8.wheel.archive import ArchiveLimits, open_wheel
 from deloc8.wheel.codec import StreamError, inflate
@@ -106,9 +107,12 @@ def fuzz_editor(data: bytes) -> None:
     """The editor: after the first four bytes, which name the edits, comes the file, as damaged as it may be."""
     before = data[4:]
     with suppress(ElfError):
-        edited = edit(before, edits_of(data[:4]), "lib.so")
+        edits = edits_of(data[:4])
+        edited = edit(before, edits, "lib.so")
         check_bytes(before, edited.data, edited.placement)
         broken_invariants(edited.data, "lib.so")
+        for _ in relocation_problems(planned_relocations(before, edits, "lib.so"), edited.data, "lib.so"):
+            pass  # a damaged file may be refused, but in no other way
 
 
 @cache

@@ -60,6 +60,8 @@ class Rebinder:
             if self.text(entry.name) == version
         }
         numbers = self._undefined().get(name, [])
+        if not self._before:  # without DT_VERSYM none asks for a version, whatever numbers the records give them
+            return []
         return [number for number in numbers if self._version_of(number) & c.VERSYM_VERSION in indices]
 
     def find_unversioned(self, name: bytes) -> list[int]:

@@ -131,6 +131,8 @@ def _filled(tables: Mapping[int, Relocations]) -> Mapping[int, Relocations]:
 
 def _numbers(table: DynamicTable, constants: set[tuple[str, str]]) -> frozenset[int]:
     """The numbers of the symbols of some names and versions."""
+    if not {c.DT_SYMTAB, c.DT_VERSYM} <= table.values.keys():
+        return frozenset()
     view, record = table.view, table.view.layout.symbol
     versions = {version.index: version.name for need in read_version_needs(table) for version in need.versions}
     versym = view.numbers("DT_VERSYM", table.locate("DT_VERSYM", c.DT_VERSYM), count_symbols(table), "H")

@@ -633,3 +633,17 @@ def test_relocations_where_none_were_packed() -> None:
     assert relocations_with(table, draft) == b""
     placement = place(view, [MOVED])
     assert apply_placement(view.data, placement) == edit(view.data, [MOVED], "lib.so").data
+
+
+@pytest.mark.parametrize("change", [DROPPED, SAME, ZERO], ids=lambda change: type(change).__name__)
+def test_without_versions_of_symbols_none_asks_for_one(change: BindVersion | DropVersion | BindToZero) -> None:
+    """Not even where DT_VERNEED gives a version the number that says that there is none."""
+    data = patch_entry(build_elf(RICH), DT_VERSYM, 0, new_tag=0x7000_0035)
+    place = data.index(struct.pack("<IH", sysv_hash(change.old.encode()), 0))
+    for damaged in (data, patch_number(data, place + 6, 2, 1)):
+        if isinstance(change, BindVersion):
+            with pytest.raises(ElfError, match=r"lib\.so") as caught:
+                edit(damaged, [change], "lib.so")
+            assert caught.value.code == "edit-impossible"
+        else:
+            assert edit(damaged, [change], "lib.so").data == damaged

@@ -156,3 +156,9 @@ def test_a_word_that_the_file_does_not_have() -> None:
 def test_a_file_without_a_dynamic_section() -> None:
     with pytest.raises(ElfError):
         problems(build_elf(dynamic=False), build_elf(SPEC))
+
+
+@pytest.mark.parametrize("tag", [6, 0x6FFFFFF0])  # DT_SYMTAB, DT_VERSYM
+def test_a_file_without_versions_has_no_symbol_of_one(tag: int) -> None:
+    data = patch_entry(build_elf(SPEC), tag, 0, new_tag=0x7000_0035)
+    assert problems(data, data, ZERO) == []
