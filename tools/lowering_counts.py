@@ -15,16 +15,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from deloc8 import AuditOptions, audit_wheel
-from deloc8.audit.match import ViolationCode
 from deloc8.audit.verdict import find_tag, judge_again
+from deloc8.audit.violations import ViolationCode
 from deloc8.repair.lowering import is_lowerable, lower, lowered_facts
 from deloc8.target import Libc
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from deloc8.audit.match import Violation
     from deloc8.audit.verdict import Audit
+    from deloc8.audit.violations import Violation
     from deloc8.policy.model import Policy
     from deloc8.repair.lowering import Lowering
 

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from deloc8.audit.match import PolicyMatch, Violation
+    from deloc8.audit.match import PolicyMatch
     from deloc8.audit.verdict import Audit
+    from deloc8.audit.violations import Violation
 
 CORE = "demo/_core.so"
 """The extension module of most wheels here."""

@@ -7,15 +7,16 @@ import fnmatch
 from collections import deque
 
 from deloc8.audit.facts import REQUEST
+from deloc8.audit.violations import Violation, ViolationCode
 from deloc8.elf.notes import x86_isa_level
 from deloc8.patterns import pattern
-from deloc8.policy.model import split_version, version_key
+from deloc8.policy.model import split_version
 from deloc8.target import Arch
 from deloc8.values import dataclass
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from deloc8.audit.facts import Dependency, ElfFile, WantedVersion, WheelFacts
     from deloc8.policy.model import Policy
@@ -29,85 +30,6 @@ _UCS2_PREFIX = "PyUnicodeUCS2_"
 # A wheel whose ABI tag says that it is for narrow builds may use what only they have: `cp27m`, other than `cp27mu`.
 _NARROW_ABI = pattern(r"cp(2[0-9]|3[0-2])d?m?")
 _PYFPE_NAMES = frozenset({"PyFPE_jbuf", "PyFPE_dummy", "PyFPE_counter"})
-
-
-class ViolationCode(enum.Enum):
-    """What a wheel does that a policy does not allow."""
-
-    LIBRARY_NOT_ALLOWED = "library-not-allowed"
-    LIBRARY_NOT_FOUND = "library-not-found"
-    LIBPYTHON_NEEDED = "libpython-needed"
-    SYMBOL_TOO_NEW = "symbol-too-new"
-    FORBIDDEN_SYMBOL = "forbidden-symbol"
-    ISA_LEVEL = "isa-level"
-    UCS2 = "ucs2"
-    PYFPE = "pyfpe"
-
-
-# A graft cures the first, dropping the DT_NEEDED entry the second; nothing cures the others.
-CURABLE = frozenset({ViolationCode.LIBRARY_NOT_ALLOWED, ViolationCode.LIBPYTHON_NEEDED})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Violation:
-    """One thing that keeps a wheel from a policy.
-
-    Attributes:
-        code: What kind of thing.
-        policy: The policy's name.
-        file: The file that does it: a member of the wheel, or the path of a library that would be grafted.
-        chain: How that file comes into the wheel: from a member, by needed names, to the file itself.
-        library: The library concerned, by its needed name.
-        symbol: The symbol concerned; None for a version without symbols.
-        version: Its version.
-        limit: What the policy allows instead, in a few words.
-    """
-
-    code: ViolationCode
-    policy: str
-    file: str
-    chain: tuple[str, ...]
-    library: str | None = None
-    symbol: str | None = None
-    version: str | None = None
-    limit: str = ""
-
-    @property
-    def is_curable(self) -> bool:
-        """Whether `fixup` can remove it."""
-        return self.code in CURABLE
-
-
-def describe(violations: Iterable[Violation]) -> tuple[str, ...]:
-    """What one file does, in lines without the file's name: one for all symbols of a library, one for all else each."""
-    symbols: dict[tuple[str | None, str], dict[tuple[object, ...], Violation]] = {}
-    others: set[str] = set()
-    for violation in violations:
-        if violation.code is ViolationCode.SYMBOL_TOO_NEW:
-            rows = symbols.setdefault((violation.library, violation.policy), {})
-            rows[version_key(violation.version or ""), violation.symbol or ""] = violation
-        else:
-            text = _DESCRIPTIONS[violation.code]
-            others.add(text.format(**{name: getattr(violation, name) for name in _DESCRIBED}))
-    lines = []
-    for (library, policy), rows in sorted(symbols.items(), key=str):
-        sorted_rows = [rows[key] for key in sorted(rows)]
-        names = ", ".join(f"{row.symbol}@{row.version}" if row.symbol else f"{row.version}" for row in sorted_rows)
-        limits = ", ".join(dict.fromkeys(row.limit for row in sorted_rows))
-        lines.append(f"needs {names} from {library}" + (f"; {policy} ends at {limits}" if limits else ""))
-    return (*lines, *sorted(others))
-
-
-_DESCRIBED = ("symbol", "library", "version", "limit", "policy")
-_DESCRIPTIONS = {
-    ViolationCode.LIBRARY_NOT_ALLOWED: "needs {library}, which {policy} does not take from the system",
-    ViolationCode.LIBRARY_NOT_FOUND: "needs {library}, which is neither in the wheel nor found on this system",
-    ViolationCode.LIBPYTHON_NEEDED: "needs {library}; the Python process has it already",
-    ViolationCode.FORBIDDEN_SYMBOL: "uses `{symbol}` of {library}, which {policy} forbids",
-    ViolationCode.ISA_LEVEL: "needs a processor of level {version}; {policy} promises {limit} only",
-    ViolationCode.UCS2: "uses `{symbol}`, which only a narrow-unicode (UCS2) build of Python has",
-    ViolationCode.PYFPE: "uses `{symbol}`, which only a Python built with fpectl has",
-}
 
 
 class Provision(enum.Enum):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from contextlib import suppress
 
-from deloc8.audit.match import MatchOptions, PolicyMatch, Violation, match_policies
+from deloc8.audit.match import MatchOptions, PolicyMatch, match_policies
 from deloc8.errors import UsageError
 from deloc8.loader.libc import libc_of
 from deloc8.policy.load import LAST_MINOR, builtin_policies, find_policy, manylinux_policy
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from deloc8.audit.dlopen import Opening
     from deloc8.audit.facts import WheelFacts
+    from deloc8.audit.violations import Violation
     from deloc8.policy.model import Policy
     from deloc8.target import Arch
 

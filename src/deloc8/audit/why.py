@@ -6,8 +6,8 @@ import enum
 import fnmatch
 from collections import deque
 
-from deloc8.audit.match import ViolationCode
 from deloc8.audit.verdict import find_tag
+from deloc8.audit.violations import ViolationCode
 from deloc8.errors import UsageError
 from deloc8.policy.model import split_version, version_key
 from deloc8.values import dataclass, replace
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
     from deloc8.audit.dlopen import Opening
     from deloc8.audit.facts import ElfFile
-    from deloc8.audit.match import PolicyMatch, Violation
+    from deloc8.audit.match import PolicyMatch
     from deloc8.audit.verdict import Audit
+    from deloc8.audit.violations import Violation
 
 
 # More ways out of what bars a tag, from who knows more than the audit: what a repair can do.

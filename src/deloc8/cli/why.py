@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deloc8.audit.match import ViolationCode
+from deloc8.audit.violations import ViolationCode
 from deloc8.audit.why import explain
 from deloc8.cli.shared import DONE, audit_options, draws, emit, emit_drawn, emit_json, progress_bar
 from deloc8.errors import PureWheelError
@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Sequence
 
-    from deloc8.audit.match import PolicyMatch, Violation
+    from deloc8.audit.match import PolicyMatch
     from deloc8.audit.verdict import Audit
+    from deloc8.audit.violations import Violation
     from deloc8.audit.why import Remedy
     from deloc8.cli.console import Console
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import posixpath
 
 from deloc8.audit.facts import SITE_PACKAGES, VIRTUAL_ROOT
-from deloc8.audit.match import ViolationCode, describe
 from deloc8.audit.verdict import find_tag, judge_again
+from deloc8.audit.violations import ViolationCode, describe
 from deloc8.errors import UnrepairableError, UsageError
 from deloc8.loader.search import Result, Stage
 from deloc8.patterns import pattern
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from deloc8.audit.facts import WheelFacts
-    from deloc8.audit.match import Closure, PolicyMatch, Violation
+    from deloc8.audit.match import Closure, PolicyMatch
     from deloc8.audit.verdict import Audit
+    from deloc8.audit.violations import Violation
     from deloc8.loader.search import Attempt
     from deloc8.loader.sysroot import Sysroot
     from deloc8.policy.model import Policy

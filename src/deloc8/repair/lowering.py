@@ -6,7 +6,7 @@ Nothing is lowered further than the policy needs it. Pure: from violations and t
 from __future__ import annotations
 
 from deloc8.audit.facts import wanted_versions
-from deloc8.audit.match import ViolationCode
+from deloc8.audit.violations import ViolationCode
 from deloc8.elf.edits import BindToZero, BindVersion, DropVersion, UnpackRelocations
 from deloc8.elf.layout import place
 from deloc8.elf.symbols import UndefinedSymbol
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from deloc8.audit.facts import ElfFile, WheelFacts
-    from deloc8.audit.match import PolicyMatch, Violation
+    from deloc8.audit.match import PolicyMatch
+    from deloc8.audit.violations import Violation
     from deloc8.elf.edits import Edit
     from deloc8.elf.image import ElfImage
     from deloc8.loader.sysroot import Sysroot

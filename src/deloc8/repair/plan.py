@@ -6,9 +6,10 @@ import posixpath
 from functools import cached_property
 
 from deloc8.audit.facts import REQUEST, SITE_PACKAGES, VIRTUAL_ROOT, found_beforehand
-from deloc8.audit.match import Provision, describe, match_policies
+from deloc8.audit.match import Provision, match_policies
 from deloc8.audit.notices import notices
 from deloc8.audit.verdict import Truth, find_tag
+from deloc8.audit.violations import describe
 from deloc8.diagnostic import Diagnostic, Severity
 from deloc8.elf.edits import AddNeeded, RemoveNeeded, ReplaceNeeded, RpathKind, SetSoname
 from deloc8.errors import UnrepairableError, UsageError

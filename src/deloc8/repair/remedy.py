@@ -10,8 +10,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from deloc8.audit.match import PolicyMatch, Violation
+    from deloc8.audit.match import PolicyMatch
     from deloc8.audit.verdict import Audit
+    from deloc8.audit.violations import Violation
     from deloc8.repair.model import Rewrite
 
 _MOST_TOLD = 6

@@ -7,8 +7,9 @@ from functools import partial
 
 from deloc8.audit.facts import SITE_PACKAGES, found_beforehand, gather
 from deloc8.audit.images import Reading
-from deloc8.audit.match import MatchOptions, describe, match_policies
+from deloc8.audit.match import MatchOptions, match_policies
 from deloc8.audit.verdict import Truth, judge
+from deloc8.audit.violations import describe
 from deloc8.elf.edits import BindToZero, UnpackRelocations
 from deloc8.elf.image import parse_defined
 from deloc8.elf.invariants import broken_invariants

@@ -5,7 +5,8 @@ from __future__ import annotations
 import enum
 from collections import deque
 
-from deloc8.audit.match import Provision, ViolationCode, describe
+from deloc8.audit.match import Provision
+from deloc8.audit.violations import ViolationCode, describe
 from deloc8.patterns import pattern
 from deloc8.policy.model import sort_versions, version_key
 from deloc8.values import dataclass, field_names, replace
@@ -14,8 +15,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from deloc8.audit.match import PolicyMatch, Violation
+    from deloc8.audit.match import PolicyMatch
     from deloc8.audit.verdict import Audit
+    from deloc8.audit.violations import Violation
     from deloc8.audit.why import Use
     from deloc8.elf.edits import Edit
 

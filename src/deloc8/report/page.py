@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from deloc8.audit.match import ViolationCode
 from deloc8.audit.notices import notices
+from deloc8.audit.violations import ViolationCode
 from deloc8.elf.dynamic import Dynamic
 from deloc8.elf.edits import AddNeeded, BindVersion, RemoveNeeded, RemoveRpath, ReplaceNeeded, SetRpath
 from deloc8.policy.model import version_key

@@ -11,8 +11,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from deloc8.audit.match import PolicyMatch, Violation
+    from deloc8.audit.match import PolicyMatch
     from deloc8.audit.verdict import Audit, Claim
+    from deloc8.audit.violations import Violation
     from deloc8.diagnostic import Diagnostic
     from deloc8.elf.edits import Edit
     from deloc8.errors import Deloc8Error

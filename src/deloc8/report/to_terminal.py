@@ -12,7 +12,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from deloc8.audit.match import Violation, ViolationCode, describe
+from deloc8.audit.violations import Violation, ViolationCode, describe
 from deloc8.report.findings import findings_text
 from deloc8.report.model import Barrier, symbol_rows
 from deloc8.report.to_text import LIBRARIES_HEAD, barrier_head, show_parts, shown_uses

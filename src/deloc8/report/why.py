@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deloc8.audit.match import Violation, describe
+from deloc8.audit.violations import Violation, describe
 from deloc8.audit.why import SubjectKind
 from deloc8.policy.model import version_key
 from deloc8.report.dlopened import opening_value, openings_text

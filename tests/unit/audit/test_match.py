@@ -6,16 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deloc8.audit.match import (
-    MatchOptions,
-    Provision,
-    Violation,
-    ViolationCode,
-    close,
-    describe,
-    is_libpython,
-    match_policies,
-)
+from deloc8.audit.match import MatchOptions, Provision, close, is_libpython, match_policies
+from deloc8.audit.violations import Violation, ViolationCode, describe
 from deloc8.policy.load import builtin_policies, find_policy
 from deloc8.policy.model import Family, Policy
 from deloc8.target import Arch, Libc

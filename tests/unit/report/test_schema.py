@@ -10,7 +10,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
-from deloc8.audit.match import ViolationCode
+from deloc8.audit.violations import ViolationCode
 from deloc8.diagnostic import Severity
 from deloc8.elf.edits import Edit
 from deloc8.repair.model import PackageSource, StripLevel

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from deloc8.audit.checks.evidence import finding
-from deloc8.audit.match import ViolationCode, describe
 from deloc8.audit.notices import notices
+from deloc8.audit.violations import ViolationCode, describe
 from deloc8.policy.model import Family, number_key, split_version
 
 TYPE_CHECKING = False
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from deloc8.audit.checks.evidence import Evidence
-    from deloc8.audit.match import Violation
+    from deloc8.audit.violations import Violation
     from deloc8.diagnostic import Diagnostic
 
 
