@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from itertools import zip_longest
 
 from deloc8 import __version__
@@ -256,6 +257,14 @@ def _inside(root: str, path: str) -> str:
     return "/" + os.path.relpath(path, root) if root != "/" and path.startswith(root + "/") else path
 
 
+def _entries(text: str) -> list[str]:
+    """The entries of an LD_LIBRARY_PATH; an empty one is the current folder, and a variable without any text is none.
+
+    ld.so splits at both characters (fillin_rpath and _dl_init_paths in glibc's elf/dl-load.c).
+    """
+    return re.split("[:;]", text) if text else []
+
+
 def _read_shared(options: argparse.Namespace, environ: Mapping[str, str]) -> None:
     root = os.path.abspath(options.sysroot)  # noqa: PTH100  `Path.absolute` leaves `..` in it
 
@@ -274,7 +283,11 @@ def _read_shared(options: argparse.Namespace, environ: Mapping[str, str]) -> Non
         # to --ldpaths.
         names = ("AUDITWHEEL_LD_LIBRARY_PATH", *(("LD_LIBRARY_PATH",) if only is None else ()))
         given = ":".join(environ[name] for name in names if environ.get(name))
-    options.ld_library_path = tuple(inside(folder) for folder in (given or "").split(":") if folder)
+    entries = _entries(given or "")
+    # The kernel walks through `..`: shortened, a path with a symbolic link before it would be another one.
+    options.ld_library_path = tuple(
+        entry if entry.startswith("/") and root == "/" else inside(entry) for entry in entries
+    )
 
 
 def _read_fixup(options: argparse.Namespace, environ: Mapping[str, str]) -> None:

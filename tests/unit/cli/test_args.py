@@ -173,7 +173,32 @@ def test_folders_are_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     )
     assert options.add_path == (f"{tmp_path}/x", "/z")
     assert options.ldpaths == (f"{tmp_path}/a", "/b")
-    assert options.ld_library_path == (f"{tmp_path}/c",)
+    assert options.ld_library_path == (f"{tmp_path}/c", str(tmp_path))
+
+
+@pytest.mark.parametrize("variable", ["LD_LIBRARY_PATH", "AUDITWHEEL_LD_LIBRARY_PATH"])
+@pytest.mark.parametrize(
+    ("text", "folders"),
+    [
+        ("/sys;/other", ("/sys", "/other")),
+        ("/a:/b;/c", ("/a", "/b", "/c")),
+        (":", ("", "")),
+        (";", ("", "")),
+        ("/x:", ("/x", "")),
+        (";/x", ("", "/x")),
+        ("/x::/y", ("/x", "", "/y")),
+        ("lib:.", ("/lib", "")),
+        ("/link/../x", ("/link/../x",)),
+        ("", ()),
+    ],
+)
+def test_the_variable_is_split_as_ld_so_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, text: str, folders: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    relative = {"": str(tmp_path), "/lib": f"{tmp_path}/lib"}
+    expected = tuple(relative.get(folder, folder) for folder in folders)
+    assert options_of("show", "a.whl", **{variable: text}).ld_library_path == expected
 
 
 def test_auditwheels_variable_is_searched_before_the_loaders() -> None:
