@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 from elftools.elf.elffile import ELFFile
 
+from deloc8.cli.args import parse
 from deloc8.elf.image import ElfImage
 from deloc8.loader.ldconf import read_ld_so_cache, read_ld_so_conf
 from deloc8.loader.resolve import LoadGraph, Resolver
@@ -284,6 +285,38 @@ def test_empty_entries_mean_the_current_folder(layout: Layout) -> None:
     }
     assert layout.found(layout.link("two.so", a, flags=[RPATH + ":"])) == {"liba.so": ""}
     assert layout.found(layout.build("three.so", ElfSpec(needed=("liba.so",), runpath=""))) == {"liba.so": ""}
+
+
+@pytest.mark.parametrize("text", ["{0};{1}", "{1}:", ":", ";{1}", "{1};", "{0}:{1};", ".", "{1}/link/../..", ""])
+def test_library_path_as_the_command_line_reads_it(layout: Layout, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    layout.build("one/liba.so", ElfSpec(soname="liba.so"))
+    layout.build("current folder/libb.so", ElfSpec(soname="libb.so"))
+    layout.build("real/deep/libc8.so", ElfSpec(soname="libc8.so"))
+    (layout.top / "two").mkdir()
+    (layout.top / "two/link").symlink_to(layout.top / "real/deep")
+    root = layout.build("root.so", ElfSpec(needed=("liba.so", "libb.so", "libc8.so")))
+    variable = text.format(layout.top / "one", layout.top / "two")
+    monkeypatch.chdir(layout.empty)
+    monkeypatch.setenv("LD_LIBRARY_PATH", variable)
+    read = parse(["tree", root], {"LD_LIBRARY_PATH": variable}).ld_library_path
+    image = Sysroot().image(root)
+    assert isinstance(image, ElfImage)
+    graph = Resolver(Sysroot(), replace(layout.options, library_path=read)).resolve(root, image)
+    real = parse_answer(ask(layout.loader, root, layout.empty, variable).stdout)
+    ours = {edge.name: edge.lookup.real_path for edge in graph.edges}
+    # The loader writes the current folder as it was given to it.
+    theirs = {name: os.path.realpath(layout.empty / path) for name, path in real.objects}
+    assert ours == {**theirs, **dict.fromkeys(real.missing)}
+
+
+@pytest.mark.parametrize("name", ["linux-vdso.so.1", "linux-gate.so.1", "linux-vdso32.so.1", "linux-vdso64.so.1"])
+def test_the_library_of_the_kernel_is_always_there(layout: Layout, name: str) -> None:
+    root = layout.build("root.so", ElfSpec(needed=(name,)))
+    answer = ask(layout.loader, root, layout.empty)
+    image = Sysroot().image(root)
+    assert isinstance(image, ElfImage)
+    graph = Resolver(Sysroot(), layout.options).resolve(root, image)
+    assert [lookup.name for lookup in graph.missing] == re.findall(r"(\S+) => not found", answer.stdout)
 
 
 def test_an_empty_runpath_still_hides_rpath(layout: Layout) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deloc8.patterns import pattern
-from deloc8.target import Libc
+from deloc8.target import Arch, Libc
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,3 +59,26 @@ def libc_of(image: ElfImage, filename: str) -> Libc | None:
     if named is Libc.GLIBC and not (cpython and int(cpython[1]) >= _FIRST_CPYTHON_WITH_MUSL_SUFFIX):
         return None
     return named
+
+
+# The library that the kernel maps into every process (vdso(7)): no file has it, and the loader finds it by its soname.
+_OF_KERNEL = {
+    Arch.X86_64: "linux-vdso.so.1",
+    Arch.I686: "linux-gate.so.1",
+    Arch.AARCH64: "linux-vdso.so.1",
+    Arch.ARMV7L: "linux-vdso.so.1",
+    Arch.PPC64LE: "linux-vdso64.so.1",
+    Arch.PPC64: "linux-vdso64.so.1",
+    Arch.S390X: "linux-vdso64.so.1",
+    Arch.RISCV64: "linux-vdso.so.1",
+    Arch.LOONGARCH64: "linux-vdso.so.1",
+}
+# musl knows it by one name on all machines (ldso/dynlink.c), for what is opened after the start, as modules are.
+_OF_KERNEL_FOR_MUSL = "linux-gate.so.1"
+
+
+def is_of_kernel(name: str, arch: Arch | None, libc: Libc) -> bool:
+    """Whether a needed name is the library that the kernel gives to every process of a machine."""
+    if not name.startswith("linux-") or arch is None or libc is Libc.ANDROID:
+        return False
+    return name == (_OF_KERNEL_FOR_MUSL if libc is Libc.MUSL else _OF_KERNEL[arch])

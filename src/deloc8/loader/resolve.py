@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 
 from deloc8.errors import InputError
-from deloc8.loader.libc import find_libc, libc_of
+from deloc8.loader.libc import find_libc, is_of_kernel, libc_of
 from deloc8.loader.search import Located, Lookup, Machine, Origin, Search, SearchOptions, Stage
 from deloc8.target import Libc
 from deloc8.values import dataclass
@@ -64,7 +64,8 @@ class LoadGraph:
     Attributes:
         root: The path of the root.
         objects: All that is loaded, in load order, the root first.
-        edges: Every DT_NEEDED entry of them, in the order in which the loader looks at them.
+        edges: Every DT_NEEDED entry of them, in the order in which the loader looks at them; without the kernel's own
+            library, which is in every process.
     """
 
     root: str
@@ -159,6 +160,8 @@ class _Loading:
         edges: list[Edge] = []
         for parent in self._objects:  # grows while it is walked: breadth first
             for name in parent.image.needed:
+                if is_of_kernel(name, image.arch, self._libc):
+                    continue
                 lookup, target = self._need(name, parent, machine)
                 target_path = None if target is None else target.path
                 edges.append(Edge(parent=parent.path, name=name, lookup=lookup, target=target_path))

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from deloc8.loader.libc import find_libc, libc_of
-from deloc8.target import Libc
+from deloc8.loader.libc import find_libc, is_of_kernel, libc_of
+from deloc8.target import Arch, Libc
 from kit.elf import ElfSpec, NeedSpec, NoteSpec
 from kit.system import image_of
 
@@ -58,3 +58,26 @@ def test_the_suffix_speaks_where_the_image_does_not(name: str, expected: Libc | 
 def test_the_image_speaks_first() -> None:
     image = image_of(ElfSpec(needed=("libc.musl-x86_64.so.1",)))
     assert libc_of(image, "x.cpython-312-x86_64-linux-gnu.so") is Libc.MUSL
+
+
+@pytest.mark.parametrize(
+    ("arch", "name"),
+    [
+        (Arch.X86_64, "linux-vdso.so.1"),
+        (Arch.I686, "linux-gate.so.1"),
+        (Arch.AARCH64, "linux-vdso.so.1"),
+        (Arch.ARMV7L, "linux-vdso.so.1"),
+        (Arch.PPC64LE, "linux-vdso64.so.1"),
+        (Arch.PPC64, "linux-vdso64.so.1"),
+        (Arch.S390X, "linux-vdso64.so.1"),
+        (Arch.RISCV64, "linux-vdso.so.1"),
+        (Arch.LOONGARCH64, "linux-vdso.so.1"),
+    ],
+)
+def test_the_library_of_the_kernel_has_one_name_for_each_machine(arch: Arch, name: str) -> None:
+    """The names are those of vdso(7)."""
+    every = ("linux-vdso.so.1", "linux-gate.so.1", "linux-vdso32.so.1", "linux-vdso64.so.1", "libc.so.6")
+    assert [other for other in every if is_of_kernel(other, arch, Libc.GLIBC)] == [name]
+    assert [other for other in every if is_of_kernel(other, arch, Libc.MUSL)] == ["linux-gate.so.1"]
+    assert not is_of_kernel(name, arch, Libc.ANDROID)
+    assert not is_of_kernel(name, None, Libc.GLIBC)

@@ -67,6 +67,16 @@ def test_a_wheel_that_needs_nothing_gets_its_tags_alone(bench: Bench) -> None:
     assert outcome.path.name == "demo-1.0-cp311-cp311-manylinux1_x86_64.manylinux_2_5_x86_64.whl"
 
 
+def test_the_library_of_the_kernel_is_in_every_process(bench: Bench) -> None:
+    spec = ElfSpec(needed=("linux-vdso.so.1", "libc.so.6"), needs=(NeedSpec("linux-vdso.so.1", "LINUX_2.6"),))
+    outcome = bench.repair(bench.wheel({EXT: spec}))
+    assert outcome.plan.is_empty
+    assert outcome.plan.policy.name == "manylinux_2_5"
+    assert codes(outcome.plan) == {}
+    with pytest.raises(UnrepairableError):  # the name of another machine's kernel
+        bench.repair(bench.extension(needed=("linux-vdso64.so.1",)))
+
+
 # -- RPATHs --------------------------------------------------------------------------------------------------------
 
 
