@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tarfile
 from typing import TYPE_CHECKING
 
 import pytest
 
 from kit.glibc import Glibc
+from kit.runtimes import extract
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 def old_libraries(runtimes_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Glibc:
     """The libraries of a real glibc 2.17."""
     folder = tmp_path_factory.mktemp("glibc217")
-    with tarfile.open(runtimes_folder / "glibc217-runtime-x86_64.tar.xz") as packed:
-        packed.extractall(folder, filter="data")
+    extract(runtimes_folder / "glibc217-runtime-x86_64.tar.xz", folder)
     (found,) = {path.parent for path in folder.rglob("libc.so.6")}
     return Glibc(found)

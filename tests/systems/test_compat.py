@@ -11,7 +11,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +24,7 @@ from kit.distribution import debian
 from kit.glibc import glibc
 from kit.machines import AARCH64, ARMV7L, I686, PPC64LE, RISCV64, S390X, Machine
 from kit.require import require
+from kit.runtimes import extract
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,10 +57,7 @@ def here(*, old_kernel: bool) -> Transcript:
 def glibc_2_17(runtimes_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the libraries of glibc 2.17."""
     folder = tmp_path_factory.mktemp("glibc")
-    with tarfile.open(runtimes_folder / "glibc217-runtime-x86_64.tar.xz") as packed:
-        packed.extractall(folder, filter="tar") if sys.version_info >= (3, 12) else packed.extractall(folder)  # noqa: S202  our own archive
-    (top,) = folder.iterdir()
-    return top / "lib"
+    return extract(runtimes_folder / "glibc217-runtime-x86_64.tar.xz", folder) / "lib"
 
 
 @on_x86_64

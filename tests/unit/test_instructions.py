@@ -4,44 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-import pytest
+from kit.instructions import gate
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-def gate(top: Path, *arguments: str | Path, path: str = os.environ["PATH"]) -> tuple[int, str]:
-    command = [sys.executable, str(top / "benchmarks" / "instructions.py"), *map(str, arguments)]
-    done = subprocess.run(command, env={"PATH": path}, capture_output=True, text=True, check=False, timeout=300)
-    assert not done.stderr
-    return done.returncode, done.stdout
-
-
-@pytest.mark.skipif(shutil.which("valgrind") is None, reason="valgrind is not installed")
-def test_counts_repeat_and_the_gate_shuts(top: Path, tmp_path: Path) -> None:
-    figures = tmp_path / "figures.json"
-    code, told = gate(top, "--figures", figures, "--only", "start")
-    assert code == 0
-    assert "skipped: there are figures for 0 builds of Python, but none for this one" in told
-    code, told = gate(top, "--figures", figures, "--only", "start", "--renew")
-    assert code == 0, told
-    ((build, counts),) = json.loads(figures.read_text()).items()
-    # An interpreter that does nothing takes more than ten million.
-    assert counts["start"] > 10_000_000
-    code, told = gate(top, "--figures", figures, "--only", "start")
-    assert code == 0, told
-    (line,) = told.splitlines()
-    assert abs(int(line.split()[2].replace(",", "")) / counts["start"] - 1) < 0.003
-    figures.write_text(json.dumps({build: {"start": int(counts["start"] / 1.04)}}))
-    code, told = gate(top, "--figures", figures, "--only", "start")
-    assert code == 1
-    assert "FAILED: more than 3%" in told
-    assert "python benchmarks/instructions.py --renew" in told
 
 
 def test_each_kind_of_work_counts(top: Path, tmp_path: Path) -> None:

@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import os
-import re
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,7 +8,6 @@ from deloc8.audit.forest import forest_of_files, forest_of_wheel
 from deloc8.errors import ElfError, InputError
 from deloc8.loader.search import SearchOptions
 from kit.elf import ET_EXEC, GLIBC, ElfSpec, build_elf
-from kit.require import require
 from kit.scene import CORE, Scene
 from kit.system import System
 
@@ -68,18 +64,6 @@ def test_a_folder_beside_the_root_is_laid_over_it(scene: Scene, tmp_path: Path) 
         str((app.top / "lib/libown.so").resolve()),
         "/usr/lib/libfoo.so.1",
     ]
-
-
-def _needed(path: Path) -> list[str]:
-    output = subprocess.run([require("readelf", "Debian: binutils"), "-dW", path], capture_output=True, check=True)
-    return re.findall(r"\(NEEDED\).*\[(.*)\]", output.stdout.decode())
-
-
-def test_on_this_machine_the_root_is_the_root() -> None:
-    loaded = Path(os.path.realpath("/proc/self/exe"))
-    forest = forest_of_files(loaded, Path("/"), SearchOptions())
-    assert forest.roots == (str(loaded),)
-    assert [row.name for row in forest.dependencies[str(loaded)]] == _needed(loaded)
 
 
 def test_each_file_is_looked_at_with_its_own_libc(scene: Scene) -> None:

@@ -21,6 +21,7 @@ from kit.bench import EXT, Bench
 from kit.command import Command
 from kit.elf import ElfSpec, NeedSpec, Undefined, build_elf
 from kit.packages import dpkg_package
+from kit.stripping import put_strip_on_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -104,12 +105,7 @@ READ = execute._unchanged
 
 def strip_by(text: str) -> Sabotage:
     def install(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-        tools = folder / "tools"
-        tools.mkdir()
-        for name in ("strip", "x86_64-linux-gnu-strip"):
-            (tools / name).write_text(text)
-            (tools / name).chmod(0o755)
-        monkeypatch.setenv("PATH", f"{tools}:/usr/bin:/bin")
+        put_strip_on_path(folder / "tools", monkeypatch, text)
 
     return install
 

@@ -12,6 +12,7 @@ from deloc8.repair.model import StripLevel
 from deloc8.repair.strip import Stripper, find_strip, strip
 from deloc8.target import Arch, parse_platform_tag
 from kit.bench import EXT, Bench, contents, image, names
+from kit.stripping import put_strip_on_path
 
 HOST = parse_platform_tag(f"linux_{platform.machine()}").arch
 FOREIGN = next(arch for arch in Arch if arch is not HOST)
@@ -80,9 +81,7 @@ def bench_wheel(tmp_path: Path) -> tuple[Bench, Path]:
 def test_what_is_edited_is_stripped_first(
     bench_wheel: tuple[Bench, Path], tools: Path, monkeypatch: pytest.MonkeyPatch, level: StripLevel, text: bytes
 ) -> None:
-    add(tools, "x86_64-linux-gnu-strip")
-    add(tools, "strip")
-    monkeypatch.setenv("PATH", f"{tools}:/usr/bin:/bin")
+    put_strip_on_path(tools, monkeypatch, STAND_IN)
     bench, wheel = bench_wheel
     outcome = bench.repair(wheel, strip=level)
     found = contents(outcome.path)
@@ -105,9 +104,7 @@ def test_a_folder_that_looks_like_an_option(
     bench_wheel: tuple[Bench, Path], tools: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The stand-in takes its second argument for the file; `sed` would take one that begins with a hyphen otherwise."""
-    add(tools, "x86_64-linux-gnu-strip")
-    add(tools, "strip")
-    monkeypatch.setenv("PATH", f"{tools}:/usr/bin:/bin")
+    put_strip_on_path(tools, monkeypatch, STAND_IN)
     bench, wheel = bench_wheel
     monkeypatch.chdir(bench.dist.parent)
     bench.out = Path("-w")

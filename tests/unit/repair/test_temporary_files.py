@@ -17,6 +17,7 @@ from deloc8.wheel import archive
 from deloc8.workflow import AuditOptions, check_wheel
 from kit.bench import Bench, contents
 from kit.elf import Defined, ElfSpec, NeedSpec, Undefined, build_elf
+from kit.stripping import put_strip_on_path
 
 if TYPE_CHECKING:
     import mmap
@@ -117,10 +118,7 @@ def test_what_is_kept_is_what_is_looked_at_before_it_is_lowered(bench: Bench, fi
 def test_the_program_that_strips_has_no_large_member_beside_its_files(
     bench: Bench, files: Files, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, threads: int
 ) -> None:
-    for name in ("strip", "x86_64-linux-gnu-strip"):
-        (tmp_path / name).write_text("#!/bin/sh\n")
-        (tmp_path / name).chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    put_strip_on_path(tmp_path / "tools", monkeypatch)
     honest, seen = subprocess.run, []
 
     def noted(command: list[str], **options: object) -> subprocess.CompletedProcess[str]:

@@ -19,6 +19,7 @@ from deloc8.report.to_json import SCHEMA
 from kit.command import Command, run_program
 from kit.elf import ET_EXEC, GLIBC, MACHINES, ElfSpec, NoteSpec, Undefined
 from kit.scene import CORE, Scene, wants
+from kit.stripping import put_strip_on_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -92,6 +93,12 @@ COMMANDS = {
 def problems(document: Any, name: str) -> list[str]:
     validator = Draft202012Validator(SCHEMAS[name])
     return [f"{error.json_path}: {error.message[:500]}" for error in validator.iter_errors(document)]
+
+
+@pytest.fixture(autouse=True)
+def _strip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is planned with --strip is a plan, and no error, on a machine without binutils."""
+    put_strip_on_path(tmp_path / "tools", monkeypatch)
 
 
 def run(scene: Scene, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]) -> Any:

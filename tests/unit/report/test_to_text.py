@@ -21,6 +21,7 @@ from deloc8.workflow import AuditOptions, audit_wheel, plan_repair
 from kit.bench import EXT, Bench
 from kit.elf import ET_EXEC, GLIBC, MACHINES, ElfSpec, NoteSpec, Undefined, build_elf
 from kit.scene import CORE, Scene, wants
+from kit.stripping import put_strip_on_path
 from kit.wheels import build_wheel
 
 if TYPE_CHECKING:
@@ -299,7 +300,10 @@ def test_a_dry_run_tells_where_grafts_come_from(bench: Bench, package: Package, 
         assert [line for line in lines if line in told] == (told if provenance.sbom else [])
 
 
-def test_a_dry_run_tells_of_moved_programs_and_of_stripping_and_not_of_tags_that_stay(bench: Bench) -> None:
+def test_a_dry_run_tells_of_moved_programs_and_of_stripping_and_not_of_tags_that_stay(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_strip_on_path(tmp_path / "tools", monkeypatch)
     bench.library("/usr/lib/libfoo.so.1")
     program = ElfSpec(type=ET_EXEC, interpreter="/lib64/ld-linux-x86-64.so.2", needed=("libfoo.so.1", GLIBC))
     wheel = bench.wheel({"demo-1.0.data/scripts/run": program})
