@@ -38,7 +38,7 @@ class Target(NamedTuple):
         triple: Zig's name of it.
         first: The first glibc of the machine that a platform tag can name.
         glibc: The glibc that is linked with: the first, or the oldest that zig has and whose older symbols suffice.
-        page: Its largest page, in bytes, as `deloc8.target.Arch` has it.
+        page: Its largest page, in bytes, as `deloc8.machines` has it.
         options: More options of the compiler.
     """
 

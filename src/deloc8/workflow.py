@@ -225,9 +225,14 @@ def _audit_for_repair(
         return _audit(archive, sysroot, options, reading)
     from deloc8.audit.dlopen import Confidence  # noqa: PLC0415  only where it is asked for
     from deloc8.audit.sources import read_sources  # noqa: PLC0415
-    from deloc8.repair.opened import expand, names_to_open, refuse_host_libraries  # noqa: PLC0415
+    from deloc8.repair.opened import expand, is_pattern, names_to_open, refuse_host_libraries  # noqa: PLC0415
 
-    include = expand(options.include, sysroot, options.search)
+    arch = None
+    if any(map(is_pattern, options.include)):
+        facts = gather(archive, sysroot, options.search, reading=reading)
+        arch = facts.arch
+        reading = replace(reading, known={file.label: file.image for file in facts.own})
+    include = expand(options.include, sysroot, options.search, arch)
     if not options.force:
         refuse_host_libraries(include)
     audit, extra = _audit(archive, sysroot, replace(options, include=include), reading)

@@ -10,6 +10,7 @@ from itertools import islice
 from deloc8.audit.facts import SITE_PACKAGES, VIRTUAL_ROOT, install_path, travelling
 from deloc8.elf.dynamic import Dynamic
 from deloc8.elf.notes import dlopen_declarations
+from deloc8.loader.ldconf import library_folders
 from deloc8.loader.search import Located, Search
 from deloc8.loader.sysroot import Overlay
 from deloc8.values import dataclass, replace
@@ -209,18 +210,13 @@ class _Finder:
         for name in listed:
             if fnmatchcase(name, pattern):
                 return Resolution(source=Source.POLICY, target=name)
-        for name in sorted({name for folder in self._folders() for name in self._files.list(folder)}):
+        folders = library_folders(self._files, self._facts.arch)
+        for name in sorted({name for folder in folders for name in self._files.list(folder)}):
             if fnmatchcase(name, pattern):
                 found = self._find(name, asker)
                 if found.source is Source.SYSTEM:
                     return found
         return _NOTHING
-
-    def _folders(self) -> tuple[str, ...]:
-        """The usual folders of libraries; what lies elsewhere, `ldconfig` would have to be asked for."""
-        arch = self._facts.arch.value if self._facts.arch else ""
-        tops = ("/lib", "/usr/lib", "/lib64", "/usr/lib64", "/usr/local/lib")
-        return (*tops, *(posixpath.join(top, f"{arch}-linux-gnu") for top in tops[:2]))
 
 
 def _member(path: str) -> Resolution:

@@ -16,17 +16,6 @@ ELFDATA2MSB = 2
 ET_EXEC = 2
 ET_DYN = 3
 
-# e_machine
-EM_386 = 3
-EM_PPC64 = 21
-EM_S390 = 22
-EM_ARM = 40
-EM_X86_64 = 62
-EM_AARCH64 = 183
-EM_RISCV = 243
-EM_LOONGARCH = 258
-EM_ALPHA = 0x9026
-
 # e_phnum: the true number stands in sh_info of section header 0
 PN_XNUM = 0xFFFF
 

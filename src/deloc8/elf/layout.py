@@ -33,7 +33,7 @@ from deloc8.elf.relocations import sections_after
 from deloc8.elf.slots import Home, Slot, extendable_segment, find_home, top_of
 from deloc8.elf.strings import place_strings
 from deloc8.elf.view import Segment
-from deloc8.target import arch_of_elf
+from deloc8.machines import arch_of_elf, assumes_executable_stack
 from deloc8.values import dataclass
 
 TYPE_CHECKING = False
@@ -71,8 +71,6 @@ class Placement:
 
 # A kernel for a machine that the policies do not know may use pages as large as any.
 _PAGE_OF_UNKNOWN = 0x10000
-# Machines where a file without PT_GNU_STACK gets an executable stack (glibc, sysdeps/*/stackinfo.h).
-_STACK_EXECUTABLE_BY_DEFAULT = frozenset({c.EM_386, c.EM_X86_64, c.EM_ARM, c.EM_S390})
 _STACK = Segment(c.PT_GNU_STACK, c.PF_R | c.PF_W, 0, 0, 0, 0, 0, 16)
 _UNUSED = Segment(c.PT_NULL, 0, 0, 0, 0, 0, 0, 0)
 # Hints that save ld.so a little work: their entry can be used for something that is needed.
@@ -112,7 +110,7 @@ def _with_cleared_stack(view: View) -> tuple[_Segments, _Segments]:
             for segment in view.segments
         )
         return segments, ()
-    return view.segments, (_STACK,) if view.header.e_machine in _STACK_EXECUTABLE_BY_DEFAULT else ()
+    return view.segments, (_STACK,) if assumes_executable_stack(view.header.e_machine) else ()
 
 
 def _room_of(table: DynamicTable) -> int:

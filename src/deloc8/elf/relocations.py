@@ -1,6 +1,6 @@
 """Dynamic relocations: unpack relative ones, and point references to a variable somewhere else.
 
-Source: the psABI supplement of each machine for the numbers; for DT_RELR the gABI, chapter "Dynamic Section".
+Source for DT_RELR: the gABI, chapter "Dynamic Section".
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from itertools import chain
 
 from deloc8.elf import constants as c
 from deloc8.elf.edits import impossible
+from deloc8.machines import has_addends, row_by_number
 from deloc8.values import NamedTuple, dataclass
 
 TYPE_CHECKING = False
@@ -20,34 +21,9 @@ if TYPE_CHECKING:
 
     from deloc8.elf.dynamic import DynamicTable
     from deloc8.elf.view import Section, View
+    from deloc8.machines import MachineRow
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kinds:
-    """The relocations of one machine that matter here.
-
-    Attributes:
-        relative: The one that adds the load address.
-        pointers: Those that store the address of a symbol as a whole pointer.
-    """
-
-    relative: int
-    pointers: frozenset[int]
-
-
-# By e_machine and width: R_*_RELATIVE; R_*_GLOB_DAT and the absolute word.
-_KINDS: Mapping[tuple[int, int], Kinds] = {
-    (c.EM_X86_64, 64): Kinds(relative=8, pointers=frozenset({6, 1})),
-    (c.EM_386, 32): Kinds(relative=8, pointers=frozenset({6, 1})),
-    (c.EM_AARCH64, 64): Kinds(relative=1027, pointers=frozenset({1025, 257})),
-    (c.EM_ARM, 32): Kinds(relative=23, pointers=frozenset({21, 2})),
-    (c.EM_PPC64, 64): Kinds(relative=22, pointers=frozenset({20, 38})),
-    (c.EM_S390, 64): Kinds(relative=12, pointers=frozenset({10, 22})),
-    (c.EM_RISCV, 64): Kinds(relative=3, pointers=frozenset({2})),
-    (c.EM_LOONGARCH, 64): Kinds(relative=3, pointers=frozenset({2})),
-}
-# Their relocations have no addends of their own (psABI).
-_WITHOUT_ADDEND = frozenset({c.EM_386, c.EM_ARM})
 _WORD = {32: "I", 64: "Q"}  # the code of a word for `struct` and for `array`, which has it of the same size
 _RELR_TAGS = frozenset({c.DT_RELR, c.DT_RELRSZ, c.DT_RELRENT})
 
@@ -83,15 +59,16 @@ REL = Shape(table=c.DT_REL, size=c.DT_RELSZ, entry=c.DT_RELENT, count=c.DT_RELCO
 
 def shape_of(view: View) -> Shape:
     """The kind of relocations that a file's machine has."""
-    return REL if view.header.e_machine in _WITHOUT_ADDEND else RELA
+    return RELA if has_addends(view.header.e_machine) else REL
 
 
-def _kinds(view: View) -> Kinds:
-    kinds = _KINDS.get((view.header.e_machine, view.layout.bits))
-    if kinds is None:
+def _row(view: View) -> MachineRow:
+    """The numbers of the relocations of a file's machine."""
+    row = row_by_number(view.header.e_machine, view.layout.bits)
+    if row is None:
         why = f"the relocations of machine {view.header.e_machine} are not known"
         raise impossible(view.name, why, "link it anew on an older system")
-    return kinds
+    return row
 
 
 def _tables(table: DynamicTable) -> Iterator[tuple[int, Shape, int, int]]:
@@ -163,7 +140,7 @@ def relative_kind(view: View) -> int:
     Raises:
         ElfError: The machine's relocations are not known.
     """
-    return _kinds(view).relative
+    return _row(view).relative
 
 
 def words_at(view: View, addresses: Iterable[int]) -> array[int]:
@@ -187,7 +164,7 @@ def zero_patches(table: DynamicTable, numbers: list[int], name: str) -> tuple[tu
         ElfError: Anything but a pointer refers to one of them, or the file has no byte that is sure to stay zero.
     """
     view, shift, wanted = table.view, info_shift(table.view), frozenset(numbers)
-    kinds = _kinds(view)
+    machine = _row(view)
     zero = _zero_address(view)
     patches: dict[int, bytes] = {}
     for _, shape, start, size in _tables(table):
@@ -195,11 +172,11 @@ def zero_patches(table: DynamicTable, numbers: list[int], name: str) -> tuple[tu
         for row in [row for row, info in enumerate(infos) if info >> shift in wanted]:
             address, kind = addresses[row], infos[row] & (1 << shift) - 1
             addend = _word(view, address)[1] if addends is None else addends[row]
-            if kind not in kinds.pointers or addend:
+            if kind not in machine.pointers or addend:
                 why = f"`{name}` is referred to by relocation {kind}, which is no plain pointer"
                 raise impossible(view.name, why, "compile it with -fPIC, or link it on an older system")
             place = start + row * shape.entry_size(view)
-            patches[place] = _pack_words(view, *(address, kinds.relative, zero)[: shape.words])
+            patches[place] = _pack_words(view, *(address, machine.relative, zero)[: shape.words])
             if shape is REL:
                 where, _ = _word(view, address)
                 patches[where] = _pack_words(view, zero)
@@ -259,13 +236,13 @@ def unpack(table: DynamicTable) -> Unpacked:
         ElfError: The table is unsound, or the machine's relocations are not known.
     """
     view, values = table.view, table.values
-    shape, kinds = shape_of(view), _kinds(view)
+    shape, relative = shape_of(view), relative_kind(view)
     addresses = array("Q", packed_addresses(table))
     words = words_at(view, addresses)
     if NO_WORD in words:
         for address in addresses:
             _word(view, address)  # raises the error of the first that has none
-    kind = array("Q", [kinds.relative]) * len(addresses)
+    kind = array("Q", [relative]) * len(addresses)
     fields = (addresses, kind, words)[: shape.words]
     has_table = shape.table in values and values.get(shape.size, 0) > 0
     tag, field = (shape.table, "the relocation table") if has_table else (c.DT_RELR, "DT_RELR")

@@ -10,6 +10,7 @@ from itertools import repeat
 from operator import add
 
 from deloc8.elf import constants as c
+from deloc8.machines import hash_bits
 from deloc8.values import NamedTuple
 
 TYPE_CHECKING = False
@@ -84,8 +85,7 @@ def hash_word(table: DynamicTable) -> str:
     lld writes words of 32 bits on s390x too. There the two numbers at the beginning are not 0, whereas one of the
     halves of a 64-bit number of buckets is.
     """
-    wide = {(c.EM_S390, 64), (c.EM_ALPHA, 64)}
-    if (table.view.header.e_machine, table.view.layout.bits) not in wide:
+    if hash_bits(table.view.header.e_machine, table.view.layout.bits) == 32:  # noqa: PLR2004  the width
         return "I"
     return "Q" if 0 in table.view.numbers("DT_HASH", table.locate("DT_HASH", c.DT_HASH), 2, "I") else "I"
 

@@ -10,8 +10,9 @@ import re
 import struct
 
 from deloc8.errors import InputError
+from deloc8.machines import LIB_NAMES_OF_UNKNOWN, ROWS
 from deloc8.patterns import pattern
-from deloc8.target import Arch, Libc
+from deloc8.target import Libc
 from deloc8.values import dataclass, field
 
 TYPE_CHECKING = False
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from deloc8.elf.view import Buffer
     from deloc8.loader.sysroot import Files
+    from deloc8.target import Arch
 
 LD_SO_CACHE = "/etc/ld.so.cache"
 LD_SO_CONF = "/etc/ld.so.conf"
@@ -89,10 +91,10 @@ class LdCache:
 
         For a machine that the policies do not know, every machine's entries are looked at.
         """
-        wanted = None if arch is None else _CACHE_ID[arch]
+        wanted = arch and arch.row.cache_flags
         best: tuple[int, str] | None = None
         for entry in self.named(name):
-            if wanted not in {None, entry.flags} or entry.legacy:
+            if entry.legacy or (wanted and entry.flags not in wanted):
                 continue
             if entry.hwcap is None:
                 rank = len(hwcaps)
@@ -104,19 +106,6 @@ class LdCache:
                 best = (rank, entry.path)
         return best and best[1]
 
-
-# sysdeps/generic/ldconfig.h: FLAG_ELF_LIBC6 with the bits of the machine and its ABI.
-_CACHE_ID = {
-    Arch.X86_64: 0x0303,
-    Arch.I686: 0x0003,
-    Arch.AARCH64: 0x0A03,
-    Arch.ARMV7L: 0x0903,
-    Arch.PPC64LE: 0x0503,
-    Arch.PPC64: 0x0503,
-    Arch.S390X: 0x0403,
-    Arch.RISCV64: 0x1003,
-    Arch.LOONGARCH64: 0x1203,
-}
 
 _OLD_MAGIC = b"ld.so-1.7.0"
 _OLD_HEADER_SIZE = 16
@@ -302,29 +291,13 @@ def unique(items: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(items))
 
 
-# Where the loader of each machine is: the ABI says so, for every distribution.
-_GLIBC_LOADER = {
-    Arch.X86_64: "/lib64/ld-linux-x86-64.so.2",
-    Arch.I686: "/lib/ld-linux.so.2",
-    Arch.AARCH64: "/lib/ld-linux-aarch64.so.1",
-    Arch.ARMV7L: "/lib/ld-linux-armhf.so.3",
-    Arch.PPC64LE: "/lib64/ld64.so.2",
-    Arch.PPC64: "/lib64/ld64.so.1",
-    Arch.S390X: "/lib/ld64.so.1",
-    Arch.RISCV64: "/lib/ld-linux-riscv64-lp64d.so.1",
-    Arch.LOONGARCH64: "/lib64/ld-linux-loongarch-lp64d.so.1",
-}
-# musl's own names of machines, where they are not the policies' names.
-_MUSL_NAME = {Arch.I686: "i386", Arch.ARMV7L: "armhf", Arch.PPC64LE: "powerpc64le", Arch.PPC64: "powerpc64"}
-
-
 def loader_path(arch: Arch | None, libc: Libc) -> str | None:
     """Where the loader of a machine stands; None where that is unknown, and for Android."""
     if arch is None or libc is Libc.ANDROID:
         return None
     if libc is Libc.GLIBC:
-        return _GLIBC_LOADER[arch]
-    return f"/lib/ld-musl-{_MUSL_NAME.get(arch, arch.value)}.so.1"
+        return arch.row.loader
+    return arch.row.musl_loader
 
 
 def libc_of_system(files: Files, arch: Arch) -> Libc:
@@ -334,19 +307,9 @@ def libc_of_system(files: Files, arch: Arch) -> Libc:
     return Libc.MUSL if there == {Libc.MUSL} else Libc.GLIBC
 
 
-MUSL_FOLDERS = ("/lib", "/usr/local/lib", "/usr/lib")
+_PREFIXES = ("", "/usr", "/usr/local")
 
-_MULTIARCH = {
-    Arch.X86_64: "x86_64-linux-gnu",
-    Arch.I686: "i386-linux-gnu",
-    Arch.AARCH64: "aarch64-linux-gnu",
-    Arch.ARMV7L: "arm-linux-gnueabihf",
-    Arch.PPC64LE: "powerpc64le-linux-gnu",
-    Arch.PPC64: "powerpc64-linux-gnu",
-    Arch.S390X: "s390x-linux-gnu",
-    Arch.RISCV64: "riscv64-linux-gnu",
-    Arch.LOONGARCH64: "loongarch64-linux-gnu",
-}
+MUSL_FOLDERS = ("/lib", "/usr/local/lib", "/usr/lib")
 
 # system_dirs of elf/dl-load.c: strings with a slash at both ends, one after the other. A pattern that begins with one
 # certain character is tried where that stands, and nowhere else.
@@ -366,8 +329,18 @@ def default_folders(files: Files, loader: str | None, arch: Arch | None) -> tupl
             # The linker may have merged the tail of the list with other strings: the longest is the list itself.
             longest: bytes = max(runs, key=len)
             return unique(folder.rstrip("/") for folder in longest.decode().split("\0") if folder)
-    multiarch = [f"{prefix}/{_MULTIARCH[arch]}" for prefix in ("/lib", "/usr/lib")] if arch else []
-    wide = ["/lib64", "/usr/lib64"] if arch is None or arch.bits == 64 else []  # noqa: PLR2004 - the width of a pointer
-    if arch is Arch.RISCV64:
-        wide = ["/lib64/lp64d", "/usr/lib64/lp64d", *wide]
-    return (*multiarch, *wide, "/lib", "/usr/lib")
+    names = arch.row.lib_names if arch else LIB_NAMES_OF_UNKNOWN
+    return tuple(f"{prefix}/{name}" for name in names for prefix in ("", "/usr"))
+
+
+def library_folders(files: Files, arch: Arch | None) -> tuple[str, ...]:
+    """The folders that hold the libraries of a system: to list them, not to say what the loader finds there.
+
+    They are those that are built into the loader, those of ld.so.conf, and the usual ones of every distribution, which
+    below /usr/local only ld.so.conf leads to. For a machine that is not known they are those of all machines.
+    """
+    rows = (arch.row,) if arch else ROWS
+    folders = [*default_folders(files, loader_path(arch, Libc.GLIBC), arch), *read_ld_so_conf(files)]
+    for row in rows:
+        folders += [f"{prefix}/{name}" for name in row.lib_names for prefix in _PREFIXES]
+    return unique(folders)

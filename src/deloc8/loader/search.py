@@ -14,7 +14,7 @@ from deloc8.loader import ldconf
 from deloc8.loader.libc import find_libc
 from deloc8.loader.lookup import Attempt, Lookup, Origin, Result, SearchOptions, Stage
 from deloc8.loader.sysroot import Fault
-from deloc8.loader.tokens import PLATFORMS, Tokens, expand, expand_for_musl, folder_of
+from deloc8.loader.tokens import Tokens, expand, expand_for_musl, folder_of
 from deloc8.target import Libc
 from deloc8.values import NamedTuple, dataclass
 
@@ -302,7 +302,7 @@ class Search:
             origin=folder_of(owner.path),
             # glibc's $LIB is its first folder, on Debian with the multiarch part.
             lib=machine.defaults[0].removeprefix("/usr").lstrip("/") if machine.defaults else None,
-            platform=self._options.platform or (machine.arch and PLATFORMS.get(machine.arch)),
+            platform=self._options.platform or (machine.arch and machine.arch.row.platform),
         )
 
     def _expand(self, entry: str, owner: Located, machine: Machine) -> str | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from deloc8.patterns import pattern
-from deloc8.target import Arch
 from deloc8.values import dataclass
 
 
@@ -45,13 +44,3 @@ def expand_for_musl(text: str, origin: str) -> str | None:
     if "$" in _ORIGIN.sub("", text):
         return None
     return _ORIGIN.sub(lambda _: origin, text)
-
-
-# AT_PLATFORM of the oldest processor that distributions for the machine support; the others have none to speak of.
-PLATFORMS = {
-    Arch.X86_64: "x86_64",
-    Arch.I686: "i686",
-    Arch.AARCH64: "aarch64",
-    Arch.ARMV7L: "v7l",
-    Arch.PPC64LE: "power8",
-}

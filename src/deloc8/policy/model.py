@@ -110,38 +110,7 @@ class Ceiling:
         return key <= highest and (self.known is None or number in self.known)
 
 
-# The dynamic loader is in the process before the wheel is. Source: `shlib-versions` of glibc, sysdeps/*; the
-# names are those of PT_INTERP.
-_GLIBC_LOADER = {
-    Arch.X86_64: "ld-linux-x86-64.so.2",
-    Arch.I686: "ld-linux.so.2",
-    Arch.AARCH64: "ld-linux-aarch64.so.1",
-    Arch.ARMV7L: "ld-linux-armhf.so.3",
-    Arch.PPC64LE: "ld64.so.2",
-    Arch.PPC64: "ld64.so.1",
-    Arch.S390X: "ld64.so.1",
-    Arch.RISCV64: "ld-linux-riscv64-lp64d.so.1",
-    Arch.LOONGARCH64: "ld-linux-loongarch-lp64d.so.1",
-}
-
-# The machine's name in musl (its loader is ld-musl-NAME.so.1), then in Alpine, which gives libc the soname
-# libc.musl-NAME.so.1. musl itself takes every name that starts with "libc." for its own (ldso/dynlink.c, `reserved`).
-_MUSL_MACHINES = {
-    Arch.X86_64: ("x86_64", "x86_64"),
-    Arch.I686: ("i386", "x86"),
-    Arch.AARCH64: ("aarch64", "aarch64"),
-    Arch.ARMV7L: ("armhf", "armv7"),
-    Arch.PPC64LE: ("powerpc64le", "ppc64le"),
-    Arch.PPC64: ("powerpc64", "ppc64"),
-    Arch.S390X: ("s390x", "s390x"),
-    Arch.RISCV64: ("riscv64", "riscv64"),
-    Arch.LOONGARCH64: ("loongarch64", "loongarch64"),
-}
 _MUSL_LIBC = "libc.so"
-_MUSL_NAMES = {
-    arch: frozenset({f"ld-musl-{musl}.so.1", f"libc.musl-{musl}.so.1", f"libc.musl-{alpine}.so.1"})
-    for arch, (musl, alpine) in _MUSL_MACHINES.items()
-}
 
 # On Android an extension module is linked with libpython (PEP 738, "Dynamic linkage").
 _ANDROID_PYTHON = pattern(r"libpython3\.[0-9]+[a-z]*\.so")
@@ -209,9 +178,9 @@ class Policy:
             return _ANDROID_PYTHON.fullmatch(soname) is not None
         if self.arch is None:
             return False
-        if _MUSL_LIBC in self.libraries and soname in _MUSL_NAMES[self.arch]:
+        if _MUSL_LIBC in self.libraries and soname in self.arch.row.musl_names:
             return True
-        return self.family is not Family.MUSLLINUX and soname == _GLIBC_LOADER[self.arch]
+        return self.family is not Family.MUSLLINUX and soname == self.arch.row.loader_name
 
     def allows_version(self, version: str) -> bool:
         """Whether symbols of this version, such as ``GLIBC_2.17``, may be used from a system library.

@@ -11,6 +11,7 @@ from deloc8.diagnostic import Diagnostic, Severity
 from deloc8.elf.image import ElfImage
 from deloc8.elf.mentions import OPENERS
 from deloc8.errors import InputError, UsageError
+from deloc8.loader.ldconf import library_folders
 from deloc8.policy.load import host_only_libraries
 from deloc8.target import Libc
 
@@ -24,12 +25,10 @@ if TYPE_CHECKING:
     from deloc8.loader.search import SearchOptions
     from deloc8.loader.sysroot import Sysroot
     from deloc8.repair.model import Graft
+    from deloc8.target import Arch
 
 OPENED = "opened"
 """Their folder in that of the grafts: they keep their names, and only those who open them shall find them."""
-
-# Where libraries usually are; a pattern is matched with the names there.
-_USUAL = ("/lib", "/usr/lib", "/lib64", "/usr/lib64", "/usr/local/lib")
 
 
 def opens(file: ElfFile) -> bool:
@@ -60,15 +59,22 @@ def refuse_host_libraries(names: Iterable[str]) -> None:
         )
 
 
-def expand(names: Sequence[str], sysroot: Sysroot, options: SearchOptions) -> tuple[str, ...]:
+def is_pattern(name: str) -> bool:
+    """Whether a name stands for the libraries that match it."""
+    return not set("*?[").isdisjoint(name)
+
+
+def expand(names: Sequence[str], sysroot: Sysroot, options: SearchOptions, arch: Arch | None = None) -> tuple[str, ...]:
     """The names and paths that are asked for, patterns replaced by what they match.
+
+    A pattern matches libraries of one machine; where that is None, of every machine.
 
     Raises:
         InputError: A pattern matches no library.
     """
     found: dict[str, None] = {}
     for name in names:
-        rows = list(_matching(name, sysroot, options)) if set("*?[") & set(name) else [name]
+        rows = list(_matching(name, sysroot, options, arch)) if is_pattern(name) else [name]
         if not rows:
             raise InputError(
                 f"`{name}` matches no library",
@@ -79,10 +85,10 @@ def expand(names: Sequence[str], sysroot: Sysroot, options: SearchOptions) -> tu
     return tuple(found)
 
 
-def _matching(pattern: str, sysroot: Sysroot, options: SearchOptions) -> Iterator[str]:
+def _matching(pattern: str, sysroot: Sysroot, options: SearchOptions, arch: Arch | None) -> Iterator[str]:
     """The libraries of a pattern: of the names of one file its own, else the first."""
     folder, _, base = pattern.rpartition("/")
-    folders = (folder or "/",) if "/" in pattern else _folders(sysroot, options)
+    folders = (folder or "/",) if "/" in pattern else _folders(sysroot, options, arch)
     names: dict[str, list[tuple[str, str]]] = {}
     for place in folders:
         for name in sysroot.list(place):
@@ -92,17 +98,14 @@ def _matching(pattern: str, sysroot: Sysroot, options: SearchOptions) -> Iterato
                 names.setdefault(real, []).append((name, path if folder else name))
     for real, rows in names.items():
         image = sysroot.image(real)
-        if isinstance(image, ElfImage):
+        if isinstance(image, ElfImage) and arch in {None, image.arch}:
             yield dict(rows).get(image.soname or "", rows[0][1])
 
 
-def _folders(sysroot: Sysroot, options: SearchOptions) -> Sequence[str]:
+def _folders(sysroot: Sysroot, options: SearchOptions, arch: Arch | None) -> Sequence[str]:
     if options.only_paths is not None:
         return (*options.library_path, *options.add_paths, *options.only_paths)
-    inner = [
-        f"{folder}/{name}" for folder in _USUAL[:2] for name in sysroot.list(folder) if name.endswith("-linux-gnu")
-    ]
-    return (*options.library_path, *options.add_paths, *_USUAL, *inner)
+    return (*options.library_path, *options.add_paths, *library_folders(sysroot, arch))
 
 
 def names_to_open(openings: Sequence[Opening], least: Confidence, sysroot: Sysroot) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from deloc8.errors import InputError, UsageError
 from deloc8.repair.model import StripLevel
-from deloc8.target import Arch, parse_platform_tag
+from deloc8.target import parse_platform_tag
 from deloc8.values import dataclass
 from deloc8.wheel.staging import workroom
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from deloc8.elf.view import Buffer
+    from deloc8.target import Arch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,19 +38,6 @@ class Stripper:
 
 _OPTIONS = {StripLevel.DEBUG: "--strip-debug", StripLevel.ALL: "--strip-all"}
 
-# The GNU names of the machines, as they stand before the names of cross tools, and Debian's packages of these.
-_TRIPLETS = {
-    Arch.X86_64: "x86_64-linux-gnu",
-    Arch.I686: "i686-linux-gnu",
-    Arch.AARCH64: "aarch64-linux-gnu",
-    Arch.ARMV7L: "arm-linux-gnueabihf",
-    Arch.PPC64LE: "powerpc64le-linux-gnu",
-    Arch.PPC64: "powerpc64-linux-gnu",
-    Arch.S390X: "s390x-linux-gnu",
-    Arch.RISCV64: "riscv64-linux-gnu",
-    Arch.LOONGARCH64: "loongarch64-linux-gnu",
-}
-
 
 def find_strip(arch: Arch) -> str:
     """The path of a `strip` that knows a machine's files.
@@ -57,7 +45,7 @@ def find_strip(arch: Arch) -> str:
     Raises:
         UsageError: There is none; names the package that has one.
     """
-    triplet = _TRIPLETS[arch]
+    triplet = arch.row.triplet
     names = [f"{triplet}-strip", "llvm-strip"]
     if parse_platform_tag(f"linux_{platform.machine()}").arch is arch:
         names.insert(0, "strip")

@@ -189,7 +189,7 @@ def test_default_folders_stand_in_the_loader(system: System) -> None:
     ("arch", "expected"),
     [
         (Arch.X86_64, "/lib/x86_64-linux-gnu /usr/lib/x86_64-linux-gnu /lib64 /usr/lib64 /lib /usr/lib"),
-        (Arch.I686, "/lib/i386-linux-gnu /usr/lib/i386-linux-gnu /lib /usr/lib"),
+        (Arch.I686, "/lib/i386-linux-gnu /usr/lib/i386-linux-gnu /lib32 /usr/lib32 /lib /usr/lib"),
         (
             Arch.RISCV64,
             "/lib/riscv64-linux-gnu /usr/lib/riscv64-linux-gnu /lib64/lp64d /usr/lib64/lp64d "  # noqa: ISC004 - one text

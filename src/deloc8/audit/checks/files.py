@@ -5,7 +5,7 @@ from __future__ import annotations
 from deloc8.audit.checks.evidence import finding, listed
 from deloc8.audit.match import is_libpython
 from deloc8.elf import constants as c
-from deloc8.target import Arch, Libc
+from deloc8.target import Libc
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,10 +13,6 @@ if TYPE_CHECKING:
 
     from deloc8.audit.checks.evidence import Evidence
     from deloc8.diagnostic import Diagnostic
-
-# Where a file does not say whether it wants an executable stack, glibc assumes that it does on these machines
-# (DEFAULT_STACK_PERMS in sysdeps/*/stackinfo.h).
-_EXECUTABLE_BY_DEFAULT = frozenset({Arch.X86_64, Arch.I686, Arch.ARMV7L, Arch.S390X})
 
 
 def check_stack(evidence: Evidence) -> Iterator[Diagnostic]:
@@ -34,7 +30,7 @@ def check_stack(evidence: Evidence) -> Iterator[Diagnostic]:
                 ("its PT_GNU_STACK has the flag PF_X",),
                 ("link with -Wl,-z,noexecstack; assembler sources need a .note.GNU-stack section",),
             )
-        if not flags and facts.arch in _EXECUTABLE_BY_DEFAULT:
+        if not flags and facts.arch and facts.arch.row.executable_stack:
             yield finding(
                 "missing-stack-header",
                 file.label,

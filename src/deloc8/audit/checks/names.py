@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from deloc8.audit.checks.evidence import finding, listed
+from deloc8.machines import SUFFIX_MACHINES
 from deloc8.patterns import pattern
-from deloc8.target import Arch, Libc
+from deloc8.target import Libc
 from deloc8.values import NamedTuple
 from deloc8.wheel.names import normalize_name
 
@@ -137,26 +138,12 @@ def _finds(python: str, abi: str, kinds: set[str]) -> bool:
     return f"cpython-{version}{flags}" in kinds or "abi3t" in kinds or ("abi3" in kinds and "t" not in flags)
 
 
-# The machine in a suffix is that of the compiler's triplet (PLATFORM_TRIPLET of CPython's configure).
-_MACHINES = {
-    "x86_64": Arch.X86_64,
-    "i386": Arch.I686,
-    "aarch64": Arch.AARCH64,
-    "arm": Arch.ARMV7L,
-    "powerpc64le": Arch.PPC64LE,
-    "powerpc64": Arch.PPC64,
-    "s390x": Arch.S390X,
-    "riscv64": Arch.RISCV64,
-    "loongarch64": Arch.LOONGARCH64,
-}
-
-
 def check_triplets(evidence: Evidence) -> Iterator[Diagnostic]:
     """The machine and the C library in the suffixes of extension modules against the binaries."""
     facts = evidence.audit.facts
     for module in _modules(evidence):
         machine, _, system = module.place.partition("-")
-        if _MACHINES.get(machine, facts.arch) is not facts.arch:
+        if SUFFIX_MACHINES.get(machine, facts.arch) is not facts.arch:
             yield finding(
                 "suffix-machine",
                 module.member,
