@@ -70,6 +70,8 @@ class MachineRow(NamedTuple):
         hash_bits: The width of a word of DT_HASH (ELF supplement of the machine).
         executable_stack: Whether glibc assumes an executable stack where PT_GNU_STACK is missing
             (sysdeps/*/stackinfo.h).
+        kernel_library: The soname of the library that the kernel maps into every process (vdso(7)): no file has it,
+            and the loader finds it by its soname.
         flags_mask: The bits of e_flags that tell a machine with another float ABI.
         flags: What those bits must be.
     """
@@ -96,6 +98,7 @@ class MachineRow(NamedTuple):
     has_addends: bool = True
     hash_bits: int = 32
     executable_stack: bool = False
+    kernel_library: str = "linux-vdso.so.1"
     flags_mask: int = 0
     flags: int = 0
 
@@ -164,6 +167,7 @@ ROWS = (
         wide_folders=("lib32",),
         has_addends=False,
         executable_stack=True,
+        kernel_library="linux-gate.so.1",
     ),
     MachineRow(
         arch=Arch.AARCH64,
@@ -229,6 +233,7 @@ ROWS = (
         pointers=frozenset({20, 38}),  # R_PPC64_GLOB_DAT, R_PPC64_ADDR64
         platform="power8",
         largest_page=0x10000,
+        kernel_library="linux-vdso64.so.1",
     ),
     MachineRow(
         arch=Arch.PPC64,
@@ -246,6 +251,7 @@ ROWS = (
         relative=22,
         pointers=frozenset({20, 38}),
         largest_page=0x10000,
+        kernel_library="linux-vdso64.so.1",
     ),
     MachineRow(
         arch=Arch.S390X,
@@ -264,6 +270,7 @@ ROWS = (
         pointers=frozenset({10, 22}),  # R_390_GLOB_DAT, R_390_64
         hash_bits=64,
         executable_stack=True,
+        kernel_library="linux-vdso64.so.1",
     ),
     MachineRow(
         arch=Arch.RISCV64,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from deloc8.patterns import pattern
-from deloc8.target import Arch, Libc
+from deloc8.target import Libc
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from deloc8.elf.image import ElfImage
+    from deloc8.target import Arch
 
 _ANDROID_LOADERS = ("linker", "linker64")
 _MUSL_NAMES = ("libc.musl-", "ld-musl-")
@@ -61,18 +62,6 @@ def libc_of(image: ElfImage, filename: str) -> Libc | None:
     return named
 
 
-# The library that the kernel maps into every process (vdso(7)): no file has it, and the loader finds it by its soname.
-_OF_KERNEL = {
-    Arch.X86_64: "linux-vdso.so.1",
-    Arch.I686: "linux-gate.so.1",
-    Arch.AARCH64: "linux-vdso.so.1",
-    Arch.ARMV7L: "linux-vdso.so.1",
-    Arch.PPC64LE: "linux-vdso64.so.1",
-    Arch.PPC64: "linux-vdso64.so.1",
-    Arch.S390X: "linux-vdso64.so.1",
-    Arch.RISCV64: "linux-vdso.so.1",
-    Arch.LOONGARCH64: "linux-vdso.so.1",
-}
 # musl knows it by one name on all machines (ldso/dynlink.c), for what is opened after the start, as modules are.
 _OF_KERNEL_FOR_MUSL = "linux-gate.so.1"
 
@@ -81,4 +70,4 @@ def is_of_kernel(name: str, arch: Arch | None, libc: Libc) -> bool:
     """Whether a needed name is the library that the kernel gives to every process of a machine."""
     if not name.startswith("linux-") or arch is None or libc is Libc.ANDROID:
         return False
-    return name == (_OF_KERNEL_FOR_MUSL if libc is Libc.MUSL else _OF_KERNEL[arch])
+    return name == (_OF_KERNEL_FOR_MUSL if libc is Libc.MUSL else arch.row.kernel_library)
