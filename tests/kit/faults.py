@@ -115,6 +115,14 @@ def _renamed(scene: Scene) -> Path:
     return build_wheel(path, {CORE: build_elf(SOUND)}, tags=("cp311-cp311-manylinux_2_28_x86_64",))
 
 
+def _with_a_newer_copy(scene: Scene) -> Path:
+    """A wheel with an older build of the library that its module was linked with."""
+    newer = replace(_FOO, defined=(*_FOO.defined, Defined("newer")))
+    path = scene.system.library("/opt/build/libfoo.so.1", newer)
+    linked = replace(SOUND, needed=(path, GLIBC), undefined=(*SOUND.undefined, Undefined("foo")))
+    return core(linked, libfoo_so_1=_FOO)(scene)
+
+
 def _module(suffix: str, tag: str = TAG, spec: ElfSpec = SOUND) -> Fault:
     return core(spec, tag, f"demo/_core.{suffix}.so")
 
@@ -141,6 +149,7 @@ FAULTS: Mapping[str, Fault] = {
     "pyfpe": core(_py("PyFPE_jbuf")),
     "relr-without-marker": core(replace(SOUND, relr=True)),
     "foreign-file": beside("demo/other.so", _AARCH64),
+    "own-library-differs": _with_a_newer_copy,
     "minimal-system-lacks": core(
         replace(SOUND, needed=("libglib-2.0.so.0", GLIBC), undefined=(Undefined("glib"),)),
     ),

@@ -7,7 +7,7 @@ import posixpath
 from fnmatch import fnmatchcase
 from itertools import islice
 
-from deloc8.audit.facts import SITE_PACKAGES, VIRTUAL_ROOT, install_path, travelling
+from deloc8.audit.facts import SITE_PACKAGES, VIRTUAL_ROOT, install_path, names_of_libraries
 from deloc8.elf.dynamic import Dynamic
 from deloc8.elf.notes import dlopen_declarations
 from deloc8.loader.ldconf import library_folders
@@ -167,10 +167,10 @@ class _Finder:
         self._facts = facts
         self._policy = policy
         images = {file.path: file.image for file in facts.own}
-        self._travelling = travelling(facts.own)
+        own = names_of_libraries(facts.own, facts.libc)
         self._files = Overlay(sysroot, images)
         libc = facts.libc or options.libc
-        self._search = Search(self._files, replace(options, libc=libc), self._travelling)
+        self._search = Search(self._files, replace(options, libc=libc), own)
         self._known: dict[tuple[str, str], Resolution] = {}
 
     def resolve(self, names: tuple[str, ...], asker: Located | None) -> Resolution:

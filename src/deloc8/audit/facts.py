@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
 from collections import Counter
 
 from deloc8.audit.images import Reading, read_images
@@ -11,8 +10,9 @@ from deloc8.elf.image import parse_defined
 from deloc8.errors import InputError, WheelError
 from deloc8.loader.ldconf import libc_of_system
 from deloc8.loader.libc import libc_of
+from deloc8.loader.own import own_names
 from deloc8.loader.resolve import Resolver
-from deloc8.loader.search import Stage
+from deloc8.loader.search import Located, Stage
 from deloc8.loader.sysroot import Overlay
 from deloc8.policy.load import builtin_policies
 from deloc8.target import Libc, parse_platform_tag
@@ -23,6 +23,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from deloc8.audit.rivals import Rival
     from deloc8.elf.image import ElfImage
     from deloc8.loader.resolve import LoadGraph
     from deloc8.loader.search import Lookup, SearchOptions
@@ -128,6 +129,7 @@ class WheelFacts:
         foreign: ELF members for another machine or C library.
         definitions: Of the names that some policy forbids to take from the system: those that a library of the wheel
             defines for files that ask for no version, by its path.
+        rivals: Copies of the wheel's libraries elsewhere, with other contents, which its files were led to.
     """
 
     name: WheelName
@@ -140,6 +142,7 @@ class WheelFacts:
     dependencies: Mapping[str, tuple[Dependency, ...]]
     foreign: tuple[ForeignFile, ...]
     definitions: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    rivals: tuple[Rival, ...] = ()
 
 
 def install_path(member: str, data_folder: str) -> str:
@@ -182,7 +185,7 @@ def gather(
     dependencies: dict[str, dict[str, Dependency]] = {}
     if libc is not None:
         overlay = Overlay(sysroot, {file.path: file.image for file in own})
-        resolver = Resolver(overlay, replace(options, libc=libc), travelling(own))
+        resolver = Resolver(overlay, replace(options, libc=libc), names_of_libraries(own, libc))
         for file in own:
             merge_graph(resolver.resolve(file.path, file.image), files, dependencies)
         if include:
@@ -202,7 +205,28 @@ def gather(
         dependencies={path: tuple(rows.values()) for path, rows in dependencies.items()},
         foreign=foreign,
         definitions=_definitions(archive, own, dependencies, arch, libc),
+        rivals=_rivals(archive, sysroot, own, dependencies),
     )
+
+
+def _rivals(
+    archive: WheelArchive,
+    sysroot: Sysroot,
+    own: Sequence[ElfFile],
+    dependencies: Mapping[str, Mapping[str, Dependency]],
+) -> tuple[Rival, ...]:
+    """See `WheelFacts.rivals`; hardly any wheel has some."""
+    members = {file.path: file.label for file in own}
+    found = []
+    for path, rows in dependencies.items():
+        for row in rows.values():
+            if row.target in members and row.lookup.outside:
+                found.append((path, row.lookup))  # noqa: PERF401  a comprehension would be nested
+    if not found:
+        return ()
+    from deloc8.audit.rivals import find_rivals  # noqa: PLC0415
+
+    return tuple(find_rivals(found, members, archive, sysroot))
 
 
 def _definitions(
@@ -336,14 +360,9 @@ def wanted_versions(image: ElfImage) -> tuple[WantedVersion, ...]:
     )
 
 
-def travelling(own: Sequence[ElfFile]) -> Mapping[str, str]:
-    """The libraries of the wheel by the names they can be asked for: soname and file name; the first one counts."""
-    names: dict[str, str] = {}
-    for file in own:
-        for name in (file.image.soname, posixpath.basename(file.path)):
-            if name and not file.image.is_executable:
-                names.setdefault(name, file.path)
-    return names
+def names_of_libraries(own: Sequence[ElfFile], libc: Libc | None) -> Mapping[str, str]:
+    """The paths of the wheel's libraries by the names that they can be asked for."""
+    return own_names([Located(file.path, file.image) for file in own], libc)
 
 
 def merge_graph(graph: LoadGraph, files: dict[str, ElfFile], dependencies: dict[str, dict[str, Dependency]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from deloc8.audit.facts import REQUEST
 from deloc8.audit.match import Provision, close, is_named
 from deloc8.diagnostic import Diagnostic, Severity
 from deloc8.policy.load import MINIMAL_SYSTEM_LACKS
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from deloc8.audit.facts import ElfFile
     from deloc8.audit.match import PolicyMatch
+    from deloc8.audit.rivals import Rival
     from deloc8.audit.verdict import Audit
 
 # musl has no symbol versions. These functions came after 1.2.0, which is all that musllinux_1_2 promises
@@ -39,6 +41,7 @@ def notices(audit: Audit, match: PolicyMatch) -> tuple[Diagnostic, ...]:
     """
     return (
         *_foreign(audit),
+        *_differing(audit),
         *_lacking(audit, match),
         *_without_ceiling(audit, match),
         *(_newer_musl(match) if match.policy.family is Family.MUSLLINUX else ()),
@@ -54,6 +57,33 @@ def _foreign(audit: Audit) -> Iterator[Diagnostic]:
             subject=file.member,
             message=f"was not looked at and is left alone: it {file.reason}",
         )
+
+
+def _differing(audit: Audit) -> Iterator[Diagnostic]:
+    """Libraries of the wheel that differ from the copies that search paths of its files lead to."""
+    by_member: dict[str, list[Rival]] = {}
+    for rival in audit.facts.rivals:
+        by_member.setdefault(rival.member, []).append(rival)
+    for member, rivals in by_member.items():
+        paths = ", ".join(rival.path for rival in rivals)
+        which = "which has" if len(rivals) == 1 else "which have"
+        yield Diagnostic(
+            code="own-library-differs",
+            severity=Severity.WARNING,
+            subject=member,
+            message=f"is used in place of {paths}, {which} other contents",
+            context=tuple(_how_found(audit, rival) for rival in rivals),
+            hints=(
+                "a process has one library of a name: put the one into the wheel that its files were linked with",
+                "or take it out of the wheel, and `deloc8 fixup` copies the other one in",
+            ),
+        )
+
+
+def _how_found(audit: Audit, rival: Rival) -> str:
+    if rival.asker == REQUEST:
+        return f"--include leads to {rival.path}"
+    return f"{audit.facts.files[rival.asker].label}: {rival.origin} leads to {rival.path}"
 
 
 def _lacking(audit: Audit, match: PolicyMatch) -> Iterator[Diagnostic]:

@@ -73,6 +73,7 @@ class Result(enum.Enum):
     OTHER_LIBC = "for another C library"
     UNREADABLE = "unreadable"
     SKIPPED = "not searched"
+    OUTSIDE = "passed over: the wheel has the library itself"
 
 
 class Attempt(NamedTuple):
@@ -108,3 +109,8 @@ class Lookup:
     def found(self) -> bool:
         """Whether it was found."""
         return self.path is not None
+
+    @property
+    def outside(self) -> tuple[Attempt, ...]:
+        """The copies elsewhere that were passed over for a library of the wheel."""
+        return tuple(attempt for attempt in self.tried if attempt.result is Result.OUTSIDE)

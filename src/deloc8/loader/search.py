@@ -13,6 +13,7 @@ from deloc8.elf.image import ElfImage
 from deloc8.loader import ldconf
 from deloc8.loader.libc import find_libc
 from deloc8.loader.lookup import Attempt, Lookup, Origin, Result, SearchOptions, Stage
+from deloc8.loader.own import OwnLibraries
 from deloc8.loader.sysroot import Fault
 from deloc8.loader.tokens import Tokens, expand, expand_for_musl, folder_of
 from deloc8.target import Libc
@@ -96,11 +97,11 @@ class Search:
     """
 
     def __init__(self, files: Files, options: SearchOptions, own: Mapping[str, str]) -> None:
-        """`own` maps the sonames of libraries that travel in the same wheel to their paths."""
+        """`own` maps the names of libraries of the same wheel to their paths."""
         self.attempts = 0
         self._files = files
         self._options = options
-        self._own = own
+        self._own = OwnLibraries(own)
         self._machines: dict[object, Machine] = {}
         self._memory: dict[object, Lookup] = {}
         self._cached_paths: dict[tuple[str, Arch | None], str | None] = {}
@@ -166,17 +167,37 @@ class Search:
                 continue
             image = self._files.image(path)
             result, why = self._judge(image, query.machine)
-            tried.append(Attempt(path, origin, result, why))
             if isinstance(image, ElfImage) and result is Result.FOUND:
-                return Lookup(
-                    name=query.name,
-                    path=path,
-                    real_path=self._files.real_path(path),
-                    image=image,
-                    origin=origin,
-                    tried=tuple(tried),
-                )
+                own = self._own_instead(path, image, query)
+                if own is None:
+                    tried.append(Attempt(path, origin, result, why))
+                    return self._found(query, path, image, tried)
+                tried.append(Attempt(path, origin, Result.OUTSIDE))
+                if self._own.named(query.name) is None:  # the file is known by its soname only: no folder leads on
+                    tried.append(Attempt(own.path, Origin(Stage.OWN), Result.FOUND))
+                    return self._found(query, own.path, own.image, tried)
+                continue
+            tried.append(Attempt(path, origin, result, why))
         return Lookup(name=query.name, tried=tuple(tried))
+
+    def _own_instead(self, path: str, image: ElfImage, query: _Query) -> Located | None:
+        """The wheel's own library where it wins over a file that was found outside of the wheel."""
+        own = self._own.instead_of(path, (query.name, image.soname))
+        if own is None:
+            return None
+        found = self._files.image(own)
+        result, _ = self._judge(found, query.machine)
+        return Located(own, found) if isinstance(found, ElfImage) and result is Result.FOUND else None
+
+    def _found(self, query: _Query, path: str, image: ElfImage, tried: list[Attempt]) -> Lookup:
+        return Lookup(
+            name=query.name,
+            path=path,
+            real_path=self._files.real_path(path),
+            image=image,
+            origin=tried[-1].origin,
+            tried=tuple(tried),
+        )
 
     def _judge(self, image: ElfImage | NoImage, machine: Machine) -> tuple[Result, str]:
         if not isinstance(image, ElfImage):
@@ -191,6 +212,8 @@ class Search:
         if path is None or "/" in path:
             origin = Origin(Stage.NEEDED_PATH, asker.path)
             yield _skipped(query.name, path, origin) or _Candidate(path or "", origin)
+            if path is not None and not self._own.covers(path):
+                yield from self._own_file(query)
             return
         for stage in self._stages(query.name):
             yield from stage(query)
@@ -207,9 +230,9 @@ class Search:
         else:
             stages += [self._runpath]
             system = []
-        if name in self._own:
+        if self._own.named(name) is not None:
             # The package loads it beforehand, and what is loaded wins over every search outside of the wheel. Which
-            # of several copies is loaded nobody knows, so the search paths of the files speak first.
+            # of several copies is loaded nobody knows, so the search paths that lead into the wheel speak first.
             stages = [*(stage for stage in stages if stage != self._library_path), self._own_file]
         return stages + (system if self._options.only_paths is None else [self._only])
 
@@ -257,7 +280,9 @@ class Search:
                     yield from self._in_folders(query, folders, origin)
 
     def _own_file(self, query: _Query) -> Iterator[_Candidate]:
-        yield _Candidate(self._own[query.name], Origin(Stage.OWN))
+        path = self._own.named(query.name)
+        if path is not None:
+            yield _Candidate(path, Origin(Stage.OWN))
 
     def _musl_folders(self, query: _Query) -> Iterator[_Candidate]:
         found = query.machine.loader

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 from functools import partial
 
-from deloc8.audit.facts import SITE_PACKAGES, found_beforehand, gather
+from deloc8.audit.facts import SITE_PACKAGES, found_beforehand, gather, names_of_libraries
 from deloc8.audit.images import Reading
 from deloc8.audit.match import MatchOptions, match_policies
 from deloc8.audit.verdict import Truth, judge
@@ -105,6 +105,7 @@ def _checks(claim: Claim, written: WheelArchive, threads: int) -> tuple[Check, .
         ("the compatibility library is deloc8's own", _compat(plan, written)),
         ("every edited file is fit to be loaded", _layout(claim, written, seen)),
         ("every needed library is found", _needed(claim, facts)),
+        ("no graft is a second copy of a library of the wheel", _second_copies(claim)),
         ("every library on request is found by who opens it", _opened(claim, facts)),
         ("the tags are true and agree", _tags(claim, facts, _wheel_file(written))),
         ("it is told where every graft comes from", provenance_problems(plan, claim.source, written)),
@@ -280,6 +281,16 @@ def _needed(claim: Claim, facts: WheelFacts) -> Iterator[str]:
                     yield f"{file.label} does not find {dependency.name}, though the wheel has it"
             elif dependency.target is None and posixpath.basename(dependency.name) in grafted:
                 yield f"{file.label} does not find the graft {dependency.name}"
+
+
+def _second_copies(claim: Claim) -> Iterator[str]:
+    """One process would have the state of such a library twice: in the wheel's file, and in the graft."""
+    facts = claim.audit.facts
+    own = names_of_libraries(facts.own, facts.libc)
+    for graft in claim.plan.grafts:
+        path = own.get(graft.soname or "")
+        if path is not None:
+            yield f"{graft.member} is a copy of {graft.soname}, which the wheel has in {facts.files[path].label}"
 
 
 def _opened(claim: Claim, facts: WheelFacts) -> Iterator[str]:

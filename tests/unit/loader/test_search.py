@@ -210,26 +210,85 @@ def test_hwcaps_count_only_when_asked_for(system: System) -> None:
     assert not system.lookup(NEEDS_A).found
 
 
-def test_own_files_of_the_wheel(system: System) -> None:
+OWN = {"liba.so": "/pkg/liba.so"}
+OUTSIDE = "passed over: the wheel has the library itself"
+
+
+def a_wheel_with_copies_elsewhere(system: System) -> SearchOptions:
     for path in ("/pkg/liba.so", "/env/liba.so", "/usr/lib/liba.so", "/run/liba.so"):
         system.library(path)
-    own = {"liba.so": "/pkg/liba.so"}
-    options = SearchOptions(library_path=("/env",))
-    lookup = system.lookup(NEEDS_A, options, own)
+    return SearchOptions(library_path=("/env",))
+
+
+def test_own_files_of_the_wheel(system: System) -> None:
+    options = a_wheel_with_copies_elsewhere(system)
+    lookup = system.lookup(NEEDS_A, options, OWN)
     assert lookup.path == "/pkg/liba.so"
     assert str(lookup.origin) == "the wheel's own file, loaded beforehand"
-    assert system.lookup(replace(NEEDS_A, runpath="/run"), options, own).path == "/run/liba.so"
-    assert system.lookup(replace(NEEDS_A, rpath="/run"), options, own).path == "/run/liba.so"
-    assert system.lookup(NEEDS_A, replace(options, add_paths=("/env",)), own).path == "/env/liba.so"
-    assert system.lookup(NEEDS_A, replace(options, only_paths=("/env",)), own).path == "/pkg/liba.so"
-    assert system.lookup(NEEDS_A, replace(options, libc=Libc.MUSL), own).path == "/pkg/liba.so"
-    assert system.lookup(NEEDS_A, replace(options, libc=Libc.ANDROID), own).path == "/pkg/liba.so"
+    assert system.lookup(NEEDS_A, replace(options, only_paths=("/env",)), OWN).path == "/pkg/liba.so"
+    assert system.lookup(NEEDS_A, replace(options, libc=Libc.MUSL), OWN).path == "/pkg/liba.so"
+    assert system.lookup(NEEDS_A, replace(options, libc=Libc.ANDROID), OWN).path == "/pkg/liba.so"
+
+
+@pytest.mark.parametrize("libc", [Libc.GLIBC, Libc.MUSL])
+@pytest.mark.parametrize(
+    ("spec", "added", "stage"),
+    [
+        (replace(NEEDS_A, rpath="/run"), (), "RPATH of /app/root.so"),
+        (replace(NEEDS_A, runpath="/run"), (), "RUNPATH of /app/root.so"),
+        (NEEDS_A, ("/run",), "--add-path"),
+    ],
+)
+def test_an_own_file_wins_over_the_folders_of_the_build_machine(
+    system: System, spec: ElfSpec, added: tuple[str, ...], stage: str, libc: Libc
+) -> None:
+    options = replace(a_wheel_with_copies_elsewhere(system), add_paths=added, libc=libc)
+    lookup = system.lookup(spec, options, OWN)
+    assert (lookup.path, lookup.origin) == ("/pkg/liba.so", Origin(Stage.OWN))
+    assert steps(lookup) == [
+        ("/run/liba.so", stage, OUTSIDE),
+        ("/pkg/liba.so", "the wheel's own file, loaded beforehand", "found"),
+    ]
+
+
+def test_a_search_path_that_leads_into_the_wheel_chooses_among_its_copies(system: System) -> None:
+    options = a_wheel_with_copies_elsewhere(system)
+    system.library("/pkg/deep/liba.so")
+    lookup = system.lookup(replace(NEEDS_A, rpath="/run:/pkg/deep"), options, OWN)
+    assert lookup.path == "/pkg/deep/liba.so"
+    assert [attempt.result for attempt in lookup.tried] == [Result.OUTSIDE, Result.FOUND]
+
+
+def test_an_own_file_wins_over_a_file_that_has_its_soname_under_another_name(system: System) -> None:
+    system.library("/pkg/liba.so.1")
+    system.library("/run/liba.so", ElfSpec(soname="liba.so.1"))
+    system.library("/usr/lib/liba.so", ElfSpec(soname="liba.so.1"))
+    own = {"liba.so.1": "/pkg/liba.so.1"}
+    for spec, place in ((replace(NEEDS_A, rpath="/run"), "/run"), (NEEDS_A, "/usr/lib")):
+        lookup = system.lookup(spec, SearchOptions(), own)
+        assert (lookup.path, lookup.origin) == ("/pkg/liba.so.1", Origin(Stage.OWN))
+        assert (f"{place}/liba.so", Result.OUTSIDE) in [row[::2] for row in lookup.tried]
+
+
+@pytest.mark.parametrize("name", ["/run/liba.so", "/absent/liba.so", "build/liba.so"])
+def test_an_own_file_wins_over_a_needed_path_outside_the_wheel(system: System, name: str) -> None:
+    options = a_wheel_with_copies_elsewhere(system)
+    assert system.lookup(ElfSpec(needed=(name,)), options, OWN).path == "/pkg/liba.so"
+
+
+def test_a_needed_path_into_the_wheel_is_what_it_says(system: System) -> None:
+    options = a_wheel_with_copies_elsewhere(system)
+    system.library("/pkg/deep/liba.so")
+    assert system.lookup(ElfSpec(needed=("/pkg/deep/liba.so",)), options, OWN).path == "/pkg/deep/liba.so"
+    assert system.lookup(ElfSpec(needed=("/pkg/absent/liba.so",)), options, OWN).path is None
 
 
 def test_an_own_file_for_another_machine_is_passed_over(system: System) -> None:
     system.library("/pkg/liba.so", MACHINES["i686"])
     system.library("/usr/lib/liba.so")
-    assert system.lookup(NEEDS_A, own={"liba.so": "/pkg/liba.so"}).path == "/usr/lib/liba.so"
+    system.library("/run/liba.so")
+    assert system.lookup(NEEDS_A, own=OWN).path == "/usr/lib/liba.so"
+    assert system.lookup(replace(NEEDS_A, rpath="/run"), own=OWN).path == "/run/liba.so"
 
 
 def test_needed_paths(system: System) -> None:

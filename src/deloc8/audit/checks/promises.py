@@ -102,4 +102,6 @@ def check_notices(evidence: Evidence) -> Iterator[Diagnostic]:
                 yield notice
 
 
-NOTICES = frozenset({"foreign-file", "minimal-system-lacks", "newer-musl", "version-without-ceiling"})
+NOTICES = frozenset(
+    {"foreign-file", "minimal-system-lacks", "newer-musl", "own-library-differs", "version-without-ceiling"}
+)

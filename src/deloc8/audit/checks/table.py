@@ -45,6 +45,7 @@ _CHECKED = (
     ("pyfpe", _ERROR, promises.check_violations),
     ("relr-without-marker", _ERROR, promises.check_packed_relocations),
     ("foreign-file", _WARNING, promises.check_notices),
+    ("own-library-differs", _WARNING, promises.check_notices),
     ("minimal-system-lacks", _WARNING, promises.check_notices),
     ("newer-musl", _WARNING, promises.check_notices),
     ("version-without-ceiling", _WARNING, promises.check_notices),
