@@ -44,6 +44,7 @@ __all__ += ["gnu_hash", "sysv_hash"]
 
 # The relocation that stores the address of a symbol in a word, and the machines that keep addends there (REL).
 _STORE_ADDRESS = {62: 6, 3: 6, 183: 1025, 40: 21, 21: 20, 22: 10, 243: 2, 258: 2}
+_BIND_FUNCTION = {62: 7, 3: 7, 183: 1026, 40: 22, 21: 21, 22: 11, 243: 5, 258: 5}
 _REL_MACHINES = {3, 40}
 
 
@@ -278,26 +279,54 @@ class _Builder:
         spec = self.spec
         entries: _Entries = []
         if spec.relocations and spec.undefined:
-            rel = spec.machine in _REL_MACHINES
-            size = self.word_size * (2 if rel else 3)
-            kind, shift = _STORE_ADDRESS[spec.machine], 8 if spec.bits == 32 else 32
-
-            def table() -> bytes:
-                data, slot = bytearray(), self.address(".got")
-                for number in range(1, len(spec.undefined) + 1):
-                    data += self.pack("WW", slot + number * self.word_size, number << shift | kind)
-                    data += b"" if rel else self.pack("W", 0)
-                return bytes(data)
-
-            name, length = ".rel.dyn" if rel else ".rela.dyn", size * len(spec.undefined)
-            self.add(_Part(name=name, type=9 if rel else 4, size=length, make=table, entry_size=size, link=".dynsym"))
-            tags = (17, 18, 19) if rel else (7, 8, 9)
-            entries += [(tags[0], lambda: self.address(name)), (tags[1], length), (tags[2], size)]
+            entries += self.add_ordinary()
         if spec.relr:
             size_of_one = self.word_size
             self.add(_Part(name=".relr.dyn", type=19, size=size_of_one, entry_size=size_of_one,
                            make=lambda: self.pack("W", self.address(".got"))))  # fmt: skip
             entries += [(36, lambda: self.address(".relr.dyn")), (35, size_of_one), (37, size_of_one)]
+        return entries
+
+    def add_ordinary(self) -> _Entries:
+        """DT_RELA or DT_REL, and DT_JMPREL where the spec says."""
+        spec, rel = self.spec, self.spec.machine in _REL_MACHINES
+        size = self.word_size * (2 if rel else 3)
+        tags = (17, 18, 19) if rel else (7, 8, 9)
+        name = ".rel" if rel else ".rela"
+        count = len(spec.undefined)
+        first = {"none": count, "start": 0, "middle": 1}.get(spec.functions, count - 2)
+        within = spec.functions in {"start", "middle", "end"}
+        numbers = range(1, count + 1)
+
+        def table(rows: Sequence[int]) -> bytes:
+            data, slot = bytearray(), self.address(".got")
+            for number in rows:
+                kinds = _BIND_FUNCTION if first <= number - 1 < first + 2 else _STORE_ADDRESS
+                symbol = number << (8 if spec.bits == 32 else 32)
+                data += self.pack("WW", slot + number * self.word_size, symbol | kinds[spec.machine])
+                data += b"" if rel else self.pack("W", 0)
+            return bytes(data)
+
+        def part(name: str, rows: Sequence[int]) -> _Part:
+            return _Part(name=name, type=9 if rel else 4, size=size * len(rows), make=lambda: table(rows),
+                         entry_size=size, link=".dynsym")  # fmt: skip
+
+        gap = _Part(name=".gap", type=1, size=16, make=lambda: b"\xff" * 16)
+        others = part(name + ".dyn", numbers if within else numbers[:first])
+        parts = [others]
+        if spec.functions in {"behind", "apart", "before"}:
+            functions = part(name + ".plt", numbers[first:])
+            parts = {
+                "behind": [others, functions],
+                "apart": [others, gap, functions],
+                "before": [functions, gap, others],
+            }[spec.functions]
+        for one in parts:
+            self.add(one)
+        entries: _Entries = [(tags[0], lambda: self.address(others.name)), (tags[1], others.size), (tags[2], size)]
+        if spec.functions != "none":
+            start = (others.name, first * size) if within else (name + ".plt", 0)
+            entries += [(23, lambda: self.address(start[0]) + start[1]), (2, 2 * size), (20, tags[0])]
         return entries
 
     # -- the file -------------------------------------------------------------------------------------------------

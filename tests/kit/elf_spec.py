@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Hash = Literal["gnu", "sysv", "both", "none"]
+Functions = Literal["none", "behind", "apart", "before", "end", "middle", "start"]
 
 ET_REL, ET_EXEC, ET_DYN = 1, 2, 3
 STB_GLOBAL, STB_WEAK, STB_GNU_UNIQUE = 1, 2, 10
@@ -63,6 +64,8 @@ class ElfSpec:
         parents: For a defined version the ones it follows on.
         hash: Which hash tables there are.
         relocations: Whether each undefined symbol has a relocation.
+        functions: Where DT_JMPREL is, with the relocations of two of the undefined symbols: directly behind the others,
+            apart from them, before them; or within DT_RELA, at its end, start or in the middle.
         sections: Whether there are section headers.
         interpreter: PT_INTERP.
         notes: PT_NOTE.
@@ -93,6 +96,7 @@ class ElfSpec:
     parents: tuple[tuple[str, tuple[str, ...]], ...] = ()
     hash: Hash = "gnu"
     relocations: bool = True
+    functions: Functions = "none"
     sections: bool = True
     interpreter: str | None = None
     notes: tuple[NoteSpec, ...] = ()

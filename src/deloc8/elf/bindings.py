@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 
 from deloc8.elf import constants as c
+from deloc8.elf.joining import is_moved
 from deloc8.elf.rebind import sysv_hash
 from deloc8.elf.symbols import hash_word
 
@@ -43,22 +44,9 @@ def binding_writes(table: DynamicTable, draft: Draft, positions: Mapping[bytes, 
             yield offset, bytes([c.STB_WEAK << 4 | info & 0xF])
     if bindings.names and c.DT_HASH in table.values:
         yield _hash_table(table, bindings.names)
-    joined = draft.unpacked
     for offset, content in bindings.patches:
-        if not joined or not joined.offset <= offset < joined.offset + joined.size:
+        if not is_moved(draft.joined, offset):
             yield offset, content
-
-
-def relocations_with(table: DynamicTable, draft: Draft) -> bytes:
-    """The relocations, the unpacked ones first."""
-    joined = draft.unpacked
-    if joined is None:
-        return b""
-    rest = bytearray(table.view.slice("the relocation table", joined.offset, joined.size))
-    for offset, content in draft.bindings.patches:
-        if joined.offset <= offset < joined.offset + joined.size:
-            rest[offset - joined.offset : offset - joined.offset + len(content)] = content
-    return joined.contents + rest
 
 
 def _hash_table(table: DynamicTable, names: Mapping[int, bytes]) -> tuple[int, bytes]:

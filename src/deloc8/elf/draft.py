@@ -10,6 +10,7 @@ from deloc8.elf.edits import (
     BindVersion,
     ClearExecutableStack,
     DropVersion,
+    JoinRelocations,
     RemoveNeeded,
     RemoveRpath,
     ReplaceNeeded,
@@ -18,8 +19,9 @@ from deloc8.elf.edits import (
     UnpackRelocations,
     impossible,
 )
+from deloc8.elf.joining import Joined, join, joined_entries
 from deloc8.elf.rebind import RELR_MARKER, Rebinder
-from deloc8.elf.relocations import Unpacked, unpack, unpacked_entries, zero_patches
+from deloc8.elf.relocations import are_apart, zero_patches
 from deloc8.values import dataclass, field
 
 TYPE_CHECKING = False
@@ -47,14 +49,14 @@ class Draft:
         needs: The version records that stay, with their wanted file names.
         needs_before: The version records as they stand in the file.
         bindings: What symbols ask for, where that changes.
-        unpacked: The relocations that were packed, where they shall be so no more.
+        joined: The relocation tables, where they are put elsewhere.
     """
 
     entries: tuple[tuple[int, Value], ...]
     needs: tuple[NeedRecord, ...]
     needs_before: tuple[NeedRecord, ...]
     bindings: Bindings
-    unpacked: Unpacked | None = None
+    joined: Joined | None = None
 
     def texts(self) -> tuple[bytes, ...]:
         """The strings whose position in DT_STRTAB is still open, each once."""
@@ -93,6 +95,7 @@ def make_draft(table: DynamicTable, edits: Sequence[Edit]) -> Draft:
     drafter = _Drafter(table)
     for edit in edits:
         _STEPS[type(edit)](drafter, edit)
+    drafter.settle_relocations()
     drafter.settle_versions()
     rebinder = drafter.rebinder
     return Draft(
@@ -106,7 +109,7 @@ def make_draft(table: DynamicTable, edits: Sequence[Edit]) -> Draft:
             weakened=frozenset(rebinder.weakened),
             patches=tuple(drafter.patches),
         ),
-        unpacked=drafter.unpacked,
+        joined=drafter.joined,
     )
 
 
@@ -118,7 +121,8 @@ class _Drafter:
         self.needs = list(self.needs_before)
         self.rebinder = Rebinder(table, self.needs)
         self.patches: list[tuple[int, bytes]] = []
-        self.unpacked: Unpacked | None = None
+        self.unpacks = self.joins = False
+        self.joined: Joined | None = None
 
     def text(self, field: str, value: Value) -> bytes:
         return value if isinstance(value, bytes) else encode(self.table, self.table.string(field, value))
@@ -224,10 +228,18 @@ class _Drafter:
         self.rebinder.weakened.update(numbers)
 
     def unpack_relocations(self, _: UnpackRelocations) -> None:
-        if c.DT_RELR in self.table.values and self.unpacked is None:
-            self.unpacked = unpack(self.table)
-            self.entries = unpacked_entries(self.table, self.entries, self.unpacked)
+        self.unpacks = True
         self.rebinder.drop_marker(RELR_MARKER)
+
+    def join_relocations(self, _: JoinRelocations) -> None:
+        self.joins = True
+
+    def settle_relocations(self) -> None:
+        """Put the relocation tables elsewhere, once, where any edit needs that."""
+        has_packed = c.DT_RELR in self.table.values
+        if (self.unpacks and has_packed) or (self.joins and are_apart(self.table)):
+            self.joined = join(self.table, unpacks=self.unpacks and has_packed)
+            self.entries = joined_entries(self.table, self.entries, self.joined)
 
     def settle_versions(self) -> None:
         """Make the dynamic section agree with the version records that are left."""
@@ -271,6 +283,7 @@ _STEPS: Mapping[type[Edit], Callable[[_Drafter, Any], None]] = {
     DropVersion: _Drafter.drop_version,
     BindToZero: _Drafter.bind_to_zero,
     UnpackRelocations: _Drafter.unpack_relocations,
+    JoinRelocations: _Drafter.join_relocations,
 }
 
 

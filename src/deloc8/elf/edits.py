@@ -113,7 +113,12 @@ class UnpackRelocations:
     """Relative relocations are not packed (DT_RELR), and the version that says so is not needed."""
 
 
-VersionEdit = BindVersion | DropVersion | BindToZero | UnpackRelocations
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JoinRelocations:
+    """DT_JMPREL follows DT_RELA (or DT_REL) directly, or is its end, as glibc before 2.23 takes for granted."""
+
+
+VersionEdit = BindVersion | DropVersion | BindToZero | UnpackRelocations | JoinRelocations
 DynamicEdit = SetSoname | ReplaceNeeded | AddNeeded | RemoveNeeded | SetRpath | RemoveRpath
 Edit = DynamicEdit | VersionEdit | ClearExecutableStack
 

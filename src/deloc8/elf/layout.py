@@ -10,11 +10,12 @@ from __future__ import annotations
 from itertools import pairwise
 
 from deloc8.elf import constants as c
-from deloc8.elf.bindings import binding_writes, relocations_with
+from deloc8.elf.bindings import binding_writes
 from deloc8.elf.canvas import Canvas, pack_segment
 from deloc8.elf.draft import make_draft
 from deloc8.elf.dynamic import read_table
 from deloc8.elf.edits import ClearExecutableStack, impossible
+from deloc8.elf.joining import joined_bytes, move_tables, sections_after
 from deloc8.elf.pieces import (
     Move,
     Piece,
@@ -29,7 +30,6 @@ from deloc8.elf.pieces import (
     versions_piece,
 )
 from deloc8.elf.rebind import pack_needs, size_of_needs
-from deloc8.elf.relocations import sections_after
 from deloc8.elf.slots import Home, Slot, extendable_segment, find_home, top_of
 from deloc8.elf.strings import place_strings
 from deloc8.elf.view import Segment
@@ -173,8 +173,8 @@ class _Placer:
         if self.draft.bindings.is_changed and self.draft.needs:
             versions = versions_piece(self.table)
             pieces += [versions] * (size_of_needs(self.table, self.draft.needs) > versions.size)
-        if self.draft.unpacked:
-            pieces.append(relocations_piece(self.table, self.draft.unpacked))
+        if self.draft.joined:
+            pieces.append(relocations_piece(self.table, self.draft.joined))
         return tuple(pieces)
 
     # -- new bytes at the end of the file -----------------------------------------------------------------------------
@@ -218,8 +218,8 @@ class _Placer:
             Role.HEADERS: header_count * self.view.layout.program_header.size,
             Role.VERSIONS: size_of_needs(self.table, self.draft.needs),
         }
-        if self.draft.unpacked:
-            sizes[Role.RELOCATIONS] = len(self.draft.unpacked.contents) + self.draft.unpacked.size
+        if self.draft.joined:
+            sizes[Role.RELOCATIONS] = self.draft.joined.whole_size
         header, layout = self.view.header, self.view.layout
         arch = arch_of_elf(header.e_machine, bits=layout.bits, little_endian=layout.little_endian, flags=header.e_flags)
         page = arch.largest_page if arch else _PAGE_OF_UNKNOWN
@@ -269,9 +269,12 @@ class _Placer:
         if index is not None:
             section = self.sections[index]
             self.sections[index] = section._replace(addr=move.address, offset=move.offset, size=move.size)
-        if move.piece.role is Role.RELOCATIONS and self.draft.unpacked:
-            self.sections = sections_after(self.table, self.sections, index, self.draft.unpacked)
-        self.entries = move_entries(self.entries, move)
+        joined = self.draft.joined
+        if move.piece.role is Role.RELOCATIONS and joined:
+            self.sections = sections_after(self.table, self.sections, joined, move.offset, move.address)
+            self.entries = move_tables(self.entries, joined, move.address)
+        else:
+            self.entries = move_entries(self.entries, move)
         self.segments = tuple(move_segment(segment, move) for segment in self.segments)
         if move.piece.role is Role.DYNAMIC:
             for offset in dynamic_symbols(self.view, move.piece.address):
@@ -313,7 +316,7 @@ class _Placer:
             case Role.VERSIONS:
                 return self.packed_needs()
             case Role.RELOCATIONS:
-                return relocations_with(self.table, self.draft)
+                return self.packed_relocations()
             case _:
                 return self.view.slice("a table", move.piece.offset, move.piece.size)
 
@@ -345,6 +348,10 @@ class _Placer:
 
     def packed_needs(self) -> bytes:
         return pack_needs(self.table, self.draft.needs, self.strings.positions)
+
+    def packed_relocations(self) -> bytes:
+        joined = self.draft.joined
+        return joined_bytes(self.table, joined, self.draft.bindings.patches) if joined else b""
 
     def write_bindings(self, moved: set[Role]) -> None:
         """Write what undefined symbols ask for."""

@@ -13,14 +13,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from deloc8.elf.dynamic import DynamicTable
-    from deloc8.elf.relocations import Unpacked
+    from deloc8.elf.joining import Joined
     from deloc8.elf.view import Section, Segment, View
 
 _LARGEST_ALIGNMENT = 16
 _LONGEST_PADDING = 64
 # Found through the dynamic section alone; the code of a file never refers to them.
 _POINTER_TAGS = frozenset({c.DT_HASH, c.DT_GNU_HASH, c.DT_STRTAB, c.DT_SYMTAB, c.DT_VERSYM, c.DT_VERDEF, c.DT_VERNEED})
-_RELOCATION_TAGS = frozenset({c.DT_RELA, c.DT_REL})
 # Found through a program header of their own.
 _POINTER_SEGMENTS = frozenset({c.PT_INTERP, c.PT_DYNAMIC, c.PT_GNU_PROPERTY})
 _NOTE_SEGMENTS = frozenset({c.PT_NOTE, c.PT_GNU_PROPERTY})
@@ -101,12 +100,10 @@ def versions_piece(table: DynamicTable) -> Piece:
     return Piece(Role.VERSIONS, offset, address, size, 8, section)
 
 
-def relocations_piece(table: DynamicTable, unpacked: Unpacked) -> Piece:
-    """The table that unpacked relocations are joined to."""
-    kind = unpacked.shape.section if unpacked.size else c.SHT_RELR
-    section = _section_at(table.view, unpacked.address, kind)
-    size = unpacked.size or table.values.get(c.DT_RELRSZ, 0)
-    return Piece(Role.RELOCATIONS, unpacked.offset, unpacked.address, size, 8, section)
+def relocations_piece(table: DynamicTable, joined: Joined) -> Piece:
+    """The table that others are joined to; `joining` sees to the section headers."""
+    size = joined.size or table.values.get(c.DT_RELRSZ, 0)
+    return Piece(Role.RELOCATIONS, joined.offset, joined.address, size, 8, None)
 
 
 def _section_at(view: View, address: int, kind: int) -> int | None:
@@ -175,8 +172,7 @@ def move_entries(entries: Iterable[tuple[int, int]], move: Move) -> tuple[tuple[
     old, new = move.piece.address, move.address
     if move.piece.role is Role.HEADERS:
         return tuple(entries)  # no entry points to them: the address 0 is that of a table that does not exist
-    tags = _RELOCATION_TAGS if move.piece.role is Role.RELOCATIONS else _POINTER_TAGS
-    return tuple((tag, new if tag in tags and value == old else value) for tag, value in entries)
+    return tuple((tag, new if tag in _POINTER_TAGS and value == old else value) for tag, value in entries)
 
 
 def move_segment(segment: Segment, move: Move) -> Segment:

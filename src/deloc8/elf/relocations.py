@@ -1,4 +1,4 @@
-"""Dynamic relocations: unpack relative ones, and point references to a variable somewhere else.
+"""Dynamic relocations: read them, and point references to a variable somewhere else.
 
 Source for DT_RELR: the gABI, chapter "Dynamic Section".
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import struct
 import sys
 from array import array
-from itertools import chain
 
 from deloc8.elf import constants as c
 from deloc8.elf.edits import impossible
@@ -17,15 +16,14 @@ from deloc8.values import NamedTuple, dataclass
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
 
     from deloc8.elf.dynamic import DynamicTable
-    from deloc8.elf.view import Section, View
+    from deloc8.elf.view import View
     from deloc8.machines import MachineRow
 
 
-_WORD = {32: "I", 64: "Q"}  # the code of a word for `struct` and for `array`, which has it of the same size
-_RELR_TAGS = frozenset({c.DT_RELR, c.DT_RELRSZ, c.DT_RELRENT})
+WORD = {32: "I", 64: "Q"}  # the code of a word for `struct` and for `array`, which has it of the same size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +89,7 @@ def _columns(view: View, shape: Shape, start: int, size: int) -> tuple[array[int
         ElfError: The table reaches beyond the end of the file.
     """
     entry = shape.entry_size(view)
-    words = array(_WORD[view.layout.bits], view.slice("a relocation table", start, size // entry * entry))
+    words = array(WORD[view.layout.bits], view.slice("a relocation table", start, size // entry * entry))
     if view.layout.little_endian != (sys.byteorder == "little"):
         words.byteswap()
     addresses, infos = array("Q", words[:: shape.words]), array("Q", words[1 :: shape.words])
@@ -146,7 +144,7 @@ def relative_kind(view: View) -> int:
 def words_at(view: View, addresses: Iterable[int]) -> array[int]:
     """The words at some addresses; NO_WORD where the file has no contents for one."""
     loads = [segment for segment in view.segments if segment.type == c.PT_LOAD]
-    word = struct.Struct(_order(view) + _WORD[view.layout.bits])
+    word = struct.Struct(_order(view) + WORD[view.layout.bits])
     found = array("Q")
     home = None  # as a rule the segment of the last address is that of the next
     for address in addresses:
@@ -171,22 +169,26 @@ def zero_patches(table: DynamicTable, numbers: list[int], name: str) -> tuple[tu
         addresses, infos, addends = _columns(view, shape, start, size)
         for row in [row for row, info in enumerate(infos) if info >> shift in wanted]:
             address, kind = addresses[row], infos[row] & (1 << shift) - 1
-            addend = _word(view, address)[1] if addends is None else addends[row]
+            addend = word_at(view, address)[1] if addends is None else addends[row]
             if kind not in machine.pointers or addend:
                 why = f"`{name}` is referred to by relocation {kind}, which is no plain pointer"
                 raise impossible(view.name, why, "compile it with -fPIC, or link it on an older system")
             place = start + row * shape.entry_size(view)
             patches[place] = _pack_words(view, *(address, machine.relative, zero)[: shape.words])
             if shape is REL:
-                where, _ = _word(view, address)
+                where, _ = word_at(view, address)
                 patches[where] = _pack_words(view, zero)
     return tuple(patches.items())
 
 
-def _word(view: View, address: int) -> tuple[int, int]:
-    """Where the word at an address stands in the file, and its value."""
+def word_at(view: View, address: int) -> tuple[int, int]:
+    """Where the word at an address stands in the file, and its value.
+
+    Raises:
+        ElfError: The file has no contents there.
+    """
     offset = view.offset_of("r_offset", address)
-    return offset, view.numbers("a relocated word", offset, 1, _WORD[view.layout.bits])[0]
+    return offset, view.numbers("a relocated word", offset, 1, WORD[view.layout.bits])[0]
 
 
 def _order(view: View) -> str:
@@ -194,7 +196,7 @@ def _order(view: View) -> str:
 
 
 def _pack_words(view: View, *values: int) -> bytes:
-    return struct.pack(f"{_order(view)}{len(values)}{_WORD[view.layout.bits]}", *values)
+    return struct.pack(f"{_order(view)}{len(values)}{WORD[view.layout.bits]}", *values)
 
 
 # The last byte of e_ident is padding, which the gABI keeps zero; nothing that edits files moves it.
@@ -210,57 +212,19 @@ def _zero_address(view: View) -> int:
     raise impossible(view.name, why, "link it on an older system")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unpacked:
-    """Relative relocations as an ordinary table has them.
+def are_apart(table: DynamicTable) -> bool:
+    """Whether glibc before 2.23 reads past the end of DT_RELA (or DT_REL) when it binds at once.
 
-    Attributes:
-        shape: The kind of that table.
-        contents: The new entries, which belong before all others.
-        offset: Where the table that they are joined to stands in the file: the old one, or DT_RELR where there is none.
-        size: The bytes of that table that are kept behind them.
-        address: Its address.
+    It does not where DT_JMPREL is the end of DT_RELA, or follows it.
     """
-
-    shape: Shape
-    contents: bytes
-    offset: int
-    size: int
-    address: int
-
-
-def unpack(table: DynamicTable) -> Unpacked:
-    """The relocations of DT_RELR as ordinary ones.
-
-    Raises:
-        ElfError: The table is unsound, or the machine's relocations are not known.
-    """
-    view, values = table.view, table.values
-    shape, relative = shape_of(view), relative_kind(view)
-    addresses = array("Q", packed_addresses(table))
-    words = words_at(view, addresses)
-    if NO_WORD in words:
-        for address in addresses:
-            _word(view, address)  # raises the error of the first that has none
-    kind = array("Q", [relative]) * len(addresses)
-    fields = (addresses, kind, words)[: shape.words]
-    has_table = shape.table in values and values.get(shape.size, 0) > 0
-    tag, field = (shape.table, "the relocation table") if has_table else (c.DT_RELR, "DT_RELR")
-    return Unpacked(
-        shape=shape,
-        contents=_joined(view, fields),
-        offset=table.locate(field, tag),
-        size=values[shape.size] if has_table else 0,
-        address=values[tag],
-    )
-
-
-def _joined(view: View, columns: Sequence[array[int]]) -> bytes:
-    """The entries of a table from their fields; the opposite of `_columns`."""
-    words = array(_WORD[view.layout.bits], chain.from_iterable(zip(*columns, strict=True)))
-    if view.layout.little_endian != (sys.byteorder == "little"):
-        words.byteswap()
-    return words.tobytes()
+    values, shape = table.values, shape_of(table.view)
+    size = values.get(c.DT_PLTRELSZ, 0)
+    others = values.get(shape.size, 0)
+    has_both = {shape.table, c.DT_JMPREL} <= values.keys() and size and others
+    if not has_both or values.get(c.DT_PLTREL) != shape.table:
+        return False
+    end = values[shape.table] + others
+    return end not in {values[c.DT_JMPREL], values[c.DT_JMPREL] + size}
 
 
 def packed_addresses(table: DynamicTable) -> Iterator[int]:
@@ -273,42 +237,10 @@ def packed_addresses(table: DynamicTable) -> Iterator[int]:
     offset, size = table.locate("DT_RELR", c.DT_RELR), table.values.get(c.DT_RELRSZ, 0)
     left = view.size // width
     where = 0
-    for word in view.numbers("DT_RELR", offset, size // width, _WORD[width * 8]):
+    for word in view.numbers("DT_RELR", offset, size // width, WORD[width * 8]):
         addresses = [word] if not word & 1 else [where + i * width for i in range(width * 8 - 1) if word >> (i + 1) & 1]
         where = where + (width * 8 - 1) * width if word & 1 else word + width
         left -= len(addresses)
         if left < 0:
             raise view.sick("DT_RELR", offset, "relocates more words than the file has")
         yield from addresses
-
-
-def unpacked_entries(
-    table: DynamicTable, entries: list[tuple[int, int | bytes]], unpacked: Unpacked
-) -> list[tuple[int, int | bytes]]:
-    """The dynamic section once DT_RELR is unpacked."""
-    shape, added = unpacked.shape, len(unpacked.contents)
-    entry = shape.entry_size(table.view)
-    count = added // entry
-    kept = [(tag, value) for tag, value in entries if tag not in _RELR_TAGS]
-    if not unpacked.size:
-        kept = [(tag, value) for tag, value in kept if tag not in {shape.table, shape.size, shape.entry, shape.count}]
-        return [*kept, (shape.table, unpacked.address), (shape.size, added), (shape.entry, entry), (shape.count, count)]
-    more = {shape.size: added, shape.count: count}
-    return [(tag, value + more.get(tag, 0) if isinstance(value, int) else value) for tag, value in kept]
-
-
-def sections_after(
-    table: DynamicTable, sections: Sequence[Section], own: int | None, unpacked: Unpacked
-) -> list[Section]:
-    """The section headers once relocations are unpacked; `own` is the number of the one of their table."""
-    changed = []
-    for index, section in enumerate(sections):
-        if index == own:
-            size = unpacked.shape.entry_size(table.view)
-            changed.append(section._replace(type=unpacked.shape.section, entsize=size))
-        elif section.type == c.SHT_RELR:
-            # Its bytes stay, and mean nothing any more.
-            changed.append(section._replace(type=c.SHT_PROGBITS, entsize=0))
-        else:
-            changed.append(section)
-    return changed

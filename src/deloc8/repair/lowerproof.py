@@ -11,11 +11,12 @@ from itertools import compress
 
 from deloc8.elf import constants as c
 from deloc8.elf.dynamic import read_table
-from deloc8.elf.edits import BindToZero, UnpackRelocations
+from deloc8.elf.edits import BindToZero, JoinRelocations, UnpackRelocations
 from deloc8.elf.relocations import (
     REL,
     RELA,
     Relocations,
+    are_apart,
     info_shift,
     packed_addresses,
     read_relocations,
@@ -45,12 +46,14 @@ class Planned(NamedTuple):
         packed: The addresses of the packed ones.
         zeros: The addresses where a pointer to a byte of zero must be.
         relative: The kind that adds the load address.
+        joined: Whether DT_JMPREL must be where glibc before 2.23 takes it to be.
     """
 
     tables: Mapping[int, Relocations]
     packed: array[int]
     zeros: frozenset[int]
     relative: int
+    joined: bool
 
 
 def planned_relocations(old: Buffer, edits: Sequence[Edit], name: str) -> Planned:
@@ -61,7 +64,7 @@ def planned_relocations(old: Buffer, edits: Sequence[Edit], name: str) -> Planne
     """
     table = _table(old, name)
     view, relative, shift = table.view, relative_kind(table.view), info_shift(table.view)
-    tables, packed = dict(read_relocations(table)), _packed(table)
+    tables, packed = _apart(table), _packed(table)
     constants = {(edit.symbol, edit.old) for edit in edits if isinstance(edit, BindToZero)}
     numbers = _numbers(table, constants) if constants else frozenset()
     zeros: set[int] = set()
@@ -75,7 +78,8 @@ def planned_relocations(old: Buffer, edits: Sequence[Edit], name: str) -> Planne
         tag = shape_of(view).table
         tables[tag] = Relocations(*map(array.__add__, unpacked, tables[tag])) if tag in tables else unpacked
         packed = array("Q")
-    return Planned(tables, packed, frozenset(zeros), relative)
+    joined = any(isinstance(edit, JoinRelocations | UnpackRelocations) for edit in edits)
+    return Planned(tables, packed, frozenset(zeros), relative, joined)
 
 
 def relocation_problems(planned: Planned, new: Buffer, name: str) -> Iterator[str]:
@@ -86,7 +90,7 @@ def relocation_problems(planned: Planned, new: Buffer, name: str) -> Iterator[st
     """
     table = _table(new, name)
     view, shift = table.view, info_shift(table.view)
-    tables, others = read_relocations(table), {}
+    tables, others = _apart(table), {}
     zeros: list[tuple[int, int, int]] = []
     for tag, rows in tables.items():
         is_zero = [address in planned.zeros for address in rows.addresses]
@@ -99,6 +103,8 @@ def relocation_problems(planned: Planned, new: Buffer, name: str) -> Iterator[st
     sound = [address for address, info, addend in zeros if info == planned.relative and _is_zero(view, addend)]
     if set(sound) != planned.zeros or len(sound) != len(zeros):
         yield f"{name}: a variable that should be a constant of zero is none"
+    if planned.joined and are_apart(table):
+        yield f"{name}: DT_JMPREL is not where glibc before 2.23 reads it"
     for shape in (RELA, REL):
         count = table.values.get(shape.count, 0)
         infos = tables[shape.table].infos[:count] if shape.table in tables else ()
@@ -112,6 +118,21 @@ def _table(data: Buffer, name: str) -> DynamicTable:
     if table is None:
         raise view.sick("PT_DYNAMIC", None, "is missing")
     return table
+
+
+def _apart(table: DynamicTable) -> dict[int, Relocations]:
+    """The relocations of each table; those that DT_RELA shares with DT_JMPREL are of the latter alone."""
+    tables, values = dict(read_relocations(table)), table.values
+    shape = shape_of(table.view)
+    rows, functions = tables.get(shape.table), tables.get(c.DT_JMPREL)
+    if rows is None or functions is None or values.get(c.DT_PLTREL) != shape.table:
+        return tables
+    distance = values[c.DT_JMPREL] - values[shape.table]
+    first = distance // shape.entry_size(table.view)
+    if distance >= 0 and first < len(rows.addresses):
+        end = first + len(functions.addresses)
+        tables[shape.table] = Relocations(*(column[:first] + column[end:] for column in rows))
+    return tables
 
 
 def _packed(table: DynamicTable) -> array[int]:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from elftools.elf.elffile import ELFFile
 
-from deloc8.elf.bindings import relocations_with
 from deloc8.elf.draft import make_draft
 from deloc8.elf.dynamic import read_table
 from deloc8.elf.edits import (
@@ -28,6 +27,7 @@ from deloc8.elf.edits import (
 )
 from deloc8.elf.image import parse
 from deloc8.elf.invariants import broken_invariants
+from deloc8.elf.joining import joined_bytes
 from deloc8.elf.layout import place
 from deloc8.elf.rebind import sysv_hash
 from deloc8.elf.slots import Slot
@@ -511,7 +511,8 @@ def test_a_constant_whose_word_stands_right_behind_the_table() -> None:
     table = read_table(View.open(data, "lib.so"))
     assert table is not None
     draft = make_draft(table, [ZERO, UnpackRelocations()])
-    assert len(relocations_with(table, draft)) == dynamic_of(edited)["DT_RELSZ"]
+    assert draft.joined is not None
+    assert len(joined_bytes(table, draft.joined, draft.bindings.patches)) == dynamic_of(edited)["DT_RELSZ"]
 
 
 def test_bitmaps_of_packed_relocations() -> None:
@@ -625,12 +626,12 @@ def test_what_is_bound_counts_as_it_stands_then() -> None:
     assert "1 symbols ask for versions of it" in why
 
 
-def test_relocations_where_none_were_packed() -> None:
+def test_relocations_stay_where_they_are_when_none_were_packed() -> None:
     view = View.open(build_elf(RICH), "lib.so")
     table = read_table(view)
     assert table is not None
     draft = make_draft(table, [MOVED])
-    assert relocations_with(table, draft) == b""
+    assert draft.joined is None
     placement = place(view, [MOVED])
     assert apply_placement(view.data, placement) == edit(view.data, [MOVED], "lib.so").data
 

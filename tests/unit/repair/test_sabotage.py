@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deloc8.elf import draft, layout, relocations
+from deloc8.elf import draft, joining, layout, relocations
 from deloc8.elf.edits import BindToZero, BindVersion, DropVersion, SetRpath, SetSoname, UnpackRelocations
 from deloc8.elf.writer import edit_owned
 from deloc8.repair import execute, licenses, plan
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from deloc8.elf.dynamic import DynamicTable
     from deloc8.elf.edits import Edit
-    from deloc8.elf.relocations import Unpacked
+    from deloc8.elf.joining import Joined
     from deloc8.elf.view import Buffer
     from deloc8.loader.sysroot import Sysroot
 
@@ -60,7 +60,9 @@ def bench(tmp_path: Path) -> Bench:
 @pytest.fixture
 def wheel(bench: Bench) -> Path:
     undefined = (CREATE, SINGLE, ENTROPY, STAT, Undefined("dlopen"))
-    spec = ElfSpec(needed=("liba.so.1", "libc.so.6"), undefined=undefined, relr=True, needs=(MARKER,))
+    spec = ElfSpec(
+        needed=("liba.so.1", "libc.so.6"), undefined=undefined, relr=True, functions="apart", needs=(MARKER,)
+    )
     program = ElfSpec(needed=("liba.so.1",), interpreter="/lib64/ld-linux-x86-64.so.2", spare_headers=1)
     metadata = b"Metadata-Version: 2.4\nName: demo\nVersion: 1.0\n\nText\n"
     members: dict[str, ElfSpec | bytes] = {EXT: spec, SCRIPT: program, f"{INFO}/METADATA": metadata}
@@ -80,14 +82,13 @@ def without(*kinds: type[Edit]) -> Sabotage:
     return set_to(execute, "edit_owned", edit)
 
 
-def unpack_wrongly(change: Callable[[bytes], bytes]) -> Sabotage:
-    honest = relocations.unpack
+def join_wrongly(change: Callable[[Joined], Joined]) -> Sabotage:
+    honest = joining.join
+    return set_to(draft, "join", lambda table, *, unpacks: change(honest(table, unpacks=unpacks)))
 
-    def unpack(table: DynamicTable) -> Unpacked:
-        unpacked = honest(table)
-        return replace(unpacked, contents=change(unpacked.contents))
 
-    return set_to(draft, "unpack", unpack)
+def with_contents(change: Callable[[bytes], bytes]) -> Sabotage:
+    return join_wrongly(lambda joined: replace(joined, contents=change(joined.contents)))
 
 
 def patch_wrongly(table: DynamicTable, numbers: list[int], name: str) -> tuple[tuple[int, bytes], ...]:
@@ -127,8 +128,9 @@ SABOTAGES: dict[str, Sabotage] = {
     "pointers to constants": set_to(draft, "zero_patches", lambda *_: ()),
     "pointers to others": set_to(draft, "zero_patches", patch_wrongly),
     "packed relocations": without(UnpackRelocations),
-    "lost relocations": unpack_wrongly(lambda contents: contents[:0]),
-    "relocations elsewhere": unpack_wrongly(lambda contents: bytes(8) + contents[8:]),
+    "lost relocations": with_contents(lambda contents: contents[:0]),
+    "relocations elsewhere": with_contents(lambda contents: bytes(8) + contents[8:]),
+    "functions left behind": join_wrongly(lambda joined: replace(joined, functions=None)),
     "the compatibility library": set_to(execute, "compat_contents", lambda _: build_elf(ElfSpec())),
     "the launcher": set_to(execute, "launcher", lambda _: b"#!python\n"),
     "the folder of opened libraries": set_to(plan._Builder, "_wanted_folders", lambda *_: ()),
