@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from deloc8.audit.notices import notices
-from deloc8.workflow import AuditOptions, audit_wheel
+from deloc8.workflow import AuditOptions, audit_wheel, check_wheel
 from kit.shop import EXT, INIT, Shop, dynamic, run
 
 if TYPE_CHECKING:
@@ -168,6 +168,19 @@ def test_a_library_on_request_that_the_wheel_has_is_not_copied_in_again(shop: Sh
         assert told(outcome) == [("own-library-differs", OWN)]
         shutil.rmtree(wheel.parent / "repaired")
     is_one(shop, shop.repair(wheel, include=(str(library),)))
+
+
+@pytest.mark.parametrize(("second", "answers"), [(OTHER, "41 42"), (COUNTER, "41 42")])
+def test_of_two_libraries_with_one_soname_a_process_has_the_first(shop: Shop, second: str, answers: str) -> None:
+    members = {}
+    for name, source in (("a", COUNTER), ("b", second)):
+        library = shop.library(f"{name}/libcount.so.1", source)
+        members[f"demo/{name}/libcount.so.1"] = library.read_bytes()
+        members[f"demo/{name}/_core.so"] = shop.compile(f"{name}.so", ASK, library, "-Wl,-rpath,$ORIGIN").read_bytes()
+    wheel = shop.wheel(members)
+    assert count(shop.unpack(wheel), "demo/a/_core.so", "demo/b/_core.so") == answers
+    (found,) = [row for row in check_wheel(wheel) if row.code == "duplicate-library"]
+    assert ("all that need libcount.so.1 get the one that is loaded first" in found.message) is (second == OTHER)
 
 
 def notices_of(wheel: Path) -> tuple[Diagnostic, ...]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from deloc8.loader.sysroot import Sysroot
     from deloc8.wheel.archive import WheelArchive
     from deloc8.wheel.metadata import CoreMetadata, WheelMetadata
+    from deloc8.wheel.zipformat import Member
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +37,7 @@ class Evidence:
         defined: For each ELF file, of the wheel and outside of it, the names that it offers to others; a file of the
             system that cannot be read is missing.
         debug: The bytes of debug information in each of the wheel's ELF files, by path.
+        contents: What two of the wheel's ELF files have in common whose contents are equal, by path.
     """
 
     audit: Audit
@@ -45,6 +47,7 @@ class Evidence:
     core: CoreMetadata
     defined: Mapping[str, frozenset[str]]
     debug: Mapping[str, int]
+    contents: Mapping[str, tuple[int, int]]
 
     @property
     def libraries(self) -> tuple[ElfFile, ...]:
@@ -80,7 +83,12 @@ def gather_evidence(archive: WheelArchive, audit: Audit, sysroot: Sysroot) -> Ev
         core=parse_core_metadata(archive.read(archive.member(f"{folder}/METADATA"))),
         defined=defined,
         debug=debug,
+        contents={file.path: _identity(archive.member(file.label)) for file in audit.facts.own},
     )
+
+
+def _identity(member: Member) -> tuple[int, int]:
+    return member.size, member.crc
 
 
 def _look(archive: WheelArchive, name: str) -> tuple[int, frozenset[str]]:

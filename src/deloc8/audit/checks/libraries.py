@@ -12,7 +12,7 @@ from deloc8.target import Libc
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from deloc8.audit.checks.evidence import Evidence
     from deloc8.audit.facts import ElfFile
@@ -35,20 +35,46 @@ def check_host_only(evidence: Evidence) -> Iterator[Diagnostic]:
 
 
 def check_copies(evidence: Evidence) -> Iterator[Diagnostic]:
-    """Libraries that the wheel holds more than once."""
+    """Libraries that the wheel holds more than once, and different ones that a process takes for one."""
     copies: dict[str, list[ElfFile]] = {}
     for file in evidence.libraries:
         if file.image.soname and file.image.soname.startswith("lib"):
             copies.setdefault(library_name(file), []).append(file)
     for name, files in copies.items():
         if len(files) > 1:
-            yield finding(
-                "duplicate-library",
-                files[0].label,
-                f"is one of {len(files)} copies of {name}: a process that loads two has all of its state twice",
-                tuple(f"another copy is {file.label}" for file in files[1:]),
-                ("a wheel holds no symbolic links: ship the library once, under the name that is needed",),
-            )
+            yield _duplicate(evidence, name, files)
+
+
+def _duplicate(evidence: Evidence, name: str, files: Sequence[ElfFile]) -> Diagnostic:
+    first, *others = files
+    shared = _names_of_different_files(evidence, files)
+    if shared:
+        message = (
+            f"is one of {len(files)} files for {name}, which differ: "
+            f"in one process, all that need {shared[0]} get the one that is loaded first"
+        )
+        hint = "give different libraries different sonames, and link each file with the one that it needs"
+    else:
+        message = f"is one of {len(files)} copies of {name}: a process that loads two has all of its state twice"
+        hint = "a wheel holds no symbolic links: ship the library once, under the name that is needed"
+    context = []
+    for other in others:
+        is_equal = evidence.contents[other.path] == evidence.contents[first.path]
+        context.append(f"another copy is {other.label}" + ("" if is_equal else ", with other contents"))
+    return finding("duplicate-library", first.label, message, tuple(context), (hint,))
+
+
+def _names_of_different_files(evidence: Evidence, files: Sequence[ElfFile]) -> list[str]:
+    """The names by which a loader takes files for one library though their contents differ.
+
+    musl compares file names, the others sonames.
+    """
+    contents: dict[str, set[object]] = {}
+    for file in files:
+        is_musl = evidence.audit.facts.libc is Libc.MUSL
+        name = file.path.rpartition("/")[2] if is_musl else file.image.soname
+        contents.setdefault(name or "", set()).add(evidence.contents[file.path])
+    return [name for name, found in contents.items() if len(found) > 1]
 
 
 _CPP_RUNTIMES = ("libstdc++.so", "libc++.so")

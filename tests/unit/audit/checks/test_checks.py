@@ -250,7 +250,44 @@ def test_mangled_copies_of_one_library(scene: Scene) -> None:
     fault = beside(f"demo.libs/{first}", ElfSpec(soname=first), (f"demo.libs/{second}", ElfSpec(soname=second)))
     (found,) = check(scene, fault)
     assert found.code == "duplicate-library"
-    assert found.context == (f"another copy is demo.libs/{second}",)
+    assert found.message == "is one of 2 copies of libfoo.so.1: a process that loads two has all of its state twice"
+    assert found.context == (f"another copy is demo.libs/{second}, with other contents",)
+
+
+FIRST = ElfSpec(soname="libfoo.so.1", defined=(Defined("first"),))
+SECOND = ElfSpec(soname="libfoo.so.1", defined=(Defined("second"),))
+FIRST_WINS = (
+    "is one of 2 files for libfoo.so.1, which differ: "
+    "in one process, all that need libfoo.so.1 get the one that is loaded first"
+)
+
+
+def test_different_libraries_of_one_soname_are_not_two_copies_of_one(scene: Scene) -> None:
+    (found,) = check(scene, beside("demo/a/libfoo.so.1", FIRST, ("demo/b/own.so", SECOND)))
+    assert (found.code, found.subject, found.message) == ("duplicate-library", "demo/a/libfoo.so.1", FIRST_WINS)
+    assert found.context == ("another copy is demo/b/own.so, with other contents",)
+    assert "different sonames" in found.hints[0]
+
+
+def test_equal_files_of_one_soname_are_copies(scene: Scene) -> None:
+    (found,) = check(scene, beside("demo/a/libfoo.so.1", FIRST, ("demo/b/own.so", FIRST)))
+    assert found.message == "is one of 2 copies of libfoo.so.1: a process that loads two has all of its state twice"
+    assert found.context == ("another copy is demo/b/own.so",)
+
+
+@pytest.mark.parametrize(
+    ("member", "message"),
+    [
+        ("demo/b/libfoo.so.1", FIRST_WINS),
+        ("demo/b/own.so", "is one of 2 copies of libfoo.so.1: a process that loads two has all of its state twice"),
+    ],
+)
+def test_musl_takes_files_for_one_by_their_file_names(scene: Scene, member: str, message: str) -> None:
+    musl = replace(SOUND, needed=("libc.musl-x86_64.so.1",), undefined=())
+    members = {"demo/_core.so": musl, "demo/a/libfoo.so.1": FIRST, member: SECOND}
+    wheel = scene.wheel(members, tags=("cp311-cp311-musllinux_1_2_x86_64",))
+    (found,) = check(scene, lambda _: wheel)
+    assert found.message == message
 
 
 def library(defined: Mapping[str, str | None], **options: object) -> ElfSpec:
