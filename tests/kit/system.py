@@ -11,7 +11,7 @@ from deloc8.loader.sysroot import Sysroot
 from kit.elf import ElfSpec, build_elf
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 
@@ -50,13 +50,13 @@ class System:
         return Sysroot(self.top)
 
     def resolve(
-        self, spec: ElfSpec, options: SearchOptions | None = None, own: Mapping[str, str] | None = None
+        self, spec: ElfSpec, options: SearchOptions | None = None, own: Mapping[str, Sequence[str]] | None = None
     ) -> LoadGraph:
         """What is loaded for a file that stands at /app/root.so."""
         return resolve("/app/root.so", image_of(spec), self.sysroot, options or SearchOptions(), own)
 
     def lookup(
-        self, spec: ElfSpec, options: SearchOptions | None = None, own: Mapping[str, str] | None = None
+        self, spec: ElfSpec, options: SearchOptions | None = None, own: Mapping[str, Sequence[str]] | None = None
     ) -> Lookup:
         """What becomes of the one name that /app/root.so needs."""
         (edge,) = self.resolve(spec, options, own).edges

@@ -360,7 +360,7 @@ def wanted_versions(image: ElfImage) -> tuple[WantedVersion, ...]:
     )
 
 
-def names_of_libraries(own: Sequence[ElfFile], libc: Libc | None) -> Mapping[str, str]:
+def names_of_libraries(own: Sequence[ElfFile], libc: Libc | None) -> Mapping[str, Sequence[str]]:
     """The paths of the wheel's libraries by the names that they can be asked for."""
     return own_names([Located(file.path, file.image) for file in own], libc)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deloc8.elf.image import ElfImage
-from deloc8.elf.notes import build_id
+from deloc8.loader.own import are_one_build
 from deloc8.values import dataclass
 
 TYPE_CHECKING = False
@@ -65,7 +65,6 @@ def _are_equal(member: str, image: ElfImage | None, path: str, places: tuple[Whe
     archive, sysroot = places
     other = sysroot.image(path)
     # What is copied into a wheel is often stripped, or has another search path: that leaves the id as it is.
-    ids = [build_id(found.notes) for found in (image, other) if isinstance(found, ElfImage)]
-    if None not in ids:
-        return len(set(ids)) == 1
+    if isinstance(other, ElfImage) and image and are_one_build(image, other):
+        return True
     return bytes(archive.read(archive.member(member))) == bytes(sysroot.read(path))

@@ -76,6 +76,13 @@ class Result(enum.Enum):
     OUTSIDE = "passed over: the wheel has the library itself"
 
 
+class Located(NamedTuple):
+    """An ELF file and where it is, as the loader writes it."""
+
+    path: str
+    image: ElfImage
+
+
 class Attempt(NamedTuple):
     """One place that was tried; where the result is SKIPPED, `path` is the entry as written and `reason` says why."""
 

@@ -7,60 +7,77 @@ wheel's library would be a second one, with a state of its own.
 
 from __future__ import annotations
 
+from posixpath import commonpath
+
+from deloc8.elf.notes import build_id
 from deloc8.target import Libc
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from deloc8.loader.search import Located
+    from deloc8.elf.image import ElfImage
+    from deloc8.loader.lookup import Located
 
 
 class OwnLibraries:
     """The libraries of a wheel, by the names that they can be asked for."""
 
-    def __init__(self, paths: Mapping[str, str]) -> None:
-        """`paths` has the path of each name; all of them are below top folders that hold nothing but the wheel."""
+    def __init__(self, paths: Mapping[str, Sequence[str]]) -> None:
+        """`paths` has the paths of each name; all of them are below top folders that hold nothing but the wheel."""
         self._paths = paths
-        self._tops = tuple({f"/{path.split('/')[1]}/" for path in paths.values()})
+        self._tops = tuple({f"/{path.split('/')[1]}/" for found in paths.values() for path in found})
 
     def covers(self, path: str) -> bool:
         """Whether a path leads into the wheel."""
         return path.startswith(self._tops)
 
-    def named(self, name: str) -> str | None:
-        """The library that a needed name means, where the wheel has it; of a path the last part counts."""
-        return self._paths.get(name.rpartition("/")[2])
+    def named(self, name: str) -> Sequence[str]:
+        """The libraries that a needed name can mean; of a path the last part counts."""
+        return self._paths.get(name.rpartition("/")[2], ())
 
-    def instead_of(self, path: str, names: tuple[str, str | None]) -> str | None:
-        """The library of the wheel that wins over a file: it has the needed name, or the file's soname.
+    def instead_of(self, path: str, names: tuple[str, str | None]) -> Sequence[str]:
+        """The libraries of the wheel that win over a file: they have the needed name, or the file's soname.
 
-        None where the wheel has no such library, or where the file is one of the wheel.
+        None of them where the file is one of the wheel.
         """
         if self.covers(path):
-            return None
+            return ()
         needed, soname = names
-        return self.named(needed) or self._paths.get(soname or "")
+        return self.named(needed) or self._paths.get(soname or "", ())
 
 
-def own_names(files: Iterable[Located], libc: Libc | None) -> Mapping[str, str]:
+def by_nearness(paths: Sequence[str], asker: str) -> Sequence[str]:
+    """Paths by how many folders they have in common with that of a file that asks, the most first."""
+    if len(paths) < 2:  # noqa: PLR2004  nearly always, of all libraries
+        return paths
+    return sorted(paths, key=lambda path: -len(commonpath((path, asker))))
+
+
+def are_one_build(image: ElfImage, other: ElfImage) -> bool:
+    """Whether two files are of one build, as far as their build ids tell."""
+    ids = {build_id(image.notes), build_id(other.notes)}
+    return None not in ids and len(ids) == 1
+
+
+def own_names(files: Iterable[Located], libc: Libc | None) -> Mapping[str, Sequence[str]]:
     """The paths of a wheel's libraries by the names that they can be asked for: sonames and file names.
 
-    Of several files with one name, the first counts whose file name and soname it is: it is found by that name, and
-    it is what is loaded. After these glibc asks for a soname, and musl, which reads no soname, for a file name.
+    Of several files with one name, those count whose file name and soname it is: they are found by that name, and
+    are what is loaded. After these glibc asks for a soname, and musl, which reads no soname, for a file name.
     """
-    both: dict[str, str] = {}
-    sonames: dict[str, str] = {}
-    file_names: dict[str, str] = {}
+    both: dict[str, list[str]] = {}
+    sonames: dict[str, list[str]] = {}
+    file_names: dict[str, list[str]] = {}
     for path, image in files:
         if image.is_executable:
             continue
         file_name = path.rpartition("/")[2]
         if image.soname == file_name:
-            both.setdefault(file_name, path)
+            both.setdefault(file_name, []).append(path)
         if image.soname:
-            sonames.setdefault(image.soname, path)
-        file_names.setdefault(file_name, path)
+            sonames.setdefault(image.soname, []).append(path)
+        file_names.setdefault(file_name, []).append(path)
     if libc is Libc.MUSL:
         return {**sonames, **file_names, **both}
     return {**file_names, **sonames, **both}

@@ -12,7 +12,7 @@ from deloc8.values import dataclass
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Mapping
+    from collections.abc import Hashable, Iterable, Mapping, Sequence
 
     from deloc8.elf.image import ElfImage
     from deloc8.loader.sysroot import Files
@@ -95,7 +95,7 @@ class LoadGraph:
 
 
 def resolve(
-    path: str, image: ElfImage, files: Files, options: SearchOptions, own: Mapping[str, str] | None = None
+    path: str, image: ElfImage, files: Files, options: SearchOptions, own: Mapping[str, Sequence[str]] | None = None
 ) -> LoadGraph:
     """What is loaded for one file; for many files of one wheel take a `Resolver`, which remembers.
 
@@ -104,7 +104,7 @@ def resolve(
         image: The file.
         files: Where to look for libraries.
         options: How to look for them.
-        own: The sonames of libraries that travel in the same wheel, with their paths.
+        own: The names of libraries of the same wheel, with the paths of each.
 
     Raises:
         InputError: The search would not end in reasonable time (`endless-search`).
@@ -115,7 +115,7 @@ def resolve(
 class Resolver:
     """Resolves one file after another in the same file system, with the same options."""
 
-    def __init__(self, files: Files, options: SearchOptions, own: Mapping[str, str] | None = None) -> None:
+    def __init__(self, files: Files, options: SearchOptions, own: Mapping[str, Sequence[str]] | None = None) -> None:
         """As for `resolve`."""
         self._files = files
         self._options = options

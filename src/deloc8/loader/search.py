@@ -12,8 +12,8 @@ from deloc8.elf.constants import DF_1_NODEFLIB
 from deloc8.elf.image import ElfImage
 from deloc8.loader import ldconf
 from deloc8.loader.libc import find_libc
-from deloc8.loader.lookup import Attempt, Lookup, Origin, Result, SearchOptions, Stage
-from deloc8.loader.own import OwnLibraries
+from deloc8.loader.lookup import Attempt, Located, Lookup, Origin, Result, SearchOptions, Stage
+from deloc8.loader.own import OwnLibraries, are_one_build, by_nearness
 from deloc8.loader.sysroot import Fault
 from deloc8.loader.tokens import Tokens, expand, expand_for_musl, folder_of
 from deloc8.target import Libc
@@ -29,13 +29,6 @@ if TYPE_CHECKING:
 
 # The values of `lookup` are this module's vocabulary: they are found here as well.
 __all__ = ["Attempt", "Located", "Lookup", "Machine", "Origin", "Result", "Search", "SearchOptions", "Stage", "expand"]
-
-
-class Located(NamedTuple):
-    """An ELF file and where it is, as the loader writes it."""
-
-    path: str
-    image: ElfImage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +89,7 @@ class Search:
         attempts: How many places have been looked at so far; an answer that is remembered counts as one.
     """
 
-    def __init__(self, files: Files, options: SearchOptions, own: Mapping[str, str]) -> None:
+    def __init__(self, files: Files, options: SearchOptions, own: Mapping[str, Sequence[str]]) -> None:
         """`own` maps the names of libraries of the same wheel to their paths."""
         self.attempts = 0
         self._files = files
@@ -139,7 +132,8 @@ class Search:
 
         That a name is already loaded is not this function's matter.
         """
-        asker = chain[0].path if _is_special(name, chain[0].image) else ""
+        is_special = _is_special(name, chain[0].image) or len(self._own.named(name)) > 1
+        asker = chain[0].path if is_special else ""
         owners = tuple(a.path for a in chain if a.image.dynamic and (a.image.dynamic.rpath or a.image.dynamic.runpath))
         root = chain[-1].path if self._root_counts else ""
         key = (name, asker, owners, root, machine.kind, machine.loader and machine.loader.path)
@@ -161,33 +155,40 @@ class Search:
 
     def _find(self, query: _Query) -> Lookup:
         tried: list[Attempt] = []
+        instead: Located | None = None
         for path, origin, noted, reason in self._candidates(query):
             if noted is not None:
                 tried.append(Attempt(path, origin, noted, reason))
                 continue
+            if instead and (origin.stage is Stage.OWN or not self._own.covers(path)):
+                continue  # only a search path that leads into the wheel knows better
             image = self._files.image(path)
             result, why = self._judge(image, query.machine)
             if isinstance(image, ElfImage) and result is Result.FOUND:
-                own = self._own_instead(path, image, query)
-                if own is None:
+                instead = self._own_instead(path, image, query)
+                if instead is None:
                     tried.append(Attempt(path, origin, result, why))
                     return self._found(query, path, image, tried)
-                tried.append(Attempt(path, origin, Result.OUTSIDE))
-                if self._own.named(query.name) is None:  # the file is known by its soname only: no folder leads on
-                    tried.append(Attempt(own.path, Origin(Stage.OWN), Result.FOUND))
-                    return self._found(query, own.path, own.image, tried)
-                continue
+                result = Result.OUTSIDE
             tried.append(Attempt(path, origin, result, why))
-        return Lookup(name=query.name, tried=tuple(tried))
+        if instead is None:
+            return Lookup(name=query.name, tried=tuple(tried))
+        tried.append(Attempt(instead.path, Origin(Stage.OWN), Result.FOUND))
+        return self._found(query, instead.path, instead.image, tried)
 
     def _own_instead(self, path: str, image: ElfImage, query: _Query) -> Located | None:
         """The wheel's own library where it wins over a file that was found outside of the wheel."""
-        own = self._own.instead_of(path, (query.name, image.soname))
-        if own is None:
-            return None
-        found = self._files.image(own)
-        result, _ = self._judge(found, query.machine)
-        return Located(own, found) if isinstance(found, ElfImage) and result is Result.FOUND else None
+        fit: list[Located] = []
+        for own in by_nearness(self._own.instead_of(path, (query.name, image.soname)), self._near(query)):
+            other = self._files.image(own)
+            if isinstance(other, ElfImage) and self._judge(other, query.machine)[0] is Result.FOUND:
+                fit.append(Located(own, other))
+        equal = [own for own in fit if are_one_build(own.image, image)]
+        return next(iter(equal or fit), None)
+
+    def _near(self, query: _Query) -> str:
+        """The file of the wheel that asks for a name, or that brought in the one that asks."""
+        return next((asker.path for asker in query.chain if self._own.covers(asker.path)), "/")
 
     def _found(self, query: _Query, path: str, image: ElfImage, tried: list[Attempt]) -> Lookup:
         return Lookup(
@@ -230,7 +231,7 @@ class Search:
         else:
             stages += [self._runpath]
             system = []
-        if self._own.named(name) is not None:
+        if self._own.named(name):
             # The package loads it beforehand, and what is loaded wins over every search outside of the wheel. Which
             # of several copies is loaded nobody knows, so the search paths that lead into the wheel speak first.
             stages = [*(stage for stage in stages if stage != self._library_path), self._own_file]
@@ -280,8 +281,7 @@ class Search:
                     yield from self._in_folders(query, folders, origin)
 
     def _own_file(self, query: _Query) -> Iterator[_Candidate]:
-        path = self._own.named(query.name)
-        if path is not None:
+        for path in by_nearness(self._own.named(query.name), self._near(query)):
             yield _Candidate(path, Origin(Stage.OWN))
 
     def _musl_folders(self, query: _Query) -> Iterator[_Candidate]:

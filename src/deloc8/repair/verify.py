@@ -288,8 +288,7 @@ def _second_copies(claim: Claim) -> Iterator[str]:
     facts = claim.audit.facts
     own = names_of_libraries(facts.own, facts.libc)
     for graft in claim.plan.grafts:
-        path = own.get(graft.soname or "")
-        if path is not None:
+        for path in own.get(graft.soname or "", ()):
             yield f"{graft.member} is a copy of {graft.soname}, which the wheel has in {facts.files[path].label}"
 
 

@@ -152,7 +152,7 @@ def test_members_of_a_wheel(system: System) -> None:
         "/.wheel/lib/pkg/libbeside.so": image_of(ElfSpec(soname="libbeside.so")),
     }
     files = Overlay(system.sysroot, images)
-    own = {"libown.so": "/.wheel/lib/libs/libown.so", "libbeside.so": "/.wheel/lib/pkg/libbeside.so"}
+    own = {"libown.so": ["/.wheel/lib/libs/libown.so"], "libbeside.so": ["/.wheel/lib/pkg/libbeside.so"]}
     graph = resolve("/.wheel/lib/pkg/ext.so", images["/.wheel/lib/pkg/ext.so"], files, SearchOptions(), own)
     assert [loaded.real_path for loaded in graph.objects[:4]] == [
         "/.wheel/lib/pkg/ext.so",

@@ -7,7 +7,7 @@ import pytest
 
 from deloc8.loader.search import Attempt, Lookup, Origin, Result, SearchOptions, Stage
 from deloc8.target import Libc
-from kit.elf import MACHINES, ElfSpec
+from kit.elf import MACHINES, ElfSpec, NoteSpec
 from kit.ldcache import Row, build_cache
 from kit.system import System
 
@@ -210,7 +210,7 @@ def test_hwcaps_count_only_when_asked_for(system: System) -> None:
     assert not system.lookup(NEEDS_A).found
 
 
-OWN = {"liba.so": "/pkg/liba.so"}
+OWN = {"liba.so": ("/pkg/liba.so",)}
 OUTSIDE = "passed over: the wheel has the library itself"
 
 
@@ -263,7 +263,7 @@ def test_an_own_file_wins_over_a_file_that_has_its_soname_under_another_name(sys
     system.library("/pkg/liba.so.1")
     system.library("/run/liba.so", ElfSpec(soname="liba.so.1"))
     system.library("/usr/lib/liba.so", ElfSpec(soname="liba.so.1"))
-    own = {"liba.so.1": "/pkg/liba.so.1"}
+    own = {"liba.so.1": ("/pkg/liba.so.1",)}
     for spec, place in ((replace(NEEDS_A, rpath="/run"), "/run"), (NEEDS_A, "/usr/lib")):
         lookup = system.lookup(spec, SearchOptions(), own)
         assert (lookup.path, lookup.origin) == ("/pkg/liba.so.1", Origin(Stage.OWN))
@@ -281,6 +281,26 @@ def test_a_needed_path_into_the_wheel_is_what_it_says(system: System) -> None:
     system.library("/pkg/deep/liba.so")
     assert system.lookup(ElfSpec(needed=("/pkg/deep/liba.so",)), options, OWN).path == "/pkg/deep/liba.so"
     assert system.lookup(ElfSpec(needed=("/pkg/absent/liba.so",)), options, OWN).path is None
+
+
+def test_of_several_own_files_the_nearest_to_the_asking_one_counts(system: System) -> None:
+    """Unless one of them is of the build that the search path leads to."""
+
+    def build(folder: str, number: int) -> None:
+        notes = (NoteSpec("GNU", 3, bytes([number]) * 20),)
+        system.library(f"{folder}/liba.so", ElfSpec(soname="liba.so", notes=notes))
+
+    for number, folder in enumerate(("/app/near", "/app", "/pkg")):
+        build(folder, number)
+    own = {"liba.so": ("/pkg/liba.so", "/app/near/liba.so", "/app/liba.so")}
+    assert system.lookup(NEEDS_A, own=own).path == "/app/near/liba.so"
+    linked = replace(NEEDS_A, rpath="/run")
+    build("/run", 9)
+    assert system.lookup(linked, own=own).path == "/app/near/liba.so"
+    build("/run", 2)
+    assert system.lookup(linked, own=own).path == "/pkg/liba.so"
+    system.library("/app/near/liba.so", MACHINES["i686"])
+    assert system.lookup(NEEDS_A, own=own).path == "/app/liba.so"
 
 
 def test_an_own_file_for_another_machine_is_passed_over(system: System) -> None:

@@ -102,7 +102,7 @@ def test_what_is_asked_for_by_its_path_is_not_grafted_beside_the_own_library(ben
 
 
 def test_the_proof_refuses_a_graft_that_is_a_second_copy(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(OwnLibraries, "instead_of", lambda *_: None)
+    monkeypatch.setattr(OwnLibraries, "instead_of", lambda *_: ())
     bench.system.library(f"{BUILD}/libx.so.1", X)
     wheel = bench.wheel({EXT: USER, OWN: build_elf(X)})
     with pytest.raises(VerificationError) as caught:
