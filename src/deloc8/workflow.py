@@ -41,6 +41,7 @@ class AuditOptions:
     Attributes:
         sysroot: The root of the system whose libraries it needs.
         library_path: Folders searched as LD_LIBRARY_PATH is.
+        environment_path: Those of this machine's LD_LIBRARY_PATH, searched after them; for Android they do not count.
         add_paths: Folders searched before everything else.
         only_paths: Folders searched instead of the system's own; None: the system's own.
         exclude: Globs of libraries that are left out, by needed name or by path.
@@ -58,6 +59,7 @@ class AuditOptions:
 
     sysroot: StrPath = "/"
     library_path: tuple[str, ...] = ()
+    environment_path: tuple[str, ...] = ()
     add_paths: tuple[str, ...] = ()
     only_paths: tuple[str, ...] | None = None
     exclude: tuple[str, ...] = ()
@@ -74,7 +76,12 @@ class AuditOptions:
     @property
     def search(self) -> SearchOptions:
         """What of this concerns the search for libraries."""
-        return SearchOptions(library_path=self.library_path, add_paths=self.add_paths, only_paths=self.only_paths)
+        return SearchOptions(
+            library_path=self.library_path,
+            environment_path=self.environment_path,
+            add_paths=self.add_paths,
+            only_paths=self.only_paths,
+        )
 
     @property
     def match(self) -> MatchOptions:

@@ -298,10 +298,10 @@ def test_library_path_as_the_command_line_reads_it(layout: Layout, text: str, mo
     variable = text.format(layout.top / "one", layout.top / "two")
     monkeypatch.chdir(layout.empty)
     monkeypatch.setenv("LD_LIBRARY_PATH", variable)
-    read = parse(["tree", root], {"LD_LIBRARY_PATH": variable}).ld_library_path
+    read = parse(["tree", root], {"LD_LIBRARY_PATH": variable}).environment_path
     image = Sysroot().image(root)
     assert isinstance(image, ElfImage)
-    graph = Resolver(Sysroot(), replace(layout.options, library_path=read)).resolve(root, image)
+    graph = Resolver(Sysroot(), replace(layout.options, environment_path=read)).resolve(root, image)
     real = parse_answer(ask(layout.loader, root, layout.empty, variable).stdout)
     ours = {edge.name: edge.lookup.real_path for edge in graph.edges}
     # The loader writes the current folder as it was given to it.

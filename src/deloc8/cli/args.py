@@ -277,17 +277,21 @@ def _read_shared(options: argparse.Namespace, environ: Mapping[str, str]) -> Non
     options.add_path = tuple(inside(folder) for folder in options.add_path)
     only = options.ldpaths
     options.ldpaths = None if only is None else tuple(inside(folder) for folder in only.split(":") if folder)
-    given = options.ld_library_path
+    given, of_environment = options.ld_library_path, None
     if given is None and root == "/":
         # The variables are about this machine: they say nothing of another root. As for auditwheel, its own one adds
         # to --ldpaths.
-        names = ("AUDITWHEEL_LD_LIBRARY_PATH", *(("LD_LIBRARY_PATH",) if only is None else ()))
-        given = ":".join(environ[name] for name in names if environ.get(name))
-    entries = _entries(given or "")
-    # The kernel walks through `..`: shortened, a path with a symbolic link before it would be another one.
-    options.ld_library_path = tuple(
-        entry if entry.startswith("/") and root == "/" else inside(entry) for entry in entries
-    )
+        given = environ.get("AUDITWHEEL_LD_LIBRARY_PATH")
+        of_environment = environ.get("LD_LIBRARY_PATH") if only is None else None
+
+    def folders(text: str | None) -> tuple[str, ...]:
+        # The kernel walks through `..`: shortened, a path with a symbolic link before it would be another one.
+        return tuple(
+            entry if entry.startswith("/") and root == "/" else inside(entry) for entry in _entries(text or "")
+        )
+
+    options.ld_library_path = folders(given)
+    options.environment_path = folders(of_environment)
 
 
 def _read_fixup(options: argparse.Namespace, environ: Mapping[str, str]) -> None:

@@ -218,7 +218,8 @@ def _fix_one(path: str, options: argparse.Namespace, console: Console) -> tuple[
     settings = audit_options(options)
     writing = WriteOptions(source_date_epoch=options.source_date_epoch)
     if options.zip_compression_level is not None:
-        writing = replace(writing, level=options.zip_compression_level)
+        # A level given by hand is for the whole wheel, as for auditwheel.
+        writing = replace(writing, level=options.zip_compression_level, all_members=True)
     try:
         if options.dry_run:
             plan = plan_repair(path, goal, settings)
@@ -256,6 +257,7 @@ def _tree(options: argparse.Namespace, console: Console) -> int:
     settings = AuditOptions(
         sysroot=options.sysroot,
         library_path=options.ld_library_path,
+        environment_path=options.environment_path,
         add_paths=options.add_path,
         only_paths=options.ldpaths,
         limits=archive_limits(options),

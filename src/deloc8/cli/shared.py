@@ -59,6 +59,7 @@ def audit_options(options: argparse.Namespace) -> AuditOptions:
     return AuditOptions(
         sysroot=options.sysroot,
         library_path=options.ld_library_path,
+        environment_path=options.environment_path,
         add_paths=options.add_path,
         only_paths=options.ldpaths,
         exclude=tuple(options.exclude),

@@ -18,8 +18,10 @@ class SearchOptions:
 
     Attributes:
         libc: The C library whose loader is simulated.
-        library_path: LD_LIBRARY_PATH. It counts beside `only_paths` too: leave out what shall not. Android's search
-            ignores it, because it speaks of the build machine.
+        library_path: Folders that the user named to be searched as LD_LIBRARY_PATH is. They count beside
+            `only_paths` too: leave out what shall not.
+        environment_path: LD_LIBRARY_PATH of this machine's environment, searched after them. Android's search ignores
+            it, because it is about the build machine.
         add_paths: Folders to search before everything else.
         only_paths: Folders that stand in for all that the system offers: its cache, configuration and built-in
             folders. RPATH and RUNPATH belong to the files and still work. None: the system's own.
@@ -30,10 +32,18 @@ class SearchOptions:
 
     libc: Libc = Libc.GLIBC
     library_path: tuple[str, ...] = ()
+    environment_path: tuple[str, ...] = ()
     add_paths: tuple[str, ...] = ()
     only_paths: tuple[str, ...] | None = None
     hwcaps: tuple[str, ...] = ()
     platform: str | None = None
+
+    @property
+    def loader_path(self) -> tuple[str, ...]:
+        """The folders that the loader searches as LD_LIBRARY_PATH."""
+        if self.libc is Libc.ANDROID:
+            return self.library_path
+        return (*self.library_path, *self.environment_path)
 
 
 class Stage(enum.Enum):

@@ -99,7 +99,7 @@ class Search:
         self._memory: dict[object, Lookup] = {}
         self._cached_paths: dict[tuple[str, Arch | None], str | None] = {}
         self._expanded: dict[object, str | None] = {}
-        self._root_counts = any("$" in folder for folder in options.library_path)
+        self._root_counts = any("$" in folder for folder in options.loader_path)
 
     def machine_of(self, image: ElfImage) -> Machine:
         """The machine of a root object, with the loader that it asks for, else the usual one."""
@@ -229,7 +229,7 @@ class Search:
             stages += [self._library_path, self._musl_rpaths]
             system = [self._musl_folders]
         else:
-            stages += [self._runpath]
+            stages += [self._library_path, self._runpath]
             system = []
         if self._own.named(name):
             # The package loads it beforehand, and what is loaded wins over every search outside of the wheel. Which
@@ -244,7 +244,7 @@ class Search:
         return self._in_folders(query, self._options.only_paths or (), Origin(Stage.ONLY_PATHS))
 
     def _library_path(self, query: _Query) -> Iterator[_Candidate]:
-        folders: Iterable[str] = self._options.library_path
+        folders: Iterable[str] = self._options.loader_path
         if self._options.libc is Libc.GLIBC:
             return self._in_entries(query, folders, query.chain[-1], Origin(Stage.LIBRARY_PATH))
         return self._in_folders(query, folders, Origin(Stage.LIBRARY_PATH))

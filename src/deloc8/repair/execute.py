@@ -74,7 +74,7 @@ def execute(plan: Plan, source: Source, target: Path, options: WriteOptions) -> 
         name = f"{archive.dist_info}/WHEEL"
         metadata = parse_wheel_metadata(bytes(reader.read(name)))
         replaced[name] = _constant(retag(metadata, plan.tags, platform_specific=True))
-    changes = Changes(replaced=replaced, added=tuple(added), hashes=source.known.hashes)
+    changes = Changes(replaced=replaced, added=tuple(added), hashes=source.known.hashes, turn=reader.turn)
     written = write_wheel(target, archive, changes, options)
     if archive.has_changed:
         raise wheel_changed(archive)

@@ -104,8 +104,8 @@ def _matching(pattern: str, sysroot: Sysroot, options: SearchOptions, arch: Arch
 
 def _folders(sysroot: Sysroot, options: SearchOptions, arch: Arch | None) -> Sequence[str]:
     if options.only_paths is not None:
-        return (*options.library_path, *options.add_paths, *options.only_paths)
-    return (*options.library_path, *options.add_paths, *library_folders(sysroot, arch))
+        return (*options.loader_path, *options.add_paths, *options.only_paths)
+    return (*options.loader_path, *options.add_paths, *library_folders(sysroot, arch))
 
 
 def names_to_open(openings: Sequence[Opening], least: Confidence, sysroot: Sysroot) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""A changed wheel written: unchanged members as they stand in the source, changed ones compressed, RECORD anew."""
+"""A changed wheel written: unchanged members as the source has them, changed ones compressed, RECORD anew."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from concurrent.futures import Executor, Future
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from deloc8.wheel.archive import WheelArchive
@@ -64,12 +65,14 @@ class Changes:
         added: New members.
         removed: Paths of members to leave out.
         hashes: The hashes of members, by path, whose contents have been read and proven; they are not read again.
+        turn: Is held while a large unchanged member is read, so that one at a time has a temporary file.
     """
 
     replaced: Mapping[str, Callable[[], Buffer]] = field(default_factory=lambda: MappingProxyType({}))
     added: tuple[NewMember, ...] = ()
     removed: frozenset[str] = frozenset()
     hashes: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    turn: AbstractContextManager[object] = field(default_factory=contextlib.nullcontext)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,11 +81,13 @@ class WriteOptions:
 
     Attributes:
         level: 1 (quick) to 9 (small), or 0 to store changed members uncompressed; by default as small as zlib's 6.
+        all_members: Whether unchanged members are compressed anew, too; otherwise they keep their compressed bytes.
         threads: How many members are compressed at a time; the bytes do not depend on it.
         source_date_epoch: The time of all members, in seconds since 1970; None keeps their own.
     """
 
     level: int = field(default_factory=codec.usual_level)
+    all_members: bool = False
     threads: int = 1
     source_date_epoch: int | None = None
 
@@ -103,15 +108,16 @@ class WrittenWheel:
 
 
 class _Job(NamedTuple):
-    """A member to write: as the source has it, or with the given contents."""
+    """A member to write: with the given contents, or as the source has it, perhaps compressed anew."""
 
     member: Member
     content: Callable[[], Buffer] | None
+    is_anew: bool = False
 
     @property
     def weight(self) -> int:
         """The bytes of memory that it may take, as far as is known beforehand."""
-        in_pieces = self.content is None and is_large(self.member.size)
+        in_pieces = self.content is None and not self.is_anew and is_large(self.member.size)
         return codec.CHUNK if in_pieces else self.member.size
 
 
@@ -119,6 +125,7 @@ class _Packed(NamedTuple):
     """A member ready for the archive.
 
     Its data are those of the source where `data` is None, and `data` else, but compressed where `is_pending` says so.
+    Data of the source are stored where the member says so, and otherwise keep their compressed bytes.
     """
 
     member: Member
@@ -130,9 +137,9 @@ class _Packed(NamedTuple):
 def write_wheel(target: Path, source: WheelArchive, changes: Changes, options: WriteOptions) -> WrittenWheel:
     """What was written to `target`, which a failure leaves absent.
 
-    Unchanged members keep their compressed bytes, but are unpacked and hashed where their hash is not known, so that
-    RECORD is true. The members keep their order, new ones stand behind the others of their folder, the .dist-info
-    folder is last, and RECORD is the last of all.
+    Unchanged members keep their compressed bytes unless an option says otherwise, but are unpacked and hashed where
+    their hash is not known, so that RECORD is true. The members keep their order, new ones follow the others of their
+    folder, the .dist-info folder is last, and RECORD is the last of all.
 
     Raises:
         WheelError: A member of the source is damaged or absent, or a new one has a path that cannot be.
@@ -146,7 +153,7 @@ def write_wheel(target: Path, source: WheelArchive, changes: Changes, options: W
     threads = options.threads if sum(job.weight for job in jobs) > _LITTLE else 1
     try:
         with target.open("wb", buffering=codec.CHUNK) as file, _executor(threads) as executor:
-            work = _Work(ZipWriter(file), source, options, executor, changes.hashes)
+            work = _Work(ZipWriter(file), source, options, executor, changes)
             work.run(jobs)
             return work.finish()
     except BaseException:
@@ -166,7 +173,9 @@ def _plan_jobs(source: WheelArchive, changes: Changes, options: WriteOptions) ->
         if member.name not in dropped:
             last_of_folder[_folder(member.name)] = index
             rank = member.name.startswith(metadata), index, 0
-            ranked.append((rank, _Job(_stamped(member, options), changes.replaced.get(member.name))))
+            content = changes.replaced.get(member.name)
+            is_anew = content is None and options.all_members
+            ranked.append((rank, _Job(_stamped(member, options), content, is_anew)))
     blank = _stamped(source.member(metadata + "WHEEL"), options)
     for index, new in enumerate(changes.added, 1):
         place = last_of_folder.get(_folder(new.name), len(source.members))
@@ -224,14 +233,14 @@ class _Work:
     source: WheelArchive
     options: WriteOptions
     executor: Executor | None
-    hashes: Mapping[str, str]
+    changes: Changes
     rows: list[RecordRow] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
 
     def run(self, jobs: Sequence[_Job]) -> None:
         """Write every job, in order; only so many are under way that memory stays small."""
         # The longest work begins first, or the other threads would wait for it in the end.
-        heaviest = max(jobs, key=lambda job: (job.content is not None, job.weight))
+        heaviest = max(jobs, key=lambda job: (job.content is not None or job.is_anew, job.weight))
         early = {heaviest: self.executor.submit(self._pack, heaviest)} if self.executor else {}
         waiting: deque[tuple[_Job, Future[_Packed] | None]] = deque()
         weight = 0
@@ -239,7 +248,8 @@ class _Work:
             while waiting and (len(waiting) >= _PER_THREAD * self.options.threads or weight + job.weight > _BUDGET):
                 weight -= waiting[0][0].weight
                 self._append(*waiting.popleft())
-            is_quick = job.content is None and (job.member.size < _INLINE or job.member.name in self.hashes)
+            is_known = job.member.name in self.changes.hashes and not job.is_anew
+            is_quick = job.content is None and (job.member.size < _INLINE or is_known)
             future = early.get(job)
             if self.executor and not future and not is_quick:
                 future = self.executor.submit(self._pack, job)
@@ -261,15 +271,24 @@ class _Work:
             compress = functools.partial(codec.compress_chunk, data, level=self.options.level)
             starts = range(0, len(data), codec.CHUNK)
             member, _, data, _ = _smaller(member, digest, data, b"".join(self.executor.map(compress, starts)))
-        self.archive.add(member, self.source.iter_raw(member) if data is None else (data,))
+        self.archive.add(member, self._of_source(member) if data is None else (data,))
         self.rows.append(RecordRow(member.name, digest, member.size))
         if job.content is not None:
             self.changed.append(member.name)
 
+    def _of_source(self, member: Member) -> Iterable[Buffer]:
+        """The data of an unchanged member, as they go into the archive."""
+        if member.method == STORED != self.source.member(member.name).method:
+            return self.source.pieces(self.source.member(member.name))
+        return self.source.iter_raw(member)
+
     def _pack(self, job: _Job) -> _Packed:
-        member, content = job
+        member, content, is_anew = job
+        known = self.changes.hashes.get(member.name)
+        if is_anew:
+            return self._pack_anew(member, known)
         if content is None:
-            return _Packed(member, self.hashes.get(member.name) or self._proven_hash(member))
+            return _Packed(member, known or self._proven_hash(member))
         data = content()
         size = len(data)
         member = member._replace(size=size, compressed_size=size, crc=codec.crc32(data), method=STORED)
@@ -282,6 +301,19 @@ class _Work:
         compressed = codec.compress(data, self.options.level)
         digest = hash_of(data) if hashing is None or hashing.cancel() else hashing.result()
         return _smaller(member, digest, data, compressed)
+
+    def _pack_anew(self, member: Member, known: str | None) -> _Packed:
+        """An unchanged member, compressed as the options say."""
+        stored = member._replace(compressed_size=member.size, method=STORED)
+        if not self.options.level:
+            return _Packed(stored, known or self._proven_hash(member))
+        with self.changes.turn if is_large(member.size) else contextlib.nullcontext():
+            data = self.source.read(member)
+            digest = known or hash_of(data)
+            compressed = codec.compress(data, self.options.level)
+        if len(compressed) >= member.size:
+            return _Packed(stored, digest)
+        return _Packed(member._replace(compressed_size=len(compressed), method=DEFLATED), digest, compressed)
 
     def _proven_hash(self, member: Member) -> str:
         hasher = hashlib.sha256()

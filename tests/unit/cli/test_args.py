@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from deloc8.cli.args import parse
+from deloc8.cli.shared import audit_options
 from deloc8.errors import UsageError
 
 if TYPE_CHECKING:
@@ -198,32 +199,41 @@ def test_the_variable_is_split_as_ld_so_does(
     monkeypatch.chdir(tmp_path)
     relative = {"": str(tmp_path), "/lib": f"{tmp_path}/lib"}
     expected = tuple(relative.get(folder, folder) for folder in folders)
-    assert options_of("show", "a.whl", **{variable: text}).ld_library_path == expected
+    options = options_of("show", "a.whl", **{variable: text})
+    paths = {"LD_LIBRARY_PATH": options.environment_path, "AUDITWHEEL_LD_LIBRARY_PATH": options.ld_library_path}
+    assert paths.pop(variable) == expected
+    assert set(paths.values()) == {()}
+
+
+def searched(*words: str, **environ: str) -> tuple[str, ...]:
+    """All folders that are searched as LD_LIBRARY_PATH is, in their order."""
+    options = options_of(*words, "a.whl", **environ)
+    return audit_options(options).search.loader_path
 
 
 def test_auditwheels_variable_is_searched_before_the_loaders() -> None:
     environ = {"LD_LIBRARY_PATH": "/l1:/l2", "AUDITWHEEL_LD_LIBRARY_PATH": "/a"}
-    assert options_of("show", "a.whl", **environ).ld_library_path == ("/a", "/l1", "/l2")
-    assert options_of("tree", "a.whl", **environ).ld_library_path == ("/a", "/l1", "/l2")
-    assert options_of("show", "a.whl", LD_LIBRARY_PATH="/l", AUDITWHEEL_LD_LIBRARY_PATH="").ld_library_path == ("/l",)
+    assert searched("show", **environ) == ("/a", "/l1", "/l2")
+    assert searched("fixup", **environ) == ("/a", "/l1", "/l2")
+    assert searched("show", LD_LIBRARY_PATH="/l", AUDITWHEEL_LD_LIBRARY_PATH="") == ("/l",)
 
 
 def test_the_option_stands_in_for_both_variables() -> None:
     environ = {"LD_LIBRARY_PATH": "/l", "AUDITWHEEL_LD_LIBRARY_PATH": "/a"}
-    assert options_of("show", "a.whl", "--ld-library-path", "/o", **environ).ld_library_path == ("/o",)
-    assert options_of("show", "a.whl", "--ld-library-path", "", **environ).ld_library_path == ()
+    assert searched("show", "--ld-library-path", "/o", **environ) == ("/o",)
+    assert searched("show", "--ld-library-path", "", **environ) == ()
 
 
 def test_ldpaths_replace_all_but_auditwheels_variable() -> None:
     environ = {"LD_LIBRARY_PATH": "/l", "AUDITWHEEL_LD_LIBRARY_PATH": "/a"}
     options = options_of("show", "a.whl", "--ldpaths", "", **environ)
-    assert (options.ldpaths, options.ld_library_path) == ((), ("/a",))
+    assert (options.ldpaths, options.ld_library_path, options.environment_path) == ((), ("/a",), ())
 
 
 def test_the_variables_say_nothing_of_another_root(tmp_path: Path) -> None:
     environ = {"LD_LIBRARY_PATH": "/l", "AUDITWHEEL_LD_LIBRARY_PATH": "/a"}
     options = options_of("show", "a.whl", "--sysroot", str(tmp_path), **environ)
-    assert (options.sysroot, options.ld_library_path) == (str(tmp_path), ())
+    assert (options.sysroot, options.ld_library_path, options.environment_path) == (str(tmp_path), (), ())
 
 
 def test_folders_in_the_root_are_seen_from_inside(tmp_path: Path) -> None:

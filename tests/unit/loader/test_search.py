@@ -374,12 +374,16 @@ def test_a_library_for_glibc_is_no_library_for_musl(system: System) -> None:
 
 
 def test_android_searches_given_folders_only(system: System) -> None:
+    """LD_LIBRARY_PATH of the build machine is not given for the wheel; --ld-library-path is."""
     system.library("/usr/lib/liba.so")
     system.write("/etc/ld.so.conf", "/usr/lib")
-    given = replace(ANDROID, add_paths=("/added",), only_paths=("/only",), library_path=("/env",))
+    given = replace(
+        ANDROID, add_paths=("/added",), only_paths=("/only",), library_path=("/given",), environment_path=("/env",)
+    )
     spec = replace(NEEDS_A, rpath="/r", runpath="$ORIGIN/lib")
     assert [path for path, _, _ in steps(system.lookup(spec, given))] == [
         "/added/liba.so",
+        "/given/liba.so",
         "/app/lib/liba.so",
         "/only/liba.so",
     ]

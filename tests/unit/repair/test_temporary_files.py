@@ -14,6 +14,7 @@ from deloc8.repair import execute
 from deloc8.repair.known import Known
 from deloc8.repair.model import StripLevel
 from deloc8.wheel import archive
+from deloc8.wheel.writer import WriteOptions
 from deloc8.workflow import AuditOptions, check_wheel
 from kit.bench import Bench, contents
 from kit.elf import Defined, ElfSpec, NeedSpec, Undefined, build_elf
@@ -96,6 +97,15 @@ def test_a_repair_has_one_large_member_at_a_time(bench: Bench, files: Files, thr
     assert files.most == largest(outcome.path)
     # The audit, the edits (perhaps but for the largest one, which is kept until it makes room), and the proof.
     assert files.count in {4 + 3 + 4, 4 + 4 + 4}
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+@pytest.mark.parametrize("level", [0, 6])
+def test_members_compressed_anew_are_read_one_at_a_time(bench: Bench, files: Files, level: int, threads: int) -> None:
+    wheel = large(bench, ElfSpec())
+    outcome = bench.repair(wheel, WriteOptions(level=level, all_members=True), threads=threads)
+    assert outcome.proof.problems == ()
+    assert files.most == largest(outcome.path) == largest(wheel)
 
 
 @pytest.mark.parametrize("threads", [1, 4])

@@ -5,6 +5,7 @@ import os
 import sys
 import threading
 import zipfile
+import zlib
 from typing import TYPE_CHECKING
 
 import pytest
@@ -194,6 +195,40 @@ def test_level_0_stores_changed_members_and_nothing_else(source: Path, tmp_path:
         stored = {member.name for member in archive.members if member.method == STORED}
         assert "demo/_core.so" in stored
         assert "demo/__init__.py" not in stored
+
+
+@pytest.mark.parametrize("level", [0, 1, 9])
+@pytest.mark.parametrize("work", [(1, 4000), (1, 1 << 30), (3, 4000), (3, 1 << 30)])
+def test_all_members_are_compressed_anew_where_that_is_wanted(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, level: int, work: tuple[int, int]
+) -> None:
+    threads, large = work
+    monkeypatch.setattr(archive_module, "LARGE_MEMBER", large)
+    options = WriteOptions(level=level, all_members=True, threads=threads)
+    written = rewrite(source, tmp_path / NAME, NOTHING, options)
+    assert written.changed == (f"{INFO}/RECORD",)
+    with zipfile.ZipFile(source) as before, zipfile.ZipFile(tmp_path / NAME) as after:
+        for entry in before.infolist():
+            if entry.filename != f"{INFO}/RECORD":
+                data = before.read(entry)
+                new = after.getinfo(entry.filename)
+                frame = 6  # of zlib, around the stream itself
+                smaller = level > 0 and len(zlib.compress(data, level)) - frame < len(data)
+                assert after.read(new) == data
+                assert new.compress_type == (zipfile.ZIP_DEFLATED if smaller else zipfile.ZIP_STORED)
+
+
+def test_members_that_were_stored_can_be_compressed(tmp_path: Path) -> None:
+    """And those that another tool packed badly become smaller."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    stored = rewrite(build_wheel(folder, FILES), tmp_path / NAME, NOTHING, WriteOptions(level=0, all_members=True))
+    again = folder / "again"
+    again.mkdir()
+    rewrite(tmp_path / NAME, again / NAME, NOTHING, WriteOptions(level=9, all_members=True))
+    with open_wheel(again / NAME) as archive:
+        assert archive.member("demo/_core.so").compressed_size < len(TEXT) / 3
+    assert stored.changed == (f"{INFO}/RECORD",)
 
 
 def test_what_does_not_shrink_is_stored(source: Path, tmp_path: Path) -> None:
