@@ -37,6 +37,7 @@ class ElfImage:
         undefined: The symbols it asks of others.
         notes: Its notes.
         mentions: Names of libraries among its constants; empty where nobody looked.
+        has_payload: Whether data follows its ELF part.
     """
 
     bits: int
@@ -53,6 +54,7 @@ class ElfImage:
     undefined: tuple[UndefinedSymbol, ...]
     notes: tuple[Note, ...]
     mentions: tuple[Mention, ...] = ()
+    has_payload: bool = False
 
     @property
     def arch(self) -> Arch | None:
@@ -104,6 +106,7 @@ def parse(data: Buffer, name: str) -> ElfImage:
         defined_versions=read_defined_versions(table) if table else (),
         undefined=read_undefined(table, needs) if table else (),
         notes=read_notes(view),
+        has_payload=view.has_payload,
     )
 
 

@@ -69,6 +69,8 @@ class Section(NamedTuple):
 
 
 _IDENT_SIZE = 16
+_WITHOUT_CONTENTS = frozenset({c.SHT_NULL, c.SHT_NOBITS})
+_CHUNK = 1 << 20
 _TYPES = {"H": 2, "I": 4, "Q": 8}
 # Far above what any linker writes; it keeps a file of nothing but headers from filling the memory.
 _MOST_HEADERS = 1 << 18
@@ -126,6 +128,30 @@ class View:
         """
         places = {segment.vaddr for segment in self.segments if segment.type == c.PT_DYNAMIC}
         return any(s.type == c.SHT_NOBITS and s.size and s.addr in places for s in self.sections) if places else False
+
+    @property
+    def headers_end(self) -> int:
+        """Where the table of section headers ends; 0 where there is none."""
+        return self.header.e_shoff + len(self.sections) * self.layout.section_header.size
+
+    @property
+    def elf_end(self) -> int:
+        """Where the last of headers, segments and sections ends; what follows belongs to the program alone."""
+        layout = self.layout
+        end = self.header.e_phoff + len(self.segments) * layout.program_header.size
+        end = max(end, self.headers_end, layout.file_header.size)
+        for segment in self.segments:
+            end = max(end, segment.offset + segment.filesz)
+        for section in self.sections:
+            if section.type not in _WITHOUT_CONTENTS:
+                end = max(end, section.offset + section.size)
+        return end
+
+    @property
+    def has_payload(self) -> bool:
+        """Whether anything but zeros is behind the ELF part."""
+        places = range(self.elf_end, self.size, _CHUNK)
+        return any(bytes(self.data[place : place + _CHUNK]).strip(b"\0") for place in places)
 
     def slice(self, field: str, offset: int, size: int) -> bytes:
         """A copy of some bytes; `field` is what a message calls the thing that points there.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from deloc8.elf.layout import Placement, place
+from deloc8.elf.payload import check_movable, join, read_payload
 from deloc8.elf.view import View
 from deloc8.values import dataclass
 
@@ -11,12 +12,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from deloc8.elf.edits import Edit
+    from deloc8.elf.payload import Payload
     from deloc8.elf.view import Buffer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edited:
-    """An edited file: its bytes, and what was changed where."""
+    """An edited file: its bytes, and what was changed where, in the ELF part if data follows it."""
 
     data: bytes
     placement: Placement
@@ -38,8 +40,13 @@ def edit(data: Buffer, edits: Sequence[Edit], name: str) -> Edited:
     Raises:
         ElfError: An edit cannot be done (`edit-impossible`), or the file is unsound (`bad-elf`).
     """
-    placement = place(View.open(data, name), edits)
-    return Edited(data=apply_placement(data, placement), placement=placement)
+    view = View.open(data, name)
+    payload = read_payload(view)
+    if payload is None:
+        placement = place(view, edits)
+        return Edited(data=apply_placement(data, placement), placement=placement)
+    placement = _place_before(payload, data, edits, name)
+    return Edited(data=bytes(_with_payload(payload, data, placement, name)), placement=placement)
 
 
 def edit_owned(data: Buffer, edits: Sequence[Edit], name: str) -> Buffer:
@@ -52,11 +59,33 @@ def edit_owned(data: Buffer, edits: Sequence[Edit], name: str) -> Buffer:
     """
     if not isinstance(data, bytearray):
         return edit(data, edits, name).data
-    placement = place(View.open(data, name), edits)
+    view = View.open(data, name)
+    payload = read_payload(view)
+    if payload is not None:
+        return _with_payload(payload, data, _place_before(payload, data, edits, name), name)
+    placement = place(view, edits)
     for offset, content in placement.writes:
         data[offset : offset + len(content)] = content
     data += placement.appended
     return data
+
+
+def _place_before(payload: Payload, data: Buffer, edits: Sequence[Edit], name: str) -> Placement:
+    """What some edits change in the ELF part of a file with a payload."""
+    with memoryview(data) as whole, whole[: payload.start] as part:
+        placement = place(View.open(part, name), edits)
+    if placement.appended:
+        check_movable(payload, name)
+    return placement
+
+
+def _with_payload(payload: Payload, data: Buffer, placement: Placement, name: str) -> Buffer:
+    """The file with a changed ELF part, and with its payload where the program finds it."""
+    if not placement.appended:
+        return apply_placement(data, placement)
+    with memoryview(data) as whole, whole[: payload.start] as part:
+        edited = apply_placement(part, placement)
+    return join(edited, data, payload, name)
 
 
 def apply_placement(data: Buffer, placement: Placement) -> bytes:

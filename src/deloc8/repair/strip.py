@@ -7,6 +7,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from deloc8.elf.payload import describe, join, read_payload
+from deloc8.elf.view import View
 from deloc8.errors import InputError, UsageError
 from deloc8.repair.model import StripLevel
 from deloc8.target import parse_platform_tag
@@ -17,6 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from deloc8.elf.payload import Payload
     from deloc8.elf.view import Buffer
     from deloc8.target import Arch
 
@@ -71,27 +74,57 @@ def strip(read: Callable[[], Buffer], stripper: Stripper, name: str) -> bytearra
         name: How errors call the file.
 
     Raises:
-        InputError: The program refuses the file.
+        InputError: The program refuses the file, or the file has a payload that would be lost.
     """
     with workroom(stripper.target) as folder:
         path = Path(folder, "file").absolute()  # a relative one may look like an option
-        path.write_bytes(read())
-        done = subprocess.run(  # noqa: S603  a fixed program on a file of our own, without a shell
-            [stripper.tool, _OPTIONS[stripper.level], str(path)],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-        )
-        if done.returncode:
-            raise InputError(
-                f"`{name}` could not be stripped",
-                code="strip-failed",
-                context=(f"{stripper.tool} ended with exit code {done.returncode}", *done.stderr.splitlines()),
-                hints=("repair the wheel without --strip",),
-            )
+        payload = _write_elf_part(path, read(), name)
+        _run(path, stripper, name)
         with path.open("rb") as file:
             stripped = bytearray(path.stat().st_size)
             file.readinto(stripped)
-        return stripped
+    return stripped if payload is None else _with_payload(stripped, read(), payload, name)
+
+
+def _write_elf_part(path: Path, contents: Buffer, name: str) -> Payload | None:
+    """Write a file without what is behind its ELF part, which the program would drop; returns that."""
+    payload = read_payload(View.open(contents, name))
+    if payload is None:
+        path.write_bytes(contents)
+        return None
+    with memoryview(contents) as whole, whole[: payload.start] as part:
+        path.write_bytes(part)
+    return payload
+
+
+def _run(path: Path, stripper: Stripper, name: str) -> None:
+    done = subprocess.run(  # noqa: S603  a fixed program on a file of our own, without a shell
+        [stripper.tool, _OPTIONS[stripper.level], str(path)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    if done.returncode:
+        context = f"{stripper.tool} ended with exit code {done.returncode}"
+        raise _failed(name, (context, *done.stderr.splitlines()))
+
+
+def _with_payload(stripped: bytearray, contents: Buffer, payload: Payload, name: str) -> bytearray:
+    with memoryview(contents) as whole, whole[: payload.start] as part:
+        is_same = part == stripped
+    if is_same:
+        return bytearray(contents)
+    if not payload.kind.kept:
+        raise _failed(name, (describe(payload),))
+    return join(stripped, contents, payload, name)
+
+
+def _failed(name: str, context: tuple[str, ...]) -> InputError:
+    return InputError(
+        f"`{name}` could not be stripped",
+        code="strip-failed",
+        context=context,
+        hints=("repair the wheel without --strip",),
+    )

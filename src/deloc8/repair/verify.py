@@ -102,6 +102,7 @@ def _checks(claim: Claim, written: WheelArchive, threads: int) -> tuple[Check, .
         ("nothing else has changed", _unchanged(claim, written)),
         ("every edit is there", _edits(claim, facts)),
         ("relocations are what was planned", _relocations(claim, written)),
+        ("data behind the ELF part of a file is kept", _payloads(claim, facts, written)),
         ("the compatibility library is deloc8's own", _compat(plan, written)),
         ("every edited file is fit to be loaded", _layout(claim, written, seen)),
         ("every needed library is found", _needed(claim, facts)),
@@ -226,6 +227,25 @@ def _relocations(claim: Claim, written: WheelArchive) -> Iterator[str]:
 
             planned = lowerproof.planned_relocations(old(), edits, member)
             yield from lowerproof.relocation_problems(planned, _member(written, member), member)
+
+
+def _payloads(claim: Claim, facts: WheelFacts, written: WheelArchive) -> Iterator[str]:
+    """Whether the data that a program carries behind its ELF part is still there, where the program looks for it."""
+    source, sysroot = claim.source, claim.sysroot
+    now = {file.label: file.image for file in facts.own}
+    by_member = {file.label: file.image for file in claim.audit.facts.own}
+    files = [
+        (patch.target, by_member[patch.member], partial(_member, source, patch.member)) for patch in claim.plan.patches
+    ]
+    files += [
+        (graft.member, claim.audit.facts.files[graft.source].image, partial(sysroot.read, graft.source))
+        for graft in claim.plan.grafts
+    ]
+    for member, image, old in files:
+        if image.has_payload or (member in now and now[member].has_payload):
+            from deloc8.repair.payloadproof import payload_problems  # noqa: PLC0415  few files have one
+
+            yield from payload_problems(old(), _member(written, member), member)
 
 
 def _member(archive: WheelArchive, name: str) -> Buffer:

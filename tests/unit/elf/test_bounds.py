@@ -274,7 +274,7 @@ def test_no_byte_that_the_code_may_know_is_moved(payload: bytes) -> None:
 def test_moved_program_headers_stand_at_whole_words() -> None:
     data = build_elf(ElfSpec(payload=b"x"))
     for length in range(1, 12):
-        data = edit(data + b"!" * (length % 5), [SetSoname(soname="libdemo" + "z" * 7 * length)], "lib.so").data
+        data = edit(data + bytes(length % 5), [SetSoname(soname="libdemo" + "z" * 7 * length)], "lib.so").data
         assert int.from_bytes(data[32:40], "little") % 8 == 0  # e_phoff
         assert broken_invariants(data, "lib.so") == ()
 

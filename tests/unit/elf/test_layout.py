@@ -228,6 +228,6 @@ def test_no_segment_but_its_own() -> None:
     only = edited
     for _ in range(2):
         only = patch_segment(only, PT_LOAD, "p_type", 0x6FFFFFFF)
-    again = edit(only + b"more", [SetSoname(soname="libagain-and-again.so")], "lib.so")
+    again = edit(only + bytes(4), [SetSoname(soname="libagain-and-again.so")], "lib.so")
     assert again.placement.slot is Slot.REUSED
     assert parse(again.data, "lib.so").soname == "libagain-and-again.so"

@@ -201,7 +201,7 @@ def test_the_table_of_a_library_moves_as_a_last_resort() -> None:
         assert len(image.segments) == len(kinds(data)) + 1
         assert image.soname == LONGER.soname
         # The next edit takes the table along, since it lies in the segment that is written anew.
-        longer = do(edited.data + b"an appended signature", AddNeeded(name="libnew-and-long.so"))
+        longer = do(edited.data + bytes(21), AddNeeded(name="libnew-and-long.so"))
         assert longer.placement.slot is Slot.REUSED
         assert kinds(longer.data) == kinds(edited.data)
 
@@ -316,7 +316,7 @@ def test_a_segment_of_more_bytes_than_memory_is_not_extended() -> None:
 
 def test_an_earlier_segment_is_written_anew_behind_other_bytes() -> None:
     once = do(ElfSpec(spare_headers=1))
-    twice = do(once.data + b"an appended signature", AddNeeded(name="libnew.so"))
+    twice = do(once.data + bytes(21), AddNeeded(name="libnew.so"))
     assert twice.placement.slot is Slot.REUSED
     assert kinds(twice.data) == kinds(once.data)
     assert parse(twice.data, "lib.so").needed == ("libnew.so",)
@@ -335,7 +335,7 @@ def test_a_segment_with_other_contents_is_no_earlier_one() -> None:
         + (load.filesz + 80).to_bytes(8, "little") * 2
         + once[record + 40 :]
     )
-    assert do(changed + b"more", AddNeeded(name="libnew.so")).placement.slot is Slot.NULL
+    assert do(changed + bytes(4), AddNeeded(name="libnew.so")).placement.slot is Slot.NULL
 
 
 def test_a_segment_that_is_not_the_last_one_is_left_alone() -> None:

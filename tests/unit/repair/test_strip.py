@@ -12,6 +12,8 @@ from deloc8.repair.model import StripLevel
 from deloc8.repair.strip import Stripper, find_strip, strip
 from deloc8.target import Arch, parse_platform_tag
 from kit.bench import EXT, Bench, contents, image, names
+from kit.elf import ElfSpec, build_elf
+from kit.payloads import CONTENTS, KEPT, REFUSED
 from kit.stripping import put_strip_on_path
 
 HOST = parse_platform_tag(f"linux_{platform.machine()}").arch
@@ -94,7 +96,7 @@ def test_what_is_edited_is_stripped_first(
 def test_a_strip_that_fails_is_told(tools: Path) -> None:
     tool = add(tools, "strip", "#!/bin/sh\necho no file of mine >&2\nexit 3\n")
     with pytest.raises(InputError, match=r"`liba\.so`") as caught:
-        strip(lambda: b"x", Stripper(level=StripLevel.ALL, tool=tool, target=tools / "out"), "liba.so")
+        strip(build_elf, Stripper(level=StripLevel.ALL, tool=tool, target=tools / "out"), "liba.so")
     assert caught.value.code == "strip-failed"
     assert caught.value.context == (f"{tool} ended with exit code 3", "no file of mine")
     assert sorted(path.name for path in tools.iterdir()) == ["strip"]
@@ -109,3 +111,37 @@ def test_a_folder_that_looks_like_an_option(
     monkeypatch.chdir(bench.dist.parent)
     bench.out = Path("-w")
     assert b"strip--all" in contents(bench.repair(wheel, strip=StripLevel.ALL).path)[EXT]
+
+
+ELF = build_elf(ElfSpec(payload=b"not so far\0"))
+
+
+def strip_program(folder: Path, contents: bytes) -> bytes:
+    stripper = Stripper(level=StripLevel.ALL, tool=add(folder, "strip"), target=folder / "out")
+    return bytes(strip(lambda: contents, stripper, "program"))
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_data_behind_the_elf_part_is_kept(tools: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """The stand-in changes bytes of whatever it is given, and is not given the payload."""
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    payload = KEPT[name](len(ELF))
+    stripped = strip_program(tools, ELF + payload)
+    assert b"strip--all" in stripped
+    assert stripped[len(ELF) :] == payload
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_data_that_would_be_lost_is_named(tools: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    with pytest.raises(InputError, match="`program` could not be stripped") as caught:
+        strip_program(tools, ELF + REFUSED[name])
+    assert caught.value.code == "strip-failed"
+    assert name in caught.value.context[0]
+    assert caught.value.hints == ("repair the wheel without --strip",)
+
+
+def test_where_there_is_nothing_to_strip_any_payload_stays(tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    contents = build_elf() + CONTENTS
+    assert strip_program(tools, contents) == contents
