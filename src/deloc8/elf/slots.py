@@ -129,9 +129,22 @@ def _spare_headers(view: View) -> Sequence[tuple[int, Slot, str | None]]:
     for index, segment in enumerate(view.segments):
         if segment.type == c.PT_NOTE:
             notes = read_notes(replace(view, segments=(segment,), sections=()))
+            if _is_read_by_the_program(segment, notes):
+                continue
             ranked.append((*_cost_of(view, segment, notes), index))
     ranked.sort(key=lambda entry: (entry[0], entry[2]))
     return [*unused, *((index, Slot.NOTE, cost) for _, cost, index in ranked)]
+
+
+def _is_read_by_the_program(segment: Segment, notes: Sequence[Note]) -> bool:
+    """Whether a PT_NOTE holds what the program finds by `dl_iterate_phdr`, as Node's and Deno's single files do."""
+    return segment.filesz > _LONGEST_NOTES or any(note.owner in _DATA_OWNERS for note in notes)
+
+
+# postject's README for Node.js, and denoland/sui, ELF.md.
+_DATA_OWNERS = frozenset({"NODE_SEA_BLOB", "SUI"})
+# What compilers and linkers write has a few hundred bytes; more is the data of a program.
+_LONGEST_NOTES = 4096
 
 
 def _cost_of(view: View, segment: Segment, notes: Sequence[Note]) -> tuple[int, str | None]:

@@ -374,3 +374,21 @@ def test_a_stack_header_alone_makes_room() -> None:
     assert edited.placement.slot is Slot.ROOM
     assert kinds(edited.data).count(PT_GNU_STACK) == 1
     assert kinds(edited.data).count(PT_LOAD) == 3
+
+
+@pytest.mark.parametrize("owner", ["NODE_SEA_BLOB", "SUI"])
+def test_notes_that_a_program_reads_keep_their_header(owner: str) -> None:
+    """Node.js and Deno find their modules by `dl_iterate_phdr`, in PT_NOTE."""
+    data = build_elf(ElfSpec(notes=(NoteSpec(owner, 1, b"modules!"),)))
+    check_notes(data)
+
+
+def test_long_notes_keep_their_header() -> None:
+    check_notes(build_elf(ElfSpec(notes=(NoteSpec("any", 1, b"modules!" * 513),))))
+
+
+def check_notes(data: bytes) -> None:
+    edited = edit(data, [LONGER], "lib.so").data
+    before = [segment.filesz for segment in View.open(data, "lib.so").segments if segment.type == 4]
+    assert [s.filesz for s in View.open(edited, "lib.so").segments if s.type == 4] == before
+    assert parse(edited, "lib.so").notes == parse(data, "lib.so").notes
