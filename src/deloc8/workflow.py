@@ -51,6 +51,7 @@ class AuditOptions:
         force: Whether even libraries of the machine's drivers are grafted on request.
         graft: Globs of libraries that are grafted although a policy takes them from the system.
         check_isa: Whether a processor level above the baseline bars a policy.
+        keep_executable_stack: Whether libraries may ask for an executable stack, and keep it.
         dlopen: Whether the libraries are looked for that it opens at run time.
         policy_files: Policies of the user, in the shape of the built-in `linux_pybe1_core`.
         threads: How many members are worked on at a time.
@@ -68,6 +69,7 @@ class AuditOptions:
     force: bool = False
     graft: tuple[str, ...] = ()
     check_isa: bool = True
+    keep_executable_stack: bool = False
     dlopen: bool = True
     policy_files: tuple[StrPath, ...] = ()
     threads: int = 1
@@ -86,7 +88,12 @@ class AuditOptions:
     @property
     def match(self) -> MatchOptions:
         """What of this concerns the policies."""
-        return MatchOptions(exclude=self.exclude, graft=self.graft, check_isa=self.check_isa)
+        return MatchOptions(
+            exclude=self.exclude,
+            graft=self.graft,
+            check_isa=self.check_isa,
+            keep_executable_stack=self.keep_executable_stack,
+        )
 
 
 _DEFAULTS = AuditOptions()

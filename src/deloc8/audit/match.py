@@ -7,10 +7,11 @@ import fnmatch
 from collections import deque
 
 from deloc8.audit.facts import REQUEST
+from deloc8.audit.loading import RELR_MARKER, packed_unmarked, stack_faults
 from deloc8.audit.violations import Violation, ViolationCode
 from deloc8.elf.notes import x86_isa_level
 from deloc8.patterns import pattern
-from deloc8.policy.model import split_version
+from deloc8.policy.model import Family, split_version
 from deloc8.target import Arch
 from deloc8.values import dataclass
 
@@ -51,11 +52,13 @@ class MatchOptions:
         exclude: Globs of libraries, by needed name or by path, that are neither grafted nor missed.
         graft: Globs of libraries that are grafted although the policy takes them from the system.
         check_isa: Whether a processor level above the machine's baseline bars the policies.
+        keep_executable_stack: Whether libraries may ask for an executable stack, and keep it.
     """
 
     exclude: tuple[str, ...] = ()
     graft: tuple[str, ...] = ()
     check_isa: bool = True
+    keep_executable_stack: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +126,12 @@ def match_policies(
         options: What the user wants otherwise.
         grafted: Paths of libraries that are grafted in any case, although a policy would take them from the system.
     """
-    scan, levels = _scan(facts, policies), _isa_levels(facts) if options.check_isa else {}
+    found = _Found(
+        uses=_scan(facts, policies),
+        levels=_isa_levels(facts) if options.check_isa else {},
+        stacks={} if options.keep_executable_stack else stack_faults(facts),
+        packed=packed_unmarked(facts),
+    )
     closures: dict[object, Closure] = {}
     matches = []
     for policy in policies:
@@ -135,7 +143,7 @@ def match_policies(
             PolicyMatch(
                 policy=policy,
                 closure=closure,
-                violations=() if policy.is_unbounded else tuple(_violations(facts, policy, closure, scan, levels)),
+                violations=() if policy.is_unbounded else tuple(_violations(facts, policy, closure, found)),
             )
         )
     return tuple(matches)
@@ -195,9 +203,24 @@ def is_named(dependency: Dependency, globs: Sequence[str]) -> bool:
     return any(fnmatch.fnmatchcase(name, glob) for glob in globs for name in names)
 
 
-def _violations(
-    facts: WheelFacts, policy: Policy, closure: Closure, scan: Mapping[str, _Uses], levels: Mapping[str, int]
-) -> Iterator[Violation]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """What is looked for in all files once for all policies, by path.
+
+    Attributes:
+        uses: The symbols that some policy forbids.
+        levels: The processor levels above the baseline.
+        stacks: The kinds of requests for an executable stack.
+        packed: The files whose packed relocations an older glibc leaves out.
+    """
+
+    uses: Mapping[str, _Uses]
+    levels: Mapping[str, int]
+    stacks: Mapping[str, ViolationCode]
+    packed: frozenset[str]
+
+
+def _violations(facts: WheelFacts, policy: Policy, closure: Closure, found: _Found) -> Iterator[Violation]:
     # A wheel asks ten thousand times for some thirty versions: the policy is asked once for each of them.
     versions = {wanted.version for file in closure.files for wanted in file.wanted}
     refused = {version for version in versions if not policy.allows_version(version)}
@@ -219,21 +242,37 @@ def _violations(
                 version=wanted.version,
                 limit=_limit(policy, wanted.version),
             )
-        if file.path in levels:
+        for code in _faults_of_file(file, policy, found):
+            yield Violation(code=code, policy=policy.name, file=file.label, chain=chain, version=_VERSIONS.get(code))
+        if file.path in found.levels:
             yield Violation(
                 code=ViolationCode.ISA_LEVEL,
                 policy=policy.name,
                 file=file.label,
                 chain=chain,
-                version=f"x86-64-v{levels[file.path]}",
+                version=f"x86-64-v{found.levels[file.path]}",
                 limit="the x86-64 baseline",
             )
-        for code, library, symbol in scan.get(file.path, ()):
+        for code, library, symbol in found.uses.get(file.path, ()):
             takes = library is None or closure.provisions.get((file.path, library)) is Provision.SYSTEM
             if takes and (library is None or symbol in policy.forbidden_symbols.get(library, ())):
                 yield Violation(
                     code=code, policy=policy.name, file=file.label, chain=chain, library=library, symbol=symbol
                 )
+
+
+_VERSIONS = {ViolationCode.RELR_WITHOUT_MARKER: RELR_MARKER}
+_FAMILIES_OF_GLIBC = frozenset({Family.MANYLINUX, Family.CUSTOM})
+
+
+def _faults_of_file(file: ElfFile, policy: Policy, found: _Found) -> Iterator[ViolationCode]:
+    """What speaks against loading a file with the C library of a policy, whatever symbols it uses."""
+    if policy.family not in _FAMILIES_OF_GLIBC:
+        return
+    if file.path in found.stacks:
+        yield found.stacks[file.path]
+    if file.path in found.packed and not policy.allows_version(RELR_MARKER):
+        yield ViolationCode.RELR_WITHOUT_MARKER
 
 
 def _too_new(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from deloc8.audit.facts import REQUEST
+from deloc8.audit.loading import stack_faults
 from deloc8.audit.match import Provision, close, is_named
 from deloc8.diagnostic import Diagnostic, Severity
 from deloc8.policy.load import MINIMAL_SYSTEM_LACKS
@@ -45,6 +46,7 @@ def notices(audit: Audit, match: PolicyMatch) -> tuple[Diagnostic, ...]:
         *_lacking(audit, match),
         *_without_ceiling(audit, match),
         *(_newer_musl(match) if match.policy.family is Family.MUSLLINUX else ()),
+        *_stacks(audit, match),
         *_exclusions(audit, match),
     )
 
@@ -143,6 +145,22 @@ def _newer_musl(match: PolicyMatch) -> Iterator[Diagnostic]:
             context=tuple(f"{what} came with musl {'.'.join(map(str, since))}" for what, since in reasons.items()),
             hints=("build on an older Alpine, and link without -Wl,-z,pack-relative-relocs",),
         )
+
+
+def _stacks(audit: Audit, match: PolicyMatch) -> Iterator[Diagnostic]:
+    """Libraries that ask for an executable stack, of the wheel and of the grafts."""
+    faults = stack_faults(audit.facts)
+    is_kept = audit.options.keep_executable_stack
+    for file in match.closure.files:
+        if file.path in faults:
+            way_out = "without --keep-executable-stack, `deloc8 fixup` clears it"
+            yield Diagnostic(
+                code=faults[file.path].value,
+                severity=Severity.WARNING,
+                subject=file.label,
+                message="asks for an executable stack; glibc 2.41 and newer refuse to load it",
+                hints=(way_out if is_kept else "`deloc8 fixup` clears it",),
+            )
 
 
 def musl_needs(file: ElfFile) -> dict[str, tuple[int, ...]]:

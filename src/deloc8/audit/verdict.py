@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from contextlib import suppress
 
+from deloc8.audit.loading import STACK_CODES
 from deloc8.audit.match import MatchOptions, PolicyMatch, match_policies
 from deloc8.errors import UsageError
 from deloc8.loader.libc import libc_of
@@ -226,8 +227,15 @@ def _judge_claim(audit: Audit, tag: str) -> Claim:
         return Claim(tag=tag, truth=Truth.FALSE, reason=error.message)
     violations = audit.match(policy).violations
     if violations:
-        return Claim(tag=tag, truth=Truth.FALSE, reason="the compiled files need more", violations=violations)
+        return Claim(tag=tag, truth=Truth.FALSE, reason=_reason(violations), violations=violations)
     return Claim(tag=tag, truth=Truth.TRUE)
+
+
+def _reason(violations: Sequence[Violation]) -> str:
+    """Why a tag is false that violations contradict, in one line."""
+    if all(violation.code in STACK_CODES for violation in violations):
+        return "glibc 2.41 and newer refuse to load libraries that ask for an executable stack"
+    return "the compiled files need more"
 
 
 def _plain_lie(facts: WheelFacts, tag: str) -> str:

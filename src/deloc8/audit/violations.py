@@ -23,10 +23,20 @@ class ViolationCode(enum.Enum):
     ISA_LEVEL = "isa-level"
     UCS2 = "ucs2"
     PYFPE = "pyfpe"
+    RELR_WITHOUT_MARKER = "relr-without-marker"
+    EXECUTABLE_STACK = "executable-stack"
+    MISSING_STACK_HEADER = "missing-stack-header"
 
 
-# A graft cures the first, dropping the DT_NEEDED entry the second; nothing cures the others.
-CURABLE = frozenset({ViolationCode.LIBRARY_NOT_ALLOWED, ViolationCode.LIBPYTHON_NEEDED})
+# A graft cures the first, dropping the DT_NEEDED entry the second, clearing a flag the stacks; nothing the others.
+CURABLE = frozenset(
+    {
+        ViolationCode.LIBRARY_NOT_ALLOWED,
+        ViolationCode.LIBPYTHON_NEEDED,
+        ViolationCode.EXECUTABLE_STACK,
+        ViolationCode.MISSING_STACK_HEADER,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,4 +98,13 @@ _DESCRIPTIONS = {
     ViolationCode.ISA_LEVEL: "needs a processor of level {version}; {policy} promises {limit} only",
     ViolationCode.UCS2: "uses `{symbol}`, which only a narrow-unicode (UCS2) build of Python has",
     ViolationCode.PYFPE: "uses `{symbol}`, which only a Python built with fpectl has",
+    ViolationCode.RELR_WITHOUT_MARKER: (
+        "has packed relocations (DT_RELR) and does not require {version}: glibc before 2.36 loads it, does not apply "
+        "them, and crashes"
+    ),
+    ViolationCode.EXECUTABLE_STACK: "asks for an executable stack; glibc 2.41 and newer refuse to load it",
+    ViolationCode.MISSING_STACK_HEADER: (
+        "does not say that its stack need not be executable (it has no PT_GNU_STACK); glibc 2.41 and newer refuse to "
+        "load it"
+    ),
 }

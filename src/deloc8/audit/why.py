@@ -6,6 +6,7 @@ import enum
 import fnmatch
 from collections import deque
 
+from deloc8.audit.loading import STACK_CODES
 from deloc8.audit.verdict import find_tag
 from deloc8.audit.violations import ViolationCode
 from deloc8.errors import UsageError
@@ -294,7 +295,7 @@ def _ways(audit: Audit, match: PolicyMatch, violations: Sequence[Violation], rem
     tag = match.policy.tags[0]
     ways = []
     if violations and match.is_reachable:
-        return (f"let `deloc8 fixup --plat {tag}` put the libraries into the wheel",)
+        return (f"let `deloc8 fixup --plat {tag}` {_cures(violations)}",)
     codes = {row.code for row in blocking}
     reachable = audit.outlook.policy
     if blocking and not reachable.is_unbounded:
@@ -320,6 +321,19 @@ def _ways(audit: Audit, match: PolicyMatch, violations: Sequence[Violation], rem
     return tuple(ways)
 
 
+def _cures(violations: Sequence[Violation]) -> str:
+    """What a repair does about what it can cure."""
+    codes = {row.code for row in violations}
+    cures = []
+    if ViolationCode.LIBRARY_NOT_ALLOWED in codes:
+        cures.append("put the libraries into the wheel")
+    if ViolationCode.LIBPYTHON_NEEDED in codes:
+        cures.append("remove the entry of libpython")
+    if not codes.isdisjoint(STACK_CODES):
+        cures.append("clear the executable stacks")
+    return " and ".join(cures)
+
+
 def _ways_by_option(blocking: Sequence[Violation]) -> Iterator[str]:
     """What an option of the command line may do."""
     codes = {row.code for row in blocking}
@@ -328,5 +342,7 @@ def _ways_by_option(blocking: Sequence[Violation]) -> Iterator[str]:
         yield f"install {', '.join(sorted(missing))}, or name the folder with --add-path"
     if ViolationCode.ISA_LEVEL in codes:
         yield "if the code checks the processor itself, pass --disable-isa-ext-check; else build without -march"
+    if ViolationCode.RELR_WITHOUT_MARKER in codes:
+        yield "link with -Wl,-z,nopack-relative-relocs"
     if ViolationCode.FORBIDDEN_SYMBOL in codes:
         yield "put the library whose symbol is forbidden into the wheel with --graft"

@@ -98,7 +98,7 @@ def _fill_check(parser: Parser) -> None:
 
 
 def _fill_fixup(parser: Parser) -> None:
-    _add_wheels(parser)
+    parser.add_argument("wheels", nargs="+", metavar="WHEEL", help=argparse.SUPPRESS)  # the first line says it
     _add_fixup(parser)
     _add_shared(parser, formats=("text", "json", "html"))
     parser.set_defaults(command="fixup")
@@ -179,6 +179,7 @@ def _add_shared(parser: argparse.ArgumentParser, formats: Sequence[str] = ("text
         "--exclude", action="append", default=[], metavar="GLOB", help="leave these libraries out; may be repeated"
     )
     group.add_argument("--disable-isa-ext-check", action="store_true", help="accept any processor level")
+    group.add_argument("--keep-executable-stack", action="store_true", help="leave or accept executable stacks")
     group.add_argument("--allow-pure-python-wheel", action="store_true", help="a pure wheel is no error")
     _add_max_unpacked(group)
     processors = os.cpu_count() or 1

@@ -68,6 +68,7 @@ def audit_options(options: argparse.Namespace) -> AuditOptions:
         force=getattr(options, "force", False),
         graft=tuple(getattr(options, "graft", ())),
         check_isa=not options.disable_isa_ext_check,
+        keep_executable_stack=options.keep_executable_stack,
         dlopen=not getattr(options, "no_dlopen", True),
         policy_files=tuple(options.policy),
         threads=options.jobs,

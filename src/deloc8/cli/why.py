@@ -47,9 +47,13 @@ def why(options: argparse.Namespace, console: Console) -> int:
     return DONE
 
 
+# What `--lower-glibc` may help against.
+_LOWERED = frozenset({ViolationCode.SYMBOL_TOO_NEW, ViolationCode.RELR_WITHOUT_MARKER})
+
+
 def _remedy(audit: Audit) -> Remedy:
     def remedy(match: PolicyMatch, violations: Sequence[Violation]) -> Iterable[str]:
-        if not any(row.code is ViolationCode.SYMBOL_TOO_NEW for row in violations):
+        if not any(row.code in _LOWERED for row in violations):
             return ()
         from deloc8.repair.remedy import ways_by_lowering  # noqa: PLC0415  most answers do without
 

@@ -323,6 +323,7 @@ _HINTS = {
         "build for the baseline (no -march above x86-64), or, if the code checks the processor itself before it uses "
         "the instructions, pass --disable-isa-ext-check"
     ),
+    ViolationCode.RELR_WITHOUT_MARKER: "link with -Wl,-z,nopack-relative-relocs",
     ViolationCode.UCS2: "build with a wide-unicode (UCS4) Python",
     ViolationCode.PYFPE: "build with a Python that was not configured with fpectl",
 }

@@ -88,7 +88,9 @@ NO_LOWERING = Lowering(rewrites={}, refused=())
 
 
 def is_lowerable(violation: Violation) -> bool:
-    """Whether a violation is of the kind that lowering is about: a symbol of glibc that is too new."""
+    """Whether a violation is of the kind that lowering is about: a symbol of glibc, or a marker, that is too new."""
+    if violation.code is ViolationCode.RELR_WITHOUT_MARKER:
+        return True
     return violation.code is ViolationCode.SYMBOL_TOO_NEW and split_version(violation.version or "")[0] == "GLIBC"
 
 

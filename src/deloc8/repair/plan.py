@@ -17,6 +17,7 @@ from deloc8.repair import grafting
 from deloc8.repair.choose import is_blind
 from deloc8.repair.model import Graft, Patch, Plan
 from deloc8.repair.opened import OPENED, opened_notes, opens
+from deloc8.repair.stacks import stack_edits, stack_notes
 from deloc8.target import Libc
 from deloc8.values import dataclass, replace
 from deloc8.wheel.paths import path_fault
@@ -64,6 +65,7 @@ def make_plan(aim: Aim, goal: Goal, fingerprints: Mapping[str, Fingerprint]) -> 
         folders=grafting.folders_of(facts.members),
         requested=frozenset(target for _, target in grafting.graft_edges(REQUEST, closure, facts)),
         lowering=aim.lowering,
+        stacks=stack_edits(audit),
     )
     grafts = {names[file.path]: builder.graft(file, fingerprints[file.path]) for file in closure.grafts}
     patches = [patch for patch in map(builder.patch, facts.own) if patch.edits or patch.moved_to or goal.strip]
@@ -123,6 +125,7 @@ class _Builder:
     folders: frozenset[str]
     requested: frozenset[str]
     lowering: Lowering
+    stacks: Mapping[str, tuple[Edit, ...]]
 
     @cached_property
     def compat(self) -> CompatGraft | None:
@@ -147,6 +150,7 @@ class _Builder:
         installed = replace(file, path=f"{home}/{name}")
         entries = [grafting.relative_entry(home, folder) for folder in self._wanted_folders(file)]
         edits += grafting.rpath_edits(installed, tuple(entries), self._kind)
+        edits += self.stacks.get(file.path, ())
         return Graft(
             source=file.path,
             sha256=source.sha256,
@@ -170,7 +174,7 @@ class _Builder:
         new_path = f"{SITE_PACKAGES}/{moved_to}" if moved_to else None
         run_path = grafting.new_run_path(file, wanted, self.folders, new_path=new_path)
         kind = self._kind if wanted else grafting.kind_of(file, self._kind)
-        edits = (*needed, *grafting.rpath_edits(file, run_path.entries, kind))
+        edits = (*needed, *grafting.rpath_edits(file, run_path.entries, kind), *self.stacks.get(file.path, ()))
         return Patch(member=file.label, edits=edits, moved_to=moved_to)
 
     @property
@@ -357,7 +361,7 @@ def _notes(audit: Audit, match: PolicyMatch, platforms: Sequence[str]) -> list[D
         for claim in audit.false_claims
         if claim.tag not in platforms
     ]
-    notes += [*notices(audit, match), *grafting.runtime_warnings(match)]
+    notes += [*stack_notes(audit, closure, notices(audit, match)), *grafting.runtime_warnings(match)]
     dropped = sorted({name for (_, name), provision in closure.provisions.items() if provision is Provision.DROPPED})
     notes += [
         Diagnostic(

@@ -7,10 +7,11 @@ from functools import partial
 
 from deloc8.audit.facts import SITE_PACKAGES, found_beforehand, gather, names_of_libraries
 from deloc8.audit.images import Reading
-from deloc8.audit.match import MatchOptions, match_policies
+from deloc8.audit.loading import stack_fault
+from deloc8.audit.match import match_policies
 from deloc8.audit.verdict import Truth, judge
 from deloc8.audit.violations import describe
-from deloc8.elf.edits import BindToZero, UnpackRelocations
+from deloc8.elf.edits import BindToZero, ClearExecutableStack, UnpackRelocations
 from deloc8.elf.image import parse_defined
 from deloc8.elf.invariants import broken_invariants
 from deloc8.errors import ElfError, VerificationError, WheelError
@@ -27,12 +28,16 @@ from deloc8.wheel.record import SIGNATURES, check_record, hash_members, hash_of,
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
     from typing import Any
 
     from deloc8.audit.facts import WheelFacts
+    from deloc8.audit.match import MatchOptions
     from deloc8.audit.verdict import Audit
+    from deloc8.audit.violations import ViolationCode
+    from deloc8.elf.edits import Edit
+    from deloc8.elf.image import ElfImage
     from deloc8.elf.view import Buffer
     from deloc8.loader.sysroot import Sysroot
     from deloc8.policy.model import Policy
@@ -214,6 +219,14 @@ def _edits(claim: Claim, facts: WheelFacts) -> Iterator[str]:
             yield f"{member} has (needed, soname, rpath, runpath) {names(now[member])}, planned were {wanted}"
         elif not means_as_planned(now[member], image, edits):
             yield f"{member}: its symbols or versions are not what was planned"
+        elif stack_fault(now[member]) is not _stack_after(image, edits):
+            yield f"{member}: its stack is not what was planned"
+
+
+def _stack_after(image: ElfImage, edits: Sequence[Edit]) -> ViolationCode | None:
+    """How a file must ask for an executable stack after some edits; None where it must not."""
+    is_cleared = any(isinstance(edit, ClearExecutableStack) for edit in edits)
+    return None if is_cleared else stack_fault(image)
 
 
 def _relocations(claim: Claim, written: WheelArchive) -> Iterator[str]:
@@ -284,10 +297,14 @@ def _broken(read: Callable[[Any], Buffer], place: Member | str, name: str) -> tu
     return broken_invariants(read(place), name)
 
 
+def _options(claim: Claim) -> MatchOptions:
+    """The options of the audit; what was to be grafted travels in the wheel now."""
+    return replace(claim.audit.options, graft=())
+
+
 def _needed(claim: Claim, facts: WheelFacts) -> Iterator[str]:
     """Every needed library travels in the wheel, is the system's by the policy, or was left out on request."""
-    options = MatchOptions(exclude=claim.audit.options.exclude, check_isa=claim.audit.options.check_isa)
-    (match,) = match_policies(facts, (claim.plan.policy,), options)
+    (match,) = match_policies(facts, (claim.plan.policy,), _options(claim))
     for violation in match.violations:
         yield f"{violation.file}: {describe((violation,))[0]}"
     grafted = {graft.new_name for graft in claim.plan.grafts}
@@ -337,8 +354,7 @@ def _tags(claim: Claim, facts: WheelFacts, wheel: WheelMetadata) -> Iterator[str
         yield f"the WHEEL file says {len(pure)} times whether the root is purelib: {', '.join(pure)}"
     if sorted(facts.metadata_tags) != sorted(facts.name.tags):
         yield f"the WHEEL file has the tags {', '.join(facts.metadata_tags)}, the name {', '.join(facts.name.tags)}"
-    options = MatchOptions(exclude=claim.audit.options.exclude, check_isa=claim.audit.options.check_isa)
-    for judged in judge(facts, claim.extra, options).claims:
+    for judged in judge(facts, claim.extra, _options(claim)).claims:
         if judged.truth is Truth.FALSE:
             yield f"the tag {judged.tag} is not true: {judged.reason}"
 

@@ -46,7 +46,7 @@ def _row(rewrites: Sequence[Rewrite], plan: Plan) -> LoweredRow:
     first = rewrites[0]
     name = f"{first.symbol}@{first.version}" if first.symbol else first.version
     return LoweredRow(
-        before=f"{name} of {first.library}",
+        before=f"{name} of {first.library}" if first.library else "packed relocations without a marker",
         after=_after(first, plan),
         kind=first.kind.value,
         reason=first.reason,

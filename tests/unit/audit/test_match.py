@@ -439,9 +439,10 @@ def test_every_other_violation_has_a_line_and_stands_once(code: ViolationCode, t
     assert describe([violation(code), violation(code)]) == (text,)
 
 
-def test_only_grafts_and_dropped_entries_cure() -> None:
+def test_only_grafts_dropped_entries_and_cleared_flags_cure() -> None:
     curable = {code for code in ViolationCode if violation(code).is_curable}
-    assert curable == {ViolationCode.LIBRARY_NOT_ALLOWED, ViolationCode.LIBPYTHON_NEEDED}
+    stacks = {ViolationCode.EXECUTABLE_STACK, ViolationCode.MISSING_STACK_HEADER}
+    assert curable == {ViolationCode.LIBRARY_NOT_ALLOWED, ViolationCode.LIBPYTHON_NEEDED} | stacks
 
 
 def test_a_closure_asks_only_for_the_files_of_the_wheel_under_a_free_policy(scene: Scene) -> None:

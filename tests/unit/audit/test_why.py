@@ -132,6 +132,18 @@ def test_a_way_out_for_every_fault(scene: Scene) -> None:
     assert explain(audit, "libno.so.1").violations[0].code.value == "library-not-found"
 
 
+def test_what_a_repair_cures_is_named(scene: Scene) -> None:
+    spec = wants("GLIBC_2.5", needed=("libpython3.11.so.1.0",), gnu_stack=7)
+    assert explain(scene.judge(spec), "manylinux_2_17").ways == (
+        "let `deloc8 fixup --plat manylinux_2_17_x86_64` remove the entry of libpython and clear the executable stacks",
+    )
+
+
+def test_packed_relocations_without_a_marker_have_a_way_out(scene: Scene) -> None:
+    ways = explain(scene.judge(wants("GLIBC_2.5", relr=True)), "manylinux_2_17").ways
+    assert "link with -Wl,-z,nopack-relative-relocs" in ways
+
+
 def test_what_the_wheel_has_nothing_to_do_with(audit: Audit) -> None:
     with pytest.raises(UsageError) as caught:
         explain(audit, "libfo.so.1")

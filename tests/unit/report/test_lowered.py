@@ -115,3 +115,13 @@ def test_a_terminal(scene: Scene, wheel: Path) -> None:
     shown = " ".join(captured.get().split())
     assert re.search(r"would be added: demo.libs/libdeloc8_compat-\w+.so.1, for systems that lack stat", shown)
     assert "fcntl@GLIBC_2.2.5 of libc.so.6" in shown
+
+
+def test_packed_relocations_without_a_marker_are_named_otherwise(command: Command, scene: Scene) -> None:
+    wheel = scene.wheel({CORE: ElfSpec(needed=(GLIBC,), relr=True)})
+    result = command("fixup", wheel, *ASKED, "--sysroot", scene.root, "--dry-run", "-w", scene.folder / "out")
+    assert lowering_lines(result.out) == [
+        "Lowering: packed relocations without a marker -> relocations that are not packed (packed)"
+    ]
+    way = command("why", wheel, "manylinux_2_17", "--sysroot", scene.root).out
+    assert "--lower-glibc" in way

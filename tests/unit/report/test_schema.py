@@ -54,9 +54,13 @@ def hopeless(scene: Scene) -> Path:
         Undefined("PyFPE_jbuf"),
         Undefined("PyUnicodeUCS2_FromString"),
     )
-    core = ElfSpec(needed=("lib\nevil\x1b.so", "libz.so.1", GLIBC), undefined=symbols, notes=(ISA_V3,), rpath="odd")
+    core = ElfSpec(
+        needed=("lib\nevil\x1b.so", "libz.so.1", GLIBC), undefined=symbols, notes=(ISA_V3,), rpath="odd", gnu_stack=7
+    )
+    packed = ElfSpec(needed=(GLIBC,), relr=True, gnu_stack=None)
     tags = ("cp311-cp311-manylinux_2_17_x86_64.win_amd64",)
-    return scene.wheel({CORE: core, "demo/arm.so": MACHINES["aarch64"]}, name="hopeless", tags=tags)
+    members = {CORE: core, "demo/packed.so": packed, "demo/arm.so": MACHINES["aarch64"]}
+    return scene.wheel(members, name="hopeless", tags=tags)
 
 
 def musl(scene: Scene) -> Path:

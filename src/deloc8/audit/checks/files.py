@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from deloc8.audit.checks.evidence import finding, listed
-from deloc8.audit.match import is_libpython
+from deloc8.audit.loading import stack_faults
+from deloc8.audit.match import is_libpython, is_named
+from deloc8.audit.violations import ViolationCode
+from deloc8.diagnostic import Severity
 from deloc8.elf import constants as c
 from deloc8.target import Libc
+from deloc8.values import replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,28 +20,48 @@ if TYPE_CHECKING:
 
 
 def check_stack(evidence: Evidence) -> Iterator[Diagnostic]:
-    """Libraries that ask for an executable stack, which glibc from 2.41 refuses to load into a running process."""
-    facts = evidence.audit.facts
-    if facts.libc is not Libc.GLIBC:
-        return
+    """Libraries that ask for an executable stack, which glibc from 2.41 refuses to load into a running process.
+
+    Where the user wants them so, that is a warning.
+    """
+    faults = stack_faults(evidence.audit.facts)
     for file in evidence.libraries:
-        flags = [segment.flags for segment in file.image.segments if segment.type == c.PT_GNU_STACK]
-        if flags and flags[0] & c.PF_X:
-            yield finding(
-                "executable-stack",
-                file.label,
-                "asks for an executable stack; glibc 2.41 and newer refuse to load it",
-                ("its PT_GNU_STACK has the flag PF_X",),
-                ("link with -Wl,-z,noexecstack; assembler sources need a .note.GNU-stack section",),
-            )
-        if not flags and facts.arch and facts.arch.row.executable_stack:
-            yield finding(
-                "missing-stack-header",
-                file.label,
-                "does not say that its stack need not be executable; glibc 2.41 and newer refuse to load it",
-                ("it has no PT_GNU_STACK, and on this machine that means an executable stack",),
-                ("link with -Wl,-z,noexecstack",),
-            )
+        code = faults.get(file.path)
+        if code is None:
+            continue
+        found = _STACK_FINDINGS[code](file.label)
+        if evidence.audit.options.keep_executable_stack:
+            found = replace(found, severity=Severity.WARNING, hints=())
+        yield found
+
+
+def _executable_stack(label: str) -> Diagnostic:
+    return finding(
+        "executable-stack",
+        label,
+        "asks for an executable stack; glibc 2.41 and newer refuse to load it",
+        ("its PT_GNU_STACK has the flag PF_X",),
+        (
+            "link with -Wl,-z,noexecstack; assembler sources need a .note.GNU-stack section",
+            "`deloc8 fixup` clears the flag",
+        ),
+    )
+
+
+def _missing_stack_header(label: str) -> Diagnostic:
+    return finding(
+        "missing-stack-header",
+        label,
+        "does not say that its stack need not be executable; glibc 2.41 and newer refuse to load it",
+        ("it has no PT_GNU_STACK, and on this machine that means an executable stack",),
+        ("link with -Wl,-z,noexecstack", "`deloc8 fixup` adds the header"),
+    )
+
+
+_STACK_FINDINGS = {
+    ViolationCode.EXECUTABLE_STACK: _executable_stack,
+    ViolationCode.MISSING_STACK_HEADER: _missing_stack_header,
+}
 
 
 def check_alignment(evidence: Evidence) -> Iterator[Diagnostic]:
@@ -96,11 +120,22 @@ def check_search_paths(evidence: Evidence) -> Iterator[Diagnostic]:
 
 
 def check_libpython(evidence: Evidence) -> Iterator[Diagnostic]:
-    """Extension modules that need libpython; on Android they must."""
-    if evidence.audit.facts.libc is Libc.ANDROID:
+    """Extension modules that need libpython; on Android they must.
+
+    Nothing is said where the user leaves it out, or where a policy of the user takes it from the system.
+    """
+    facts, exclude = evidence.audit.facts, evidence.audit.options.exclude
+    if facts.libc is Libc.ANDROID:
         return
+    policy = evidence.match.policy if evidence.match else None
     for file in evidence.libraries:
-        names = tuple(name for name in file.image.needed if is_libpython(name))
+        names = tuple(
+            row.name
+            for row in facts.dependencies.get(file.path, ())
+            if is_libpython(row.name) and not is_named(row, exclude)
+        )
+        if policy and not policy.is_unbounded:
+            names = tuple(name for name in names if not policy.allows_library(name))
         if names:
             yield finding(
                 "libpython-needed",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from deloc8.audit.checks.evidence import finding
+from deloc8.audit.loading import STACK_CODES
 from deloc8.audit.notices import notices
 from deloc8.audit.violations import ViolationCode, describe
-from deloc8.policy.model import Family, number_key, split_version
+from deloc8.policy.model import number_key, split_version
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,8 +37,12 @@ _MESSAGES = {
     "forbidden-symbol": "uses symbols that {tag} forbids",
     "isa-level": "needs a newer processor than {tag} promises",
     "ucs2": "is for narrow-unicode builds of Python only, which the tags do not say",
+    "relr-without-marker": "has packed relocations, which the oldest glibc of {tag} does not apply",
     "pyfpe": "is for builds of Python with fpectl only, which the tags do not say",
 }
+
+# Other checks look for these, whatever the wheel claims.
+_UNDER_EVERY_TAG = STACK_CODES | {ViolationCode.LIBPYTHON_NEEDED}
 
 _OTHER_CODES = {ViolationCode.LIBRARY_NOT_FOUND: "library-not-allowed"}
 
@@ -45,6 +50,7 @@ _HINTS = {
     "symbol-too-new": "build on an older system, or claim the tag that `deloc8 show` tells",
     "marker-too-new": "link with an older linker or with -Wl,-z,nopack-relative-relocs, or claim a newer tag",
     "library-not-allowed": "`deloc8 fixup` copies it into the wheel; --exclude says that it comes otherwise",
+    "relr-without-marker": "link with -Wl,-z,nopack-relative-relocs, or let `deloc8 fixup --lower-glibc` unpack them",
     "isa-level": "compile without -march, or pass --disable-isa-ext-check",
 }
 
@@ -57,8 +63,8 @@ def check_violations(evidence: Evidence) -> Iterator[Diagnostic]:
     own = {file.label for file in evidence.audit.facts.own}
     groups: dict[tuple[str, str], list[Violation]] = {}
     for violation in match.violations:
-        # What a graft would need is no business of the wheel as it is; libpython is looked for under every tag.
-        if violation.file in own and violation.code is not ViolationCode.LIBPYTHON_NEEDED:
+        # What a graft would need is no business of the wheel as it is.
+        if violation.file in own and violation.code not in _UNDER_EVERY_TAG:
             groups.setdefault((_code(violation), violation.file), []).append(violation)
     for (code, file), violations in groups.items():
         hint = _HINTS.get(code)
@@ -71,26 +77,6 @@ def _code(violation: Violation) -> str:
         if number_key(number) is None:
             return "marker-too-new"
     return _OTHER_CODES.get(violation.code, violation.code.value)
-
-
-_RELR_MARKER = "GLIBC_ABI_DT_RELR"
-
-
-def check_packed_relocations(evidence: Evidence) -> Iterator[Diagnostic]:
-    """Packed relocations that an older glibc would silently not apply: the marker that makes it refuse is missing."""
-    match = evidence.match
-    if match is None or match.policy.family is not Family.MANYLINUX or match.policy.allows_version(_RELR_MARKER):
-        return
-    for file in evidence.libraries:
-        dynamic = file.image.dynamic
-        if dynamic and dynamic.has_relr and all(wanted.version != _RELR_MARKER for wanted in file.wanted):
-            yield finding(
-                "relr-without-marker",
-                file.label,
-                f"has packed relocations, which the oldest glibc of {match.policy.name} does not apply",
-                (f"nothing asks for {_RELR_MARKER}, so that glibc before 2.36 loads the file and crashes",),
-                ("link with -Wl,-z,nopack-relative-relocs",),
-            )
 
 
 def check_notices(evidence: Evidence) -> Iterator[Diagnostic]:

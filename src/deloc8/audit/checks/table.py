@@ -43,7 +43,7 @@ _CHECKED = (
     ("isa-level", _ERROR, promises.check_violations),
     ("ucs2", _ERROR, promises.check_violations),
     ("pyfpe", _ERROR, promises.check_violations),
-    ("relr-without-marker", _ERROR, promises.check_packed_relocations),
+    ("relr-without-marker", _ERROR, promises.check_violations),
     ("foreign-file", _WARNING, promises.check_notices),
     ("own-library-differs", _WARNING, promises.check_notices),
     ("minimal-system-lacks", _WARNING, promises.check_notices),
@@ -97,7 +97,12 @@ _SEVERITIES = {rule.code: rule.severity for rule in RULES}
 def run_checks(evidence: Evidence) -> tuple[Diagnostic, ...]:
     """All findings of all checks, each as severe as the table says."""
     checks = dict.fromkeys(rule.check for rule in RULES if rule.check)
-    return tuple(replace(found, severity=_SEVERITIES[found.code]) for check in checks for found in check(evidence))
+    return tuple(_weighed(found) for check in checks for found in check(evidence))
+
+
+def _weighed(found: Diagnostic) -> Diagnostic:
+    """A finding as severe as the table says, unless what found it knows better."""
+    return replace(found, severity=_SEVERITIES[found.code]) if found.severity is Severity.NOTE else found
 
 
 def check_contents(archive: WheelArchive) -> tuple[Diagnostic, ...]:

@@ -219,6 +219,29 @@ def test_musl_and_programs_do_not_mind_the_stack(scene: Scene) -> None:
     assert codes(scene, core(program, member="demo/run")) == []
 
 
+def test_a_stack_is_looked_at_whatever_the_wheel_claims(scene: Scene) -> None:
+    spec = replace(SOUND, gnu_stack=7)
+    assert codes(scene, core(spec, "cp311-cp311-linux_x86_64")) == ["executable-stack"]
+    assert sorted(codes(scene, core(spec, "cp311-cp311-manylinux_2_17_aarch64"))) == ["executable-stack", "false-tag"]
+
+
+@pytest.mark.parametrize("stack", [7, None])
+def test_a_stack_that_is_kept_on_request_is_a_warning(scene: Scene, stack: int | None) -> None:
+    (found,) = check(scene, core(replace(SOUND, gnu_stack=stack)), keep_executable_stack=True)
+    assert (found.code, found.severity.value) == ("executable-stack" if stack else "missing-stack-header", "warning")
+
+
+def test_libpython_that_comes_otherwise_is_no_fault(scene: Scene, tmp_path: Path) -> None:
+    fault = core(replace(SOUND, needed=("libpython3.11.so.1.0", GLIBC)))
+    assert codes(scene, fault) == ["libpython-needed"]
+    assert codes(scene, fault, exclude=("libpython*",)) == []
+    mine = tmp_path / "mine.json"
+    allowed = '["libc.so.6", "libpython3.11.so.1.0"]'
+    ceilings = '{"GLIBC": "2.17"}'
+    mine.write_text(f'[{{"name": "manylinux_2_17", "symbol_versions": {ceilings}, "lib_whitelist": {allowed}}}]')
+    assert codes(scene, fault, policy_files=(mine,)) == []
+
+
 def test_arm_of_64_bits_has_no_executable_stack_by_default(scene: Scene) -> None:
     spec = replace(MACHINES["aarch64"], needed=(GLIBC,), gnu_stack=None)
     assert codes(scene, core(spec, "cp311-cp311-manylinux_2_17_aarch64")) == []

@@ -1,0 +1,40 @@
+"""Executable stacks, which glibc from 2.41 on refuses: which files lose theirs in a repair, and what is told of it."""
+
+from __future__ import annotations
+
+from deloc8.audit.loading import STACK_CODES, stack_faults
+from deloc8.diagnostic import Diagnostic, Severity
+from deloc8.elf.edits import ClearExecutableStack
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from deloc8.audit.match import Closure
+    from deloc8.audit.verdict import Audit
+    from deloc8.elf.edits import Edit
+
+
+def stack_edits(audit: Audit) -> Mapping[str, tuple[Edit, ...]]:
+    """The edits that clear executable stacks, by the path of each file that has one."""
+    if audit.options.keep_executable_stack:
+        return {}
+    return dict.fromkeys(stack_faults(audit.facts), (ClearExecutableStack(),))
+
+
+def stack_notes(audit: Audit, closure: Closure, notices: Iterable[Diagnostic]) -> Iterator[Diagnostic]:
+    """The notices on a wheel as they are once it is repaired: of a stack that is cleared, that it is."""
+    codes = {code.value for code in STACK_CODES}
+    cleared = stack_edits(audit)
+    for notice in notices:
+        if not cleared or notice.code not in codes:
+            yield notice
+    for file in closure.files:
+        if file.path in cleared:
+            yield Diagnostic(
+                code="executable-stack-cleared",
+                severity=Severity.WARNING,
+                subject=file.label,
+                message="asked for an executable stack, which glibc 2.41 and newer refuse, and does so no more",
+                hints=("where its code runs on the stack (nested functions of C), pass --keep-executable-stack",),
+            )
