@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from deloc8.audit.installing import lowest_floor
+from deloc8.audit.loading import stack_faults
 from deloc8.audit.match import Provision, counts
 from deloc8.audit.notices import musl_needs
 from deloc8.paths import read_beside
@@ -23,6 +25,10 @@ if TYPE_CHECKING:
 _NAMESPACES = frozenset({"GLIBC", "GLIBCXX", "CXXABI", "GCC"})
 _MUSL = "musl"
 _RELR = "DT_RELR"
+# What installers and loaders compare with the release of the C library alone.
+_TAG = "tag"
+_STACK = "executable stack"
+_REFUSES_STACKS = "2.41"
 
 # Markers are no numbers; a release that offers this number has the marker too. Where the first number is not known for
 # certain, a later one stands here. GLIBC_PRIVATE is nobody's promise: it has none.
@@ -87,12 +93,23 @@ class Need:
         """Whether a release offers it; None where that is not known."""
         if self.what == _RELR:
             return release.relr
+        if self.what in {_TAG, _STACK}:
+            return self._suits(release.offers.get("GLIBC") or release.offers[_MUSL])
         offered, wanted = number_key(release.offers.get(self.what, "")), number_key(self.number)
         if wanted is None:
             return False
         return None if offered is None else offered >= wanted
 
+    def _suits(self, libc: str) -> bool:
+        """Whether a release of the C library takes the tag, or the stack."""
+        offered, number = number_key(libc), number_key(self.number)
+        if number is None or offered is None:
+            return False
+        return offered < number if self.what == _STACK else offered >= number
+
     def __str__(self) -> str:
+        if not self.chain:
+            return self.subject
         source = f" from {self.library}" if self.library else ""
         return f"{self.subject}{source}, used by {' -> '.join(self.chain)}"
 
@@ -222,15 +239,44 @@ def releases() -> tuple[Release, ...]:
 def compatibility(audit: Audit) -> Compatibility:
     """Where a wheel runs: repaired, if a repair can bring it to a better tag, else as it stands.
 
+    It runs where the loader has all that it asks for, and where pip takes its tag: that of the repaired wheel, or those
+    of its file name.
+
     Nothing is said of the machine (which distribution is made for which), of the processor, and of other libraries.
     """
     libc = audit.facts.libc
     match = audit.outlook
     key = _MUSL if libc is Libc.MUSL else "GLIBC"
     known = () if libc is Libc.ANDROID else tuple(release for release in releases() if key in release.offers)
-    needs = needs_of(audit, match)
+    needs = (*needs_of(audit, match), *_stack_needs(audit, match), *_tag_needs(audit, match))
     standings = tuple(_stand(release, needs) for release in known)
     return Compatibility(tag=None if match.is_satisfied else match.policy.tags[0], standings=standings)
+
+
+def _tag_needs(audit: Audit, match: PolicyMatch) -> Iterator[Need]:
+    """The release of the C library that pip wants for the wheel's tag; no need where any will do."""
+    tags = audit.facts.name.platforms if match.is_satisfied else match.policy.tags
+    floor = lowest_floor(tags, audit.facts.arch, audit.facts.libc)
+    if floor is None:
+        subject = f"{' and '.join(tags)} (pip takes no such tag there)"
+        yield Need(what=_TAG, number="", subject=subject, library=None, chain=())
+    elif floor.number:
+        name = _MUSL if audit.facts.libc is Libc.MUSL else "glibc"
+        subject = f"{floor.tag} (pip takes it from {name} {floor.number} on)"
+        yield Need(what=_TAG, number=floor.number, subject=subject, library=None, chain=())
+
+
+def _stack_needs(audit: Audit, match: PolicyMatch) -> Iterator[Need]:
+    """That glibc still gives libraries an executable stack, where one is asked for and no repair clears it."""
+    if not match.is_satisfied and not audit.options.keep_executable_stack:
+        return
+    faults = stack_faults(audit.facts)
+    for file in match.closure.files:
+        if file.path in faults:
+            subject = f"an executable stack (refused from glibc {_REFUSES_STACKS} on)"
+            chain = match.closure.chain(file, audit.facts)
+            yield Need(what=_STACK, number=_REFUSES_STACKS, subject=subject, library=None, chain=chain)
+            return
 
 
 def _stand(release: Release, needs: Sequence[Need]) -> Standing:

@@ -190,3 +190,61 @@ def test_musl_where_no_policy_is_kept(scene: Scene) -> None:
 def test_android_has_no_distributions(scene: Scene) -> None:
     audit: Audit = scene.judge(ElfSpec(needed=("libc.so",), notes=(ANDROID_NOTE,)), tag="android_24_x86_64")
     assert compatibility(audit).standings == ()
+
+
+# -- what pip takes, and what its loader refuses
+
+
+def test_a_repaired_wheel_runs_only_where_pip_takes_its_tag(scene: Scene) -> None:
+    """Whatever asks for the tag, its C++ runtime or packed relocations: glibc 2.34 has a pip that refuses 2_35."""
+    scene.system.library("/usr/lib/libfoo.so.1", wants("GLIBC_2.5", soname="libfoo.so.1"))
+    audit = scene.judge(wants("GLIBC_2.5", needed=("libfoo.so.1",), relr=True))
+    found = compatibility(audit)
+    assert found.tag == "manylinux_2_36_x86_64"
+    lacking = {row.release.name: row.lacks for row in found.standings}
+    for row in found.standings:
+        offered = tuple(map(int, row.release.offers["GLIBC"].split(".")))
+        assert row.runs is not True or offered >= (2, 36), row.release.name
+    assert lacking["Debian 12"] is None
+
+
+def test_a_wheel_as_it_stands_runs_only_where_pip_takes_one_of_its_tags(scene: Scene) -> None:
+    found = compatibility(scene.judge(wants("GLIBC_2.5"), tag="manylinux_2_35_x86_64"))
+    assert (found.tag, line(found, "Debian"), line(found, "Amazon Linux")) == (None, ("12", "11"), (None, "2023"))
+    (row,) = (row for row in found.kins if row.kin.title == "Amazon Linux")
+    assert str(row.lacks) == "manylinux_2_35_x86_64 (pip takes it from glibc 2.35 on)"
+    both = compatibility(scene.judge(wants("GLIBC_2.5"), tag="manylinux_2_35_x86_64.manylinux_2_27_x86_64"))
+    assert line(both, "Amazon Linux") == ("2023", "2")
+    local = compatibility(scene.judge(wants("GLIBC_2.5"), tag="linux_x86_64"))
+    assert line(local, "Amazon Linux") == ("1 (2018.03)", None)
+
+
+@pytest.mark.parametrize("tag", ["win_amd64", "manylinux_2_17_aarch64"])
+def test_a_wheel_with_the_tags_of_others_runs_nowhere(scene: Scene, tag: str) -> None:
+    found = compatibility(scene.judge(wants("GLIBC_2.5"), tag=tag))
+    assert not any(row.runs for row in found.standings)
+    assert {str(row.lacks) for row in found.standings} == {f"{tag} (pip takes no such tag there)"}
+
+
+def test_what_the_loader_lacks_is_told_before_what_pip_refuses(scene: Scene) -> None:
+    found = compatibility(scene.judge(wants("GLIBC_2.35"), tag="manylinux_2_35_x86_64"))
+    assert {row.lacks.subject for row in found.standings if row.lacks} == {"use0@GLIBC_2.35"}
+
+
+def test_musl_wheels_by_the_series_of_their_tag(scene: Scene) -> None:
+    found = compatibility(scene.judge(ElfSpec(needed=(MUSL,)), tag="musllinux_1_3_x86_64"))
+    assert not any(row.runs for row in found.standings)
+    assert {row.lacks and row.lacks.what for row in found.standings} == {"musl", "tag"}
+
+
+def test_an_executable_stack_that_stays_ends_with_glibc_2_41(scene: Scene) -> None:
+    cleared = compatibility(scene.judge(wants("GLIBC_2.5", gnu_stack=7)))
+    assert (cleared.tag, line(cleared, "Debian")) == ("manylinux_2_5_x86_64", ("7", None))
+    kept = compatibility(scene.judge(wants("GLIBC_2.5", gnu_stack=7), keep_executable_stack=True))
+    assert "12" in running(kept, "Debian")
+    assert "13" not in running(kept, "Debian")
+    (row,) = (row for row in kept.kins if row.kin.title == "Debian")
+    assert str(row.lacks) == "an executable stack (refused from glibc 2.41 on), used by demo/_core.so"
+    hopeless = compatibility(scene.judge(wants("GLIBC_2.5", gnu_stack=None, needed=("libno.so",))))
+    assert hopeless.tag is None
+    assert "13" not in running(hopeless, "Debian")
