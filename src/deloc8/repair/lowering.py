@@ -152,13 +152,14 @@ class _Chooser:
         if symbol == _SINGLE_THREADED:
             reason = "a constant that says that there may be several threads, which is always right"
             return _rewrite(violation, RewriteKind.CONSTANT, reason)
+        # A weak reference too: a file that could do without the function takes another path where it is missing.
+        function = self.functions.get(symbol)
+        if function and self.policy.allows_version(function.needs):
+            return _rewrite(violation, RewriteKind.CODE, function.description)
         is_single = self.table is not None and self.table.single_version(symbol)
         if is_single and _is_weak(file.image, symbol, violation.version or ""):
             reason = "a weak reference: the file does without the symbol where the system lacks it"
             return _rewrite(violation, RewriteKind.WEAK, reason)
-        function = self.functions.get(symbol)
-        if function and self.policy.allows_version(function.needs):
-            return _rewrite(violation, RewriteKind.CODE, function.description)
         return None
 
     def fits(self, way: Way) -> bool:

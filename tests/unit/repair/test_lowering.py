@@ -16,7 +16,7 @@ from deloc8.elf.edits import AddNeeded, BindToZero, BindVersion, DropVersion, Se
 from deloc8.elf.image import parse
 from deloc8.errors import ElfError, InputError, UnrepairableError, UsageError, VerificationError
 from deloc8.repair import grafting
-from deloc8.repair.compatlib import SONAME
+from deloc8.repair.compatlib import SONAME, provided
 from deloc8.repair.lowering import lower, lowered_facts, lowered_image
 from deloc8.repair.model import RewriteKind
 from deloc8.target import Arch
@@ -45,7 +45,7 @@ def libc(name: str, version: str, *, weak: bool = False, file: str = "libc.so.6"
 CREATE, FCNTL, STAT = libc("pthread_create", "2.34"), libc("fcntl64", "2.28"), libc("stat", "2.33")
 EXP, STRTOL = libc("exp", "2.29", file="libm.so.6"), libc("__isoc23_strtol", "2.38")
 SINGLE, PUTS = libc("__libc_single_threaded", "2.32"), libc("puts", "2.2.5")
-ENTROPY = libc("getentropy", "2.25", weak=True)
+FORK = libc("_Fork", "2.34", weak=True)
 UNKNOWN = libc("no_such_function", "2.35")
 NEEDED = ("libm.so.6", "libc.so.6")
 
@@ -79,13 +79,13 @@ def error_of(bench: Bench, *undefined: Undefined, **changes: object) -> Unrepair
 
 
 def test_each_class_has_its_edit(bench: Bench) -> None:
-    plan = lowered(bench, PUTS, CREATE, FCNTL, EXP, SINGLE, ENTROPY)
+    plan = lowered(bench, PUTS, CREATE, FCNTL, EXP, SINGLE, FORK)
     assert kinds(plan) == {
         "pthread_create": RewriteKind.MOVED,
         "fcntl64": RewriteKind.SAME,
         "exp": RewriteKind.SUPERSET,
         "__libc_single_threaded": RewriteKind.CONSTANT,
-        "getentropy": RewriteKind.WEAK,
+        "_Fork": RewriteKind.WEAK,
     }
     (patch,) = plan.patches
     assert set(patch.edits) == {
@@ -93,7 +93,7 @@ def test_each_class_has_its_edit(bench: Bench) -> None:
         BindVersion(symbol="fcntl64", old="GLIBC_2.28", version="GLIBC_2.2.5", library="libc.so.6", name="fcntl"),
         BindVersion(symbol="exp", old="GLIBC_2.29", version="GLIBC_2.2.5", library="libm.so.6"),
         BindToZero(symbol="__libc_single_threaded", old="GLIBC_2.32"),
-        DropVersion(symbol="getentropy", old="GLIBC_2.25"),
+        DropVersion(symbol="_Fork", old="GLIBC_2.34"),
     }
     assert plan.compat is None
     assert all(rewrite.reason for rewrite in plan.rewrites)
@@ -219,10 +219,30 @@ def test_what_a_file_will_say_is_what_it_says_then(bench: Bench) -> None:
     assert said.undefined == after.undefined
 
 
-@pytest.mark.usefixtures("compat")
 def test_only_weak_references_may_miss_their_symbol(bench: Bench) -> None:
-    assert kinds(lowered(bench, ENTROPY))["getentropy"] is RewriteKind.WEAK
-    assert kinds(lowered(bench, libc("getentropy", "2.25")))["getentropy"] is RewriteKind.CODE
+    assert kinds(lowered(bench, FORK))["_Fork"] is RewriteKind.WEAK
+    error = error_of(bench, FORK._replace(weak=False), lower_glibc=True)
+    assert "_Fork@GLIBC_2.34 cannot be lowered: no older version does the same" in error.context
+
+
+@pytest.mark.usefixtures("compat")
+@pytest.mark.parametrize("weak", [False, True])
+@pytest.mark.parametrize("name", sorted(provided(Arch.X86_64)))
+def test_what_the_compatibility_library_has_is_taken_from_it(bench: Bench, name: str, *, weak: bool) -> None:
+    """A weak reference stays weak, and is not left to find nothing."""
+    function = provided(Arch.X86_64)[name]
+    undefined = Undefined(name, function.since, "libc.so.6", weak)
+    wheel = bench.extension(needed=("libc.so.6",), undefined=(undefined,))
+    outcome = bench.repair(wheel, None, platform=TAG, lower_glibc=True, allow_differs=True)
+    (rewrite,) = outcome.plan.rewrites
+    after = peer_of(contents(outcome.path)[EXT])
+    assert [row[3] for row in after.undefined] == [weak]
+    if rewrite.kind is RewriteKind.CODE:
+        assert outcome.plan.compat is not None
+        assert after.needed == ("libc.so.6", outcome.plan.compat.new_name)
+        assert after.undefined == ((name, None, None, weak),)
+    else:
+        assert rewrite.to_version is not None
 
 
 def test_machines_without_a_table(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -503,7 +523,7 @@ def test_other_machines(bench: Bench) -> None:
 def test_a_forgotten_edit_is_found_out(bench: Bench, monkeypatch: pytest.MonkeyPatch, forgotten: type[Edit]) -> None:
     wheel = bench.extension(
         needed=NEEDED,
-        undefined=(CREATE, SINGLE, ENTROPY),
+        undefined=(CREATE, SINGLE, FORK),
         relr=True,
         needs=(NeedSpec("libc.so.6", "GLIBC_ABI_DT_RELR"),),
     )
