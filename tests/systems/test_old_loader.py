@@ -14,16 +14,21 @@ import pytest
 from deloc8.elf.edits import JoinRelocations, UnpackRelocations
 from deloc8.elf.invariants import broken_invariants
 from deloc8.elf.writer import edit
+from kit.command import run_program
 from kit.compile import ANSWER, LIBRARY, Toolchain, build, build_dependency, zig
 from kit.editor_check import check_peace
+from kit.machines import unpack
 from kit.oldglibc import functions_of
+from kit.oldloader import LINE, build_old_wheel
 from kit.patch import patch_entry
 from kit.pyelf import dynamic_of, offset_of
 from kit.require import require
-from kit.runtimes import extract
+from kit.runtimes import extract, make_root
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from kit.distribution import Root
 
 pytestmark = pytest.mark.systems
 
@@ -145,3 +150,52 @@ def test_tables_that_are_apart_crash_the_old_loader_and_are_joined(old: OldGlibc
     for mode, environment in MODES.values():
         assert old.load(path, mode=mode, environment=environment) == f"2.17 {ANSWER}"
     assert edit(joined, [JoinRelocations()], "libdemo.so").data == joined
+
+
+# -- whole wheels, in Python -------------------------------------------------------------------------------------------
+
+LINKS = {
+    "bfd": ("plain", "now", "separate", "together", "sysv", "packed", "packed, now", "packed, sysv"),
+    "gold": ("plain", "now", "sysv"),
+    "lld": ("plain", "now", "separate", "sysv"),
+    "mold": ("plain", "now", "sysv"),
+}
+CASES = [(linker, link) for linker, links in LINKS.items() for link in links]
+RUN = "import old; print(old.run())"
+IMPORTS = {
+    "as Python does": RUN,
+    "at once": f"import os, sys; sys.setdlopenflags(os.RTLD_NOW); {RUN}",
+    "lazily": f"import os, sys; sys.setdlopenflags(os.RTLD_LAZY); {RUN}",
+    "by LD_BIND_NOW": (
+        "import os, sys; os.environ['LD_BIND_NOW'] = '1'; os.execv(sys.executable, [sys.executable, '-c', "
+        f"'import os, sys; sys.setdlopenflags(os.RTLD_LAZY); {RUN}'])"
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def glibc_2_17(runtimes_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Root:
+    """A small system of glibc 2.17, with a Python."""
+    folder = tmp_path_factory.mktemp("root")
+    root = make_root(folder / "root", extract(runtimes_folder / "py311-glibc217.tar.xz", folder / "python"))
+    libraries = extract(runtimes_folder / "glibc217-runtime-x86_64.tar.xz", folder / "runtime") / "lib"
+    libraries.rename(root.path / "lib64")
+    return root
+
+
+@pytest.mark.parametrize(("linker", "link"), CASES)
+def test_a_lowered_extension_and_its_graft_work_on_the_old_loader(
+    glibc_2_17: Root, linker: str, link: str, tmp_path: Path
+) -> None:
+    flags = [flag for word in link.split(", ") for flag in (PACKED[linker] if word == "packed" else FLAGS[word])]
+    wheel = build_old_wheel(linker, flags, tmp_path)
+    options = ("--plat", "manylinux_2_17_x86_64", "--lower-glibc", "--ldpaths", tmp_path / "libraries")
+    ended = run_program("fixup", wheel, "-w", tmp_path / "out", *options)
+    assert ended.code == 0, ended.err
+    unpacked = unpack(next((tmp_path / "out").iterdir()), tmp_path / "unpacked")
+    files = sorted(path for path in unpacked.rglob("*.so*") if path.is_file())
+    assert [path.name.partition("-")[0] for path in files] == ["_core.abi3.so", "libdeloc8_compat", "libwork"]
+    assert not any("DT_RELR" in dynamic_of(path.read_bytes()) for path in files)
+    for script in IMPORTS.values():
+        said = glibc_2_17.python(["-c", script], wheel=unpacked, scripts=tmp_path)
+        assert (said.returncode, said.stdout) == (0, f"{LINE}\n{LINE}\n"), said.stderr

@@ -5,7 +5,7 @@ Nothing is lowered further than the policy needs it. Pure: from violations and t
 
 from __future__ import annotations
 
-from deloc8.audit.facts import wanted_versions
+from deloc8.audit.facts import WantedVersion, wanted_versions
 from deloc8.audit.violations import ViolationCode
 from deloc8.elf.edits import BindToZero, BindVersion, DropVersion, UnpackRelocations
 from deloc8.elf.layout import place
@@ -20,7 +20,7 @@ from deloc8.values import dataclass, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from deloc8.audit.facts import ElfFile, WheelFacts
     from deloc8.audit.match import PolicyMatch
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from deloc8.repair.known import Known
     from deloc8.repair.lowertable import LoweringTable, Way
     from deloc8.repair.model import Plan
+    from deloc8.target import Arch
     from deloc8.wheel.archive import WheelArchive
 
 # One byte that is only read; 0 means "perhaps there are several threads" (glibc manual, "Single-Threaded").
@@ -223,8 +224,17 @@ def lowered_facts(facts: WheelFacts, lowering: Lowering) -> WheelFacts:
             for symbol in image.undefined
         )
         image = replace(image, undefined=undefined)
-        files[path] = replace(files[path], image=image, wanted=wanted_versions(image))
+        wanted = (*wanted_versions(image), *_wanted_by_compat(facts.arch, added))
+        files[path] = replace(files[path], image=image, wanted=wanted)
     return replace(facts, files=files, own=tuple(files[file.path] for file in facts.own))
+
+
+def _wanted_by_compat(arch: Arch | None, functions: Collection[str]) -> tuple[WantedVersion, ...]:
+    """What the compatibility library needs, which a file with these functions of it needs then, too."""
+    if arch is None or not functions:
+        return ()
+    versions = {provided(arch)[name].needs for name in functions}
+    return tuple(WantedVersion(library="libc.so.6", version=version, symbols=()) for version in sorted(versions))
 
 
 _LOWERING = (BindVersion, DropVersion, BindToZero, UnpackRelocations)

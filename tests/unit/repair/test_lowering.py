@@ -245,6 +245,17 @@ def test_what_the_compatibility_library_has_is_taken_from_it(bench: Bench, name:
         assert rewrite.to_version is not None
 
 
+@pytest.mark.usefixtures("compat")
+@pytest.mark.parametrize("weak", [False, True])
+def test_what_the_compatibility_library_needs_counts_for_the_tags(bench: Bench, *, weak: bool) -> None:
+    """It asks for more than the oldest glibc of a tag has, although the file itself asks for nothing new any more."""
+    plan = lowered(bench, PUTS, STAT._replace(weak=weak))
+    assert provided(Arch.X86_64)["stat"].needs == "GLIBC_2.17"
+    assert plan.target.platforms == ("manylinux2014_x86_64", "manylinux_2_17_x86_64")
+    plan = lowered(bench, PUTS, CREATE)
+    assert "manylinux1_x86_64" in plan.target.platforms
+
+
 def test_machines_without_a_table(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("deloc8.repair.lowering.load_table", lambda _: None)
     error = error_of(bench, CREATE, lower_glibc=True)

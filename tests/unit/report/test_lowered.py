@@ -27,7 +27,7 @@ SPEC = ElfSpec(
         Undefined("stat", "GLIBC_2.33", GLIBC),
         Undefined("pthread_create", "GLIBC_2.34", GLIBC),
         Undefined("fcntl64", "GLIBC_2.28", GLIBC),
-        Undefined("getentropy", "GLIBC_2.25", GLIBC, weak=True),
+        Undefined("_Fork", "GLIBC_2.34", GLIBC, weak=True),
         Undefined("__libc_single_threaded", "GLIBC_2.32", GLIBC),
     ),
     relr=True,
@@ -60,7 +60,7 @@ COMPAT = "demo.libs/libdeloc8_compat-HASH.so.1"
 LINES = [
     "Lowering: pthread_create@GLIBC_2.34 of libc.so.6 -> pthread_create@GLIBC_2.2.5 of libpthread.so.0 (moved)",
     "Lowering: fcntl64@GLIBC_2.28 of libc.so.6 -> fcntl@GLIBC_2.2.5 of libc.so.6 (same)",
-    "Lowering: getentropy@GLIBC_2.25 of libc.so.6 -> the symbol without a version (weak)",
+    "Lowering: _Fork@GLIBC_2.34 of libc.so.6 -> the symbol without a version (weak)",
     "Lowering: __libc_single_threaded@GLIBC_2.32 of libc.so.6 -> a constant of the file itself (constant)",
     "Lowering: GLIBC_ABI_DT_RELR of libc.so.6 -> relocations that are not packed (packed)",
     f"Lowering: stat@GLIBC_2.33 of libc.so.6 -> stat of the system, or else of {COMPAT} (code)",
@@ -86,12 +86,13 @@ def test_json(command: Command, scene: Scene, wheel: Path) -> None:
     assert ended.code == 0, ended.err
     Draft202012Validator(schemas()["fixup"]).validate(ended.json)
     (result,) = ended.json["wheels"]
-    assert [(row["file"], row["symbol"], row["from"], row["to"], row["class"]) for row in result["rewrites"][:3]] == [
+    assert [(row["file"], row["symbol"], row["from"], row["to"], row["class"]) for row in result["rewrites"][:4]] == [
         (CORE, "stat", "GLIBC_2.33", None, "code"),
         (CORE, "pthread_create", "GLIBC_2.34", "GLIBC_2.2.5", "moved"),
+        (CORE, "_Fork", "GLIBC_2.34", None, "weak"),
         (CORE, "fcntl64", "GLIBC_2.28", "GLIBC_2.2.5", "same"),
     ]
-    assert result["rewrites"][2]["to_symbol"] == "fcntl"
+    assert result["rewrites"][3]["to_symbol"] == "fcntl"
     assert result["compat"]["functions"] == ["stat"]
     edits = {edit["edit"] for edit in result["patches"][0]["edits"]}
     assert {"bind-version", "drop-version", "bind-to-zero", "unpack-relocations", "add-needed"} <= edits
