@@ -305,6 +305,7 @@ def _plan(audit: Audit, goal: Goal, archive: WheelArchive, sysroot: Sysroot, kno
     from deloc8.repair.grafting import check_compat, fingerprint  # noqa: PLC0415
     from deloc8.repair.plan import make_plan  # noqa: PLC0415
     from deloc8.repair.provenance import add_provenance  # noqa: PLC0415
+    from deloc8.wheel.record import read_record  # noqa: PLC0415
 
     if audit.is_pure:
         raise PureWheelError(
@@ -318,6 +319,8 @@ def _plan(audit: Audit, goal: Goal, archive: WheelArchive, sysroot: Sysroot, kno
         find_strip(audit.facts.arch)
     aim = choose(audit, goal, sysroot)
     plan = make_plan(aim, goal, fingerprint(aim.match.closure.grafts, sysroot))
+    # It is written anew in any case; what was wrong with the old one is told before.
+    plan = replace(plan, notes=(*plan.notes, *read_record(archive).oddities))
     if plan.rewrites:
         from deloc8.repair.lowering import check_edits  # noqa: PLC0415
 

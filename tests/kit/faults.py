@@ -193,6 +193,7 @@ FAULTS: Mapping[str, Fault] = {
     "missing-hash": recorded(record_hash(build_elf(SOUND)).encode(), b""),
     "weak-hash": recorded(record_hash(build_elf(SOUND)).encode(), b"md5=1B2M2Y8AsgTpgAmY7PhCfg"),
     "record-hash": recorded(b"/RECORD,,", f"/RECORD,{record_hash(b'')},".encode()),
+    "odd-record": recorded(b"demo/_core.so,", b"./demo/_core.so,"),
     "bad-record": files({}, record=b"\xff\n"),
     "bad-metadata": files({f"{INFO}/METADATA": b"Name: demo\n"}),
     "bad-wheel-metadata": files({f"{INFO}/WHEEL": b"no wheel\n"}),

@@ -166,8 +166,8 @@ def fuzz_inflate(data: bytes) -> None:
 def fuzz_record(data: bytes) -> None:
     """RECORD: what is read survives being written."""
     with suppress(WheelError):
-        rows = parse_record(data, "RECORD")
-        assert parse_record(render_record(rows), "RECORD") == rows
+        rows = parse_record(data, "RECORD").rows
+        assert parse_record(render_record(rows), "RECORD") == (rows, ())
 
 
 def fuzz_wheel(data: bytes) -> None:

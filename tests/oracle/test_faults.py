@@ -112,7 +112,7 @@ def check_wheel(path: Path) -> None:
         assert archive.testzip() is None
         assert any(name.startswith("demo.libs/libfoo-") for name in archive.namelist())
     with open_wheel(path) as wheel:
-        rows = read_record(wheel)
+        rows = read_record(wheel).rows
         assert not check_record(rows, wheel.members, hash_members(wheel, rows))
 
 

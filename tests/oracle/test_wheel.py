@@ -76,7 +76,7 @@ def test_real_wheels_are_read_as_others_read_them(real: Path) -> None:
         for member, entry in zip(archive.members, oracle.infolist(), strict=True):
             assert bytes(archive.read(member)) == oracle.read(entry)
             assert (member.mode, member.date_time) == (entry.external_attr >> 16, entry.date_time)
-        rows = read_record(archive)
+        rows = read_record(archive).rows
         assert check_record(rows, archive.members, hash_members(archive, rows)) == ()
         core = parse_core_metadata(archive.read(archive.member(f"{archive.dist_info}/METADATA")))
         assert (canonicalize_name(core.name), core.version) == (distribution, str(version))

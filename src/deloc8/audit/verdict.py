@@ -218,7 +218,7 @@ def _newer_glibcs(facts: WheelFacts, newest: int) -> Sequence[int]:
 def _judge_claim(audit: Audit, tag: str) -> Claim:
     if not tag.startswith(("linux_", "manylinux", "musllinux", "android")) and tag != "any":
         return Claim(tag=tag, truth=Truth.NOT_JUDGED, reason="a tag of another system")
-    lie = _plain_lie(audit.facts, tag)
+    lie = plain_lie(audit.facts, tag)
     if lie:
         return Claim(tag=tag, truth=Truth.FALSE, reason=lie)
     try:
@@ -238,7 +238,7 @@ def _reason(violations: Sequence[Violation]) -> str:
     return "the compiled files need more"
 
 
-def _plain_lie(facts: WheelFacts, tag: str) -> str:
+def plain_lie(facts: WheelFacts, tag: str) -> str:
     """Why a tag cannot be true whatever a policy says; empty where it may be."""
     parsed = parse_platform_tag(tag)
     if tag == "any":

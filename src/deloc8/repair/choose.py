@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 
 from deloc8.audit.facts import SITE_PACKAGES, VIRTUAL_ROOT
-from deloc8.audit.verdict import find_tag, judge_again
+from deloc8.audit.verdict import Truth, find_tag, judge_again, plain_lie
 from deloc8.audit.violations import ViolationCode, describe
 from deloc8.errors import UnrepairableError, UsageError
 from deloc8.loader.search import Result, Stage
@@ -14,7 +14,7 @@ from deloc8.policy.model import TOOLCHAIN_NAMESPACES, split_version, version_key
 from deloc8.repair.lowering import NO_LOWERING, Lowering, is_lowerable, lower, lowered_facts
 from deloc8.repair.model import AUTO
 from deloc8.repair.packagedb.missing import where_it_comes_from
-from deloc8.target import Libc
+from deloc8.target import Libc, parse_platform_tag
 from deloc8.values import dataclass
 
 TYPE_CHECKING = False
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from deloc8.audit.facts import WheelFacts
     from deloc8.audit.match import Closure, PolicyMatch
-    from deloc8.audit.verdict import Audit
+    from deloc8.audit.verdict import Audit, Claim
     from deloc8.audit.violations import Violation
     from deloc8.loader.search import Attempt
     from deloc8.loader.sysroot import Sysroot
@@ -59,8 +59,11 @@ def choose(audit: Audit, goal: Goal, sysroot: Sysroot) -> Aim:
 
     Raises:
         UsageError: No policy has the name that is asked for, or there is nothing that could be lowered for it.
-        UnrepairableError: It, or any, cannot be reached; says why.
+        UnrepairableError: It, or any, cannot be reached; says why. Or the file name contradicts the compiled files, and
+            no tag is asked for.
     """
+    if goal.platform == AUTO:
+        _refuse_contradiction(audit)
     match = _aim_at(audit, goal)
     aim = _lowered(audit, match, goal) if goal.lower_glibc else Aim(audit=audit, match=match)
     if not aim.match.is_reachable:
@@ -84,6 +87,42 @@ def _aim_at(audit: Audit, goal: Goal) -> PolicyMatch:
             raise _no_policy(audit)
         return named[-1]
     return audit.match(find_tag(audit, goal.platform))
+
+
+def _refuse_contradiction(audit: Audit) -> None:
+    """Raise UnrepairableError where every tag of the name is for another machine, C library or system than the files.
+
+    Which of the two is right only the user knows: perhaps the build picked up files of another build.
+    """
+    claims = audit.claims
+    if any(claim.tag == "any" or not _is_about_other_files(audit, claim) for claim in claims):
+        return
+    facts = audit.facts
+    arch = facts.arch.value if facts.arch else "no known machine"
+    libc = facts.libc.value if facts.libc else "no known C library"
+    best = audit.outlook.policy.tags[0]
+    raise UnrepairableError(
+        f"{facts.name.filename}: its name contradicts its compiled files",
+        code="name-contradicts-files",
+        context=(
+            f"the name says {', '.join(claim.tag for claim in claims)}",
+            f"the files are for {arch} and {libc}, such as `{facts.own[0].label}`",
+        ),
+        hints=(
+            "build the wheel again if its files come from another build",
+            f"if the files are right, name the tag: --plat {best}",
+        ),
+    )
+
+
+def _is_about_other_files(audit: Audit, claim: Claim) -> bool:
+    if claim.truth is Truth.NOT_JUDGED:
+        return True
+    parsed = parse_platform_tag(claim.tag)
+    if parsed.arch is None:
+        # Of a machine that the policies do not know nothing can be said.
+        return False
+    return bool(plain_lie(audit.facts, claim.tag))
 
 
 def _lowered(audit: Audit, match: PolicyMatch, goal: Goal) -> Aim:

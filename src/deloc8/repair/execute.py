@@ -58,7 +58,7 @@ def execute(plan: Plan, source: Source, target: Path, options: WriteOptions) -> 
         ElfError: A file cannot be edited as planned.
     """
     archive = source.archive
-    rows = read_record(archive)
+    rows = read_record(archive).rows
     source.known.keep({patch.member for patch in plan.patches})
     reader = _Reader(archive=archive, known=source.known)
     change = _changer(plan, target)

@@ -129,7 +129,7 @@ def _read_before(claim: Claim, written: WheelArchive) -> dict[str, str]:
     source = claim.source
     if source.has_changed:
         return {}
-    hashes = {row.path: row.hash.rstrip("=") for row in read_record(source) if row.hash.startswith("sha256=")}
+    hashes = {row.path: row.hash.rstrip("=") for row in read_record(source).rows if row.hash.startswith("sha256=")}
     edited = {patch.member for patch in claim.plan.patches}
     return {
         member.name: hashes[member.name]
@@ -167,8 +167,9 @@ class _Seen:
 
 
 def _record(written: WheelArchive, seen: _Seen) -> Iterator[str]:
-    rows = read_record(written)
-    for problem in check_record(rows, written.members, hash_members(written, rows, seen.hashes)):
+    record = read_record(written)
+    hashes = hash_members(written, record.rows, seen.hashes)
+    for problem in (*record.oddities, *check_record(record.rows, written.members, hashes)):
         yield problem.message
 
 

@@ -28,6 +28,9 @@ SIGNATURES = ("RECORD.jws", "RECORD.p7s")
 _ALGORITHMS = frozenset({"sha256", "sha384", "sha512"})  # the specification wants sha256 or better
 # Of whatever algorithm: what is no part of these could stand for rows of its own where it is written again.
 _HASH = pattern(r"[A-Za-z0-9_.-]+=[A-Za-z0-9_=+/-]*")
+# The hash as a Python 3 program writes it that formats bytes.
+_HASH_OF_BYTES = pattern(r"([A-Za-z0-9_.-]+=)b'([A-Za-z0-9_=+/-]*)'")
+_BYTE_ORDER_MARK = "\ufeff"
 _LARGEST = 256 << 20  # bytes of a RECORD; a million rows of long paths take as much
 _COLUMNS = 3
 _WINDOW = 1 << 20
@@ -45,6 +48,18 @@ class RecordRow(NamedTuple):
     path: str
     hash: str
     size: int | None
+
+
+class Record(NamedTuple):
+    """A RECORD as it is meant.
+
+    Attributes:
+        rows: Its rows, as the specification wants them written.
+        oddities: How it is written otherwise, a warning for each kind.
+    """
+
+    rows: tuple[RecordRow, ...]
+    oddities: tuple[Diagnostic, ...]
 
 
 def needs_no_hash(path: str) -> bool:
@@ -71,8 +86,11 @@ def hash_text(digest: bytes, algorithm: str = "sha256") -> str:
     return f"{algorithm}={base64.urlsafe_b64encode(digest).decode().rstrip('=')}"
 
 
-def parse_record(data: Buffer, name: str) -> tuple[RecordRow, ...]:
-    """The rows of a RECORD; `name` is how errors call it.
+def parse_record(data: Buffer, name: str) -> Record:
+    """A RECORD; `name` is how errors call it.
+
+    A byte order mark, paths that begin with ``./`` and hashes written as ``b'...'`` are read as they are meant:
+    installers accept the first two, and older tools wrote all of them.
 
     Raises:
         WheelError: Code ``bad-record``: it is no table of paths, hashes and sizes, or has paths that no wheel may
@@ -88,17 +106,44 @@ def parse_record(data: Buffer, name: str) -> tuple[RecordRow, ...]:
     except UnicodeDecodeError as error:
         raise _bad_record(name, f"it is no text in UTF-8: {error.reason} at byte {error.start}") from None
     rows: dict[str, RecordRow] = {}
+    odd: dict[str, str] = {}
+    if text.startswith(_BYTE_ORDER_MARK):
+        text = text[1:]
+        odd["begins with a byte order mark"] = ""
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         for columns in reader:
             if columns:
-                row = _row(columns, reader.line_num, name)
+                row = _row(_as_meant(columns, odd), reader.line_num, name)
                 if row.path in rows:
                     raise _bad_record(name, f"line {reader.line_num} lists `{row.path}` again")
                 rows[row.path] = row
     except csv.Error as error:
         raise _bad_record(name, f"line {reader.line_num}: {error}") from None
-    return tuple(rows.values())
+    return Record(tuple(rows.values()), tuple(_oddity(name, *found) for found in odd.items()))
+
+
+def _as_meant(columns: list[str], odd: dict[str, str]) -> list[str]:
+    """The columns of a row, mended; `odd` gets the first example of each kind of oddity."""
+    if columns[0].startswith("./"):
+        odd.setdefault("has paths that begin with ./", columns[0])
+        columns[0] = columns[0][2:]
+    quoted = _HASH_OF_BYTES.fullmatch(columns[1]) if len(columns) > 1 else None
+    if quoted:
+        odd.setdefault("has hashes that are written as bytes of Python", columns[1])
+        columns[1] = quoted[1] + quoted[2]
+    return columns
+
+
+def _oddity(name: str, what: str, example: str) -> Diagnostic:
+    return Diagnostic(
+        code="odd-record",
+        severity=Severity.WARNING,
+        subject=printable(name),
+        message=f"{what}, which not every installer reads",
+        context=(printable(f"such as `{example}`"),) if example else (),
+        hints=("`deloc8 fixup` writes RECORD anew, and so does `python -m wheel pack`",),
+    )
 
 
 def _row(columns: Sequence[str], line: int, name: str) -> RecordRow:
@@ -126,8 +171,8 @@ def render_record(rows: Iterable[RecordRow]) -> bytes:
     return "".join(lines).encode()
 
 
-def read_record(archive: WheelArchive) -> tuple[RecordRow, ...]:
-    """The rows of a wheel's RECORD.
+def read_record(archive: WheelArchive) -> Record:
+    """The RECORD of a wheel.
 
     Raises:
         WheelError: As for `parse_record`, or the member is damaged.

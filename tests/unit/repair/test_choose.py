@@ -54,6 +54,48 @@ def test_auto_takes_few_grafts_rather_than_a_better_tag(bench: Bench) -> None:
     assert len(bench.plan(wheel, platform="manylinux1").grafts) == 2
 
 
+CORE = "demo/_core.so"
+AARCH64 = replace(MACHINES["aarch64"], needed=("libc.so.6",))
+MUSL = ElfSpec(needed=("libc.musl-x86_64.so.1",))
+
+
+@pytest.mark.parametrize(
+    ("spec", "platforms", "way_out"),
+    [
+        (AARCH64, "linux_x86_64", "manylinux_2_17_aarch64"),
+        (AARCH64, "manylinux_2_17_x86_64.manylinux2014_x86_64", "manylinux_2_17_aarch64"),
+        (AARCH64, "android_24_x86_64", "manylinux_2_17_aarch64"),
+        (AARCH64, "macosx_11_0_arm64", "manylinux_2_17_aarch64"),
+        (AARCH64, "win_amd64.linux_x86_64", "manylinux_2_17_aarch64"),
+        (MUSL, "manylinux_2_17_x86_64", "musllinux_1_2_x86_64"),
+        (ElfSpec(needed=("libc.so.6",)), "musllinux_1_2_x86_64", "manylinux_2_5_x86_64"),
+    ],
+)
+def test_a_name_that_contradicts_the_files_is_refused_unless_a_tag_is_asked_for(
+    bench: Bench, spec: ElfSpec, platforms: str, way_out: str
+) -> None:
+    wheel = bench.wheel({CORE: spec}, tags=(f"cp311-cp311-{platforms}",))
+    error = refused(bench, wheel)
+    assert error.code == "name-contradicts-files"
+    assert platforms.replace(".", ", ") in error.context[0]
+    assert CORE in error.context[1]
+    assert f"--plat {way_out}" in error.hints[1]
+    plan = bench.plan(wheel, platform=way_out)
+    assert set(plan.target.platforms) & {way_out}
+
+
+@pytest.mark.parametrize("platforms", ["any", "linux_aarch64", "linux_x86_64.linux_aarch64", "linux_aarch64.win32"])
+def test_a_name_with_one_tag_that_fits_is_no_contradiction(bench: Bench, platforms: str) -> None:
+    wheel = bench.wheel({CORE: AARCH64}, tags=(f"cp311-cp311-{platforms}",))
+    assert policy(bench, wheel) == "manylinux_2_17"
+
+
+def test_of_a_machine_that_no_policy_knows_nothing_is_said(bench: Bench) -> None:
+    """armv6l runs what armv7l does not promise: such wheels exist with both names."""
+    wheel = bench.wheel({CORE: replace(MACHINES["armv7l"], needed=("libc.so.6",))}, tags=("cp311-cp311-linux_armv6l",))
+    assert policy(bench, wheel).startswith("manylinux")
+
+
 def test_auto_takes_no_policy_that_is_no_tag(bench: Bench, tmp_path: Path) -> None:
     file = tmp_path / "policy.json"
     file.write_text('{"name": "corp", "symbol_versions": {}, "lib_whitelist": ["liba.so.1"]}')

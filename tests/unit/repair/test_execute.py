@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
 
+from deloc8.diagnostic import Severity
 from deloc8.errors import ElfError, InputError, WheelError
 from deloc8.loader.sysroot import Sysroot
 from deloc8.repair.execute import Source, execute
@@ -224,6 +226,30 @@ def test_what_a_record_merely_leaves_out_is_mended(bench: Bench, change: Callabl
     found = contents(bench.repair(with_record(bench, change)).path)
     record = found.pop(f"{INFO}/RECORD")
     assert record == record_text(found, f"{INFO}/RECORD")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: "\ufeff" + text,
+        lambda text: "".join(f"./{line}" for line in text.splitlines(keepends=True)),
+        lambda text: re.sub(r"sha256=([^,]+),", r"sha256=b'\1=',", text),
+    ],
+    ids=["byte-order-mark", "dot-slash", "bytes"],
+)
+def test_a_record_of_older_tools_is_mended_and_told(bench: Bench, change: Callable[[str], str]) -> None:
+    wheel = with_record(bench, change)
+    assert [note.code for note in bench.plan(wheel).notes if note.severity is Severity.WARNING] == ["odd-record"]
+    outcome = bench.repair(wheel)
+    assert "odd-record" in {note.code for note in outcome.plan.notes}
+    found = contents(outcome.path)
+    record = found.pop(f"{INFO}/RECORD")
+    assert record == record_text(found, f"{INFO}/RECORD")
+    # What such a file says wrong counts all the same.
+    false = with_record(bench, lambda text: change(text.replace(record_hash(members()[EXT]), record_hash(b"x"))))
+    with pytest.raises(WheelError) as caught:
+        bench.repair(false)
+    assert caught.value.code == "record-mismatch"
 
 
 @pytest.mark.parametrize(

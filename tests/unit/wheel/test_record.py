@@ -46,20 +46,48 @@ ROWS = (
 
 def test_rows_survive_the_round_trip_and_csv_reads_them() -> None:
     text = render_record(ROWS)
-    assert parse_record(text, "RECORD") == ROWS
-    assert parse_record(bytearray(text), "RECORD") == ROWS
+    assert parse_record(text, "RECORD") == (ROWS, ())
+    assert parse_record(bytearray(text), "RECORD") == (ROWS, ())
     columns = [[row.path, row.hash, "" if row.size is None else str(row.size)] for row in ROWS]
     assert list(csv.reader(io.StringIO(text.decode(), newline=""))) == columns
 
 
 def test_line_endings_empty_lines_and_folders_are_forgiven() -> None:
-    rows = parse_record(b"a,sha256=x,1\r\n\r\nb,,\nfolder/,,\nc,sha256=y,3", "RECORD")
+    rows = parse_record(b"a,sha256=x,1\r\n\r\nb,,\nfolder/,,\nc,sha256=y,3", "RECORD").rows
     assert [row.path for row in rows] == ["a", "b", "folder/", "c"]
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "digest", "said"),
+    [
+        (b"\xef\xbb\xbfa,sha256=x,1\n", "a", "sha256=x", ["byte order mark"]),
+        (b"./a,sha256=x,1\n", "a", "sha256=x", ["begin with ./"]),
+        (b"./a/b,,\n", "a/b", "", ["begin with ./"]),
+        (b"a,sha256=b'x-_==',1\n", "a", "sha256=x-_==", ["bytes of Python"]),
+        (b"\xef\xbb\xbf./a,sha512=b'x',\n./b,md5=b'y',\n", "a", "sha512=x", ["mark", "./", "bytes"]),
+        (b".a,sha256=x,1\n", ".a", "sha256=x", []),
+    ],
+)
+def test_what_older_tools_wrote_is_read_as_it_is_meant(text: bytes, path: str, digest: str, said: list[str]) -> None:
+    """And written anew as the specification wants it."""
+    rows, oddities = parse_record(text, f"{INFO}/RECORD")
+    assert (rows[0].path, rows[0].hash) == (path, digest)
+    assert [(found.code, found.severity) for found in oddities] == [("odd-record", Severity.WARNING)] * len(said)
+    for found, words in zip(oddities, said, strict=True):
+        assert words in found.message
+    assert parse_record(render_record(rows), f"{INFO}/RECORD") == (rows, ())
 
 
 @pytest.mark.parametrize(
     ("text", "what"),
     [
+        (b"./,,\n", "empty"),
+        (b"././a,,\n", "line 1 has a path"),
+        (b"./../a,,\n", "climbs"),
+        (b".//etc/passwd,,\n", "absolute"),
+        (b"./a,,\na,,\n", "line 2 lists `a` again"),
+        (b"a,sha256=b'x\x27,1\nb,sha256=b\x27y,2\n", "of other characters"),
+        (b"a,\xef\xbb\xbfsha256=x,1\n", "of other characters"),
         (b"\xff,,\n", "UTF-8"),
         (b"a,b\n", "line 1 has 2 columns"),
         (b"a,,\nb,,,\n", "line 2 has 4 columns"),
@@ -128,7 +156,7 @@ FILES = {"demo/a.py": b"a = 1\n", "demo/b.py": b"b = 2\n"}
 )
 def test_differences_between_record_and_archive(tmp_path: Path, record: Record, found: list[tuple[str, str]]) -> None:
     with open_wheel(build_wheel(tmp_path, FILES, record=record)) as archive:
-        rows = read_record(archive)
+        rows = read_record(archive).rows
         differences = check_record(rows, archive.members, hash_members(archive, rows))
     assert [(difference.code, difference.subject) for difference in differences] == found
     assert all(difference.severity is Severity.ERROR for difference in differences)
@@ -190,7 +218,7 @@ def test_all_hashes_of_the_specification_are_compared(tmp_path: Path, algorithm:
 
 def test_hashes_that_are_not_known_are_not_compared(tmp_path: Path) -> None:
     with open_wheel(build_wheel(tmp_path, FILES, record="wrong-hash")) as archive:
-        assert check_record(read_record(archive), archive.members, {}) == ()
+        assert check_record(read_record(archive).rows, archive.members, {}) == ()
 
 
 def test_messages_escape_what_a_terminal_would_obey() -> None:

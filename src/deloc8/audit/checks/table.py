@@ -88,6 +88,7 @@ _READ = (
 
 RULES: tuple[Rule, ...] = (
     *(Rule(code=code, severity=severity, check=check) for code, severity, check in _CHECKED),
+    Rule(code="odd-record", severity=_WARNING),
     *(Rule(code=code, severity=_ERROR) for code in _READ),
 )
 
@@ -112,10 +113,11 @@ def check_contents(archive: WheelArchive) -> tuple[Diagnostic, ...]:
         WheelError: A member is damaged.
     """
     try:
-        rows = read_record(archive)
+        record = read_record(archive)
     except WheelError as error:
         return (as_finding(error, f"{archive.dist_info}/RECORD"),)
-    return check_record(rows, archive.members, hash_members(archive, rows))
+    hashes = hash_members(archive, record.rows)
+    return (*record.oddities, *check_record(record.rows, archive.members, hashes))
 
 
 def as_finding(error: InputError, subject: str) -> Diagnostic:
