@@ -49,9 +49,9 @@ class Canvas:
             self._writes.append((offset, content))
 
     def write_field(self, record: Record, offset: int, field: str, value: int) -> None:
-        """Change one field of a record that stays where it is."""
+        """Change one field of a record, wherever it is going to be."""
         order = "<" if self._view.layout.little_endian else ">"
-        self.overwrite(offset + record.offsets[field], struct.pack(order + record.codes[field], value))
+        self.write(offset + record.offsets[field], struct.pack(order + record.codes[field], value))
 
     def write_segments(self, offset: int, segments: Sequence[Segment]) -> None:
         """Change the program headers, in a table that begins at an offset."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from deloc8.elf import constants as c
-from deloc8.elf.chains import NeedRecord, read_need_records
 from deloc8.elf.edits import (
     AddNeeded,
     BindToZero,
@@ -22,6 +21,7 @@ from deloc8.elf.edits import (
 from deloc8.elf.joining import Joined, join, joined_entries
 from deloc8.elf.rebind import RELR_MARKER, Rebinder
 from deloc8.elf.relocations import are_apart, zero_patches
+from deloc8.elf.versions import NeedRecord, read_definition_records, read_need_records
 from deloc8.values import dataclass, field
 
 TYPE_CHECKING = False
@@ -118,7 +118,7 @@ class _Drafter:
         self.table = table
         self.entries: list[tuple[int, Value]] = list(table.entries)
         self.needs_before = read_need_records(table)
-        self.needs = list(self.needs_before)
+        self.needs = [need._replace(version_count=len(need.versions)) for need in self.needs_before]
         self.rebinder = Rebinder(table, self.needs)
         self.patches: list[tuple[int, bytes]] = []
         self.unpacks = self.joins = False
@@ -244,11 +244,9 @@ class _Drafter:
     def settle_versions(self) -> None:
         """Make the dynamic section agree with the version records that are left."""
         self.rebinder.settle()
-        if len(self.needs) == len(self.needs_before):
-            return
-        if self.needs:
-            count = len(self.needs)
-            self.entries = [(tag, count if tag == c.DT_VERNEEDNUM else value) for tag, value in self.entries]
+        counts = {c.DT_VERNEEDNUM: len(self.needs), c.DT_VERDEFNUM: len(read_definition_records(self.table))}
+        self.entries = [(tag, counts.get(tag, value)) for tag, value in self.entries]
+        if self.needs or not self.needs_before:
             return
         # Without any version record ld.so has no table of versions, and must not look one up through DT_VERSYM.
         unwanted = _VERNEED_TAGS if c.DT_VERDEF in self.table.values else _VERNEED_TAGS | {c.DT_VERSYM}

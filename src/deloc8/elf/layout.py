@@ -32,6 +32,7 @@ from deloc8.elf.pieces import (
 from deloc8.elf.rebind import pack_needs, size_of_needs
 from deloc8.elf.slots import Home, Slot, extendable_segment, find_home, top_of
 from deloc8.elf.strings import place_strings
+from deloc8.elf.versions import read_definition_records
 from deloc8.elf.view import Segment
 from deloc8.machines import arch_of_elf, assumes_executable_stack
 from deloc8.values import dataclass
@@ -303,6 +304,7 @@ class _Placer:
             self.write_bindings(roles)
         elif self.draft.needs != self.draft.needs_before:
             self.write_needs()
+        self.count_versions()
         self.canvas.write_sections(self.sections)
 
     def content_of(self, move: Move) -> bytes:
@@ -336,15 +338,19 @@ class _Placer:
         for place, step, need in zip(places, steps, needs, strict=False):
             fields = (need.revision, need.version_count, self.number(need.file), need.auxiliary - place, step)
             self.canvas.write(place, record.struct.pack(*fields))
-        self.count_needs()
 
-    def count_needs(self) -> None:
-        """Let the section header of the version records say how many there are."""
-        needs = self.draft.needs
+    def count_versions(self) -> None:
+        """Let the section headers of the version records, and DT_VERDEF, say how many there are."""
+        needs, definitions = self.draft.needs, read_definition_records(self.table)
         for index, section in enumerate(self.sections):
-            if section.type == c.SHT_GNU_VERNEED:
+            if section.type == c.SHT_GNU_VERNEED and self.draft.needs_before:
                 kind = c.SHT_GNU_VERNEED if needs else c.SHT_PROGBITS
                 self.sections[index] = section._replace(type=kind, info=len(needs))
+            if section.type == c.SHT_GNU_VERDEF and definitions:
+                self.sections[index] = section._replace(info=len(definitions))
+        for definition in definitions:
+            if definition.name_count != len(definition.names):
+                self.canvas.write_field(self.view.layout.verdef, definition.offset, "vd_cnt", len(definition.names))
 
     def packed_needs(self) -> bytes:
         return pack_needs(self.table, self.draft.needs, self.strings.positions)
@@ -357,6 +363,5 @@ class _Placer:
         """Write what undefined symbols ask for."""
         if Role.VERSIONS not in moved and self.draft.needs:
             self.canvas.write(versions_piece(self.table).offset, self.packed_needs())
-        self.count_needs()
         for offset, content in binding_writes(self.table, self.draft, self.strings.positions):
             self.canvas.write(offset, content)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 
 from deloc8.elf import constants as c
-from deloc8.elf.chains import read_need_records
+from deloc8.elf.versions import read_need_records
 from deloc8.values import NamedTuple
 
 TYPE_CHECKING = False
@@ -83,7 +83,7 @@ def dynamic_piece(table: DynamicTable) -> Piece:
 
 
 def versions_piece(table: DynamicTable) -> Piece:
-    """DT_VERNEED; its size is that of the section, or else reaches to the end of the last record.
+    """DT_VERNEED; its size is that of the section, or else reaches as far as records follow each other.
 
     Raises:
         ElfError: It points outside the file.
@@ -92,12 +92,18 @@ def versions_piece(table: DynamicTable) -> Piece:
     offset = table.locate("DT_VERNEED", c.DT_VERNEED)
     section = _section_at(table.view, address, c.SHT_GNU_VERNEED)
     layout = table.view.layout
-    end = offset
+    if section is not None:
+        return Piece(Role.VERSIONS, offset, address, table.view.sections[section].size, 8, section)
+    stretches = []
     for need in read_need_records(table):
-        versions_end = need.auxiliary + len(need.versions) * layout.vernaux.size
-        end = max(end, need.offset + layout.verneed.size, versions_end)
-    size = table.view.sections[section].size if section is not None else end - offset
-    return Piece(Role.VERSIONS, offset, address, size, 8, section)
+        stretches.append((need.offset, need.offset + layout.verneed.size))
+        stretches.append((need.auxiliary, need.auxiliary + len(need.versions) * layout.vernaux.size))
+    end = offset
+    for start, stop in sorted(stretches):
+        # What lies behind a gap may be anything.
+        if start <= end:
+            end = max(end, stop)
+    return Piece(Role.VERSIONS, offset, address, end - offset, 8, section)
 
 
 def relocations_piece(table: DynamicTable, joined: Joined) -> Piece:

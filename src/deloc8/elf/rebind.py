@@ -7,10 +7,9 @@ Before glibc 2.30 the file name of a version record counts as well; and every su
 from __future__ import annotations
 
 from deloc8.elf import constants as c
-from deloc8.elf.chains import NeedRecord, NeedVersion
 from deloc8.elf.edits import impossible
 from deloc8.elf.symbols import count_symbols
-from deloc8.elf.versions import read_defined_versions
+from deloc8.elf.versions import NeedRecord, NeedVersion, read_defined_versions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

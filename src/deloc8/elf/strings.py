@@ -5,8 +5,8 @@ from __future__ import annotations
 import struct
 
 from deloc8.elf import constants as c
-from deloc8.elf.chains import read_definition_names
 from deloc8.elf.symbols import count_hashed, count_symbols
+from deloc8.elf.versions import read_definition_records
 from deloc8.values import dataclass
 
 TYPE_CHECKING = False
@@ -98,7 +98,8 @@ def _free_chunks(table: DynamicTable, draft: Draft, taken: Iterable[int], shorte
         return []
     for need in draft.needs_before:
         used.update(version.name for version in need.versions if isinstance(version.name, int))
-    used.update(read_definition_names(table))
+    for definition in read_definition_records(table):
+        used.update(definition.names)
     used.update(_symbol_names(table))
     return sorted(chunk for chunk in chunks if not any(chunk[0] <= position < chunk[1] for position in used))
 

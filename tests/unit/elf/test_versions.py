@@ -100,15 +100,6 @@ def test_chains_end_where_ld_so_ends_them(count: int) -> None:
     assert read_defined_versions(table_of(counted)) == read_defined_versions(table_of(defining))
 
 
-def test_record_without_entries_of_its_own() -> None:
-    data, places = build_with_places(NEEDING)
-    needs = read_version_needs(table_of(changed(data, places[".gnu.version_r"] + 2, "<H", 0)))
-    assert [(need.file, len(need.versions)) for need in needs] == [("libc.so.6", 0), ("libm.so.6", 1)]
-    data, places = build_with_places(DEFINING)
-    (first, *_) = read_defined_versions(table_of(changed(data, places[".gnu.version_d"] + 6, "<H", 0)))
-    assert first == DefinedVersion(name="", index=1, base=True, parents=())
-
-
 def test_tables_astray() -> None:
     assert "points to address 0xffffffffffffffff" in refusal(build_elf(NEEDING, entries=((DT_VERNEED, 2**64 - 1),)))
     assert refusal(build_elf(NEEDING, entries=((DT_VERNEED, 2**64 - 1),))).startswith("DT_VERNEED at offset 0x")
