@@ -22,7 +22,7 @@ from deloc8.elf.versions import (
 from deloc8.elf.writer import edit
 from deloc8.errors import ElfError
 from kit.elf import MACHINES, Defined, ElfSpec, NeedSpec, Undefined, build_elf
-from kit.patch import patch_number
+from kit.patch import patch_entry, patch_number
 from kit.pyelf import dynamic_of, peer_of
 from kit.version_counts import HEADER_LIES, LIES, MISSING, Lie, definition_count, need_count, table_of
 
@@ -178,17 +178,18 @@ def test_a_count_that_is_missing_stays_missing(missing: Lie, edits: list[Edit]) 
 def test_records_apart_from_each_other_are_not_written_over_what_is_between() -> None:
     """Where no section header tells the size of DT_VERNEED, it ends at the first gap."""
     undefined = (*SPEC.undefined, Undefined("more", "A_1", "liba.so"))
-    data = build_elf(replace(SPEC, sections=False, undefined=undefined))
+    data = build_elf(replace(SPEC, sections=False, undefined=undefined, payload=b"\xee" * 256))
     first, second = read_need_records(table_of(data))
-    end = second.auxiliary + 16
-    behind = data[end : end + 16]
-    assert any(behind)
-    moved = data[second.offset : end]
-    data = patch_number(data, first.offset + 12, 4, len(data) - first.offset) + moved  # vn_next
+    head, tail = data[first.offset : second.offset], data[second.offset : second.auxiliary + 16]
+    place, gap = data.index(b"\xee" * 256), 48
+    spread = head + b"\xee" * gap + tail
+    data = data[:place] + spread + data[place + len(spread) :]
+    data = patch_number(data, place + 12, 4, len(head) + gap)  # vn_next
+    data = patch_entry(data, 0x6FFFFFFE, place)  # DT_VERNEED
     edited = edit(data, [BindVersion(symbol="more", old="A_1", version="A_0", library="liba.so")], "lib.so").data
     names = [version.name for need in read_version_needs(table_of(edited)) for version in need.versions]
     assert names == ["A_1", "A_2", "A_3", "A_0", "B_1"]
-    assert edited[end : end + 16] == behind
+    assert edited[place + len(head) : place + len(head) + gap] == b"\xee" * gap
 
 
 # -- bounds ------------------------------------------------------------------------------------------------------------
