@@ -303,6 +303,7 @@ def _read_policy_files(paths: Sequence[StrPath], arch: Arch) -> tuple[Policy, ..
 def _plan(audit: Audit, goal: Goal, archive: WheelArchive, sysroot: Sysroot, known: Known) -> Plan:
     from deloc8.repair.choose import choose  # noqa: PLC0415  `show` does without these
     from deloc8.repair.grafting import check_compat, fingerprint  # noqa: PLC0415
+    from deloc8.repair.payloads import check_payloads  # noqa: PLC0415
     from deloc8.repair.plan import make_plan  # noqa: PLC0415
     from deloc8.repair.provenance import add_provenance  # noqa: PLC0415
     from deloc8.wheel.record import read_record  # noqa: PLC0415
@@ -325,6 +326,7 @@ def _plan(audit: Audit, goal: Goal, archive: WheelArchive, sysroot: Sysroot, kno
         from deloc8.repair.lowering import check_edits  # noqa: PLC0415
 
         check_edits(plan, archive, sysroot, known)
+    check_payloads(plan, audit.facts, archive, sysroot, known)
     if plan.compat:
         check_compat(plan.compat, archive)
     return add_provenance(plan, goal, audit.facts, archive, sysroot)

@@ -1,6 +1,7 @@
 """The formats of data behind the ELF part of a file: how each is recognized, and how its program finds it.
 
-Each format that is kept was tried with a real program; docs/explanation names it, and where the format is described.
+Each format that is kept was tried with a real program: docs/explanation/editor.md names it, and where the format is
+described. AppImage was tried with a program that looks for its data as its runtime does.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ class Anchor(enum.Enum):
     START = "found by its distance from the start of the file"
     HEADERS = "found where the section headers end"
     WHOLE = "made over all bytes before it"
-    UNKNOWN = "found in a way that deloc8 does not know"
+    UNKNOWN = "found in an unknown way"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +114,7 @@ def _sbcl(tail: Tail) -> Found | None:
     return SBCL, (Pointer(tail.view.size - 16, f"{order}Q"),)
 
 
-# Bun, src/StandaloneModuleGraph.zig (until 1.2; later ones have a section): offsets, trailer, size of the whole file.
+# Bun 1.2, src/StandaloneModuleGraph.zig: offsets, trailer, size of the whole file; later versions have a section.
 _BUN_TRAILER = b"\n---- Bun! ----\n"
 
 
@@ -160,7 +161,7 @@ _MARKS = (
     (24, b"%%glue:L", SRLUA),  # srlua, glue.h
     (16, b"%%glue:L", SRLUA),
     (8, b"NEKO", NEKO),  # Neko, vm/main.c
-    # Deno until 1.46, cli/standalone.rs: one to five positions behind the magic; later ones have a note.
+    # Deno, cli/standalone.rs: one to five positions behind the magic; later versions have a note.
     (16, b"d3n0l4nd", DENO),
     (24, b"d3n0l4nd", DENO),
     (40, b"d3n0l4nd", DENO),

@@ -52,14 +52,16 @@ def read_payload(view: View) -> Payload | None:
 def check_movable(payload: Payload, name: str) -> None:
     """Raise ElfError where a payload does not survive that the ELF part before it changes size."""
     if not payload.kind.kept:
-        raise impossible(name, describe(payload), "link statically what it needs, or leave that out with --exclude")
+        raise impossible(
+            name, describe(payload), "link statically what it needs, or leave those libraries out with --exclude"
+        )
 
 
 def describe(payload: Payload) -> str:
     """The reason why a payload is not kept, in words."""
     kind = payload.kind
     what = f"it carries {payload.size} bytes of data behind its ELF part"
-    return f"{what} ({kind.name}, {kind.anchor.value}), which would not survive a change of that part"
+    return f"{what} ({kind.name}, {kind.anchor.value}), which may not survive a change of that part"
 
 
 def join(part: Buffer, data: Buffer, payload: Payload, name: str) -> bytearray:

@@ -150,6 +150,8 @@ class View:
     @property
     def has_payload(self) -> bool:
         """Whether anything but zeros is behind the ELF part."""
+        if self.headers_end == self.size:  # as linkers write it
+            return False
         places = range(self.elf_end, self.size, _CHUNK)
         return any(bytes(self.data[place : place + _CHUNK]).strip(b"\0") for place in places)
 

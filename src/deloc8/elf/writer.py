@@ -70,6 +70,13 @@ def edit_owned(data: Buffer, edits: Sequence[Edit], name: str) -> Buffer:
     return data
 
 
+def check_payload(data: Buffer, edits: Sequence[Edit], name: str) -> None:
+    """Raise ElfError where a file has a payload that some edits would break (`edit-impossible`)."""
+    payload = read_payload(View.open(data, name))
+    if payload is not None:
+        _place_before(payload, data, edits, name)
+
+
 def _place_before(payload: Payload, data: Buffer, edits: Sequence[Edit], name: str) -> Placement:
     """What some edits change in the ELF part of a file with a payload."""
     with memoryview(data) as whole, whole[: payload.start] as part:

@@ -39,6 +39,7 @@ class Stripper:
     target: Path
 
 
+_IDENT_SIZE = 16
 _OPTIONS = {StripLevel.DEBUG: "--strip-debug", StripLevel.ALL: "--strip-all"}
 
 
@@ -112,6 +113,8 @@ def _run(path: Path, stripper: Stripper, name: str) -> None:
 
 
 def _with_payload(stripped: bytearray, contents: Buffer, payload: Payload, name: str) -> bytearray:
+    # GNU strip clears bytes of e_ident in which AppImage has its mark.
+    stripped[:_IDENT_SIZE] = contents[:_IDENT_SIZE]
     with memoryview(contents) as whole, whole[: payload.start] as part:
         is_same = part == stripped
     if is_same:

@@ -17,7 +17,7 @@ from deloc8.elf.invariants import broken_invariants
 from deloc8.elf.kinds import UNKNOWN, Anchor
 from deloc8.elf.payload import join, read_payload
 from deloc8.elf.view import View
-from deloc8.elf.writer import edit, edit_owned
+from deloc8.elf.writer import check_payload, edit, edit_owned
 from deloc8.errors import ElfError
 from kit.elf import MACHINES, ElfSpec, build_elf
 from kit.payloads import CONTENTS, KEPT, REFUSED, make_zip, sbcl, zip_from_archive, zip_from_file
@@ -181,6 +181,14 @@ def test_an_edit_that_would_move_other_payloads_is_refused(name: str) -> None:
         assert name in caught.value.context[0]
         assert f"{len(REFUSED[name])} bytes of data behind its ELF part" in caught.value.context[0]
         assert "--exclude" in caught.value.hints[0]
+
+
+def test_whether_a_payload_survives_can_be_asked_before() -> None:
+    check_payload(ELF, [EDIT], "program")
+    check_payload(kept("core of SBCL"), [EDIT], "program")
+    check_payload(ELF + CONTENTS, [SHORTER], "program")
+    with pytest.raises(ElfError, match="`program` cannot be edited"):
+        check_payload(ELF + CONTENTS, [EDIT], "program")
 
 
 def test_the_bundle_of_dotnet_is_told_by_its_mark() -> None:

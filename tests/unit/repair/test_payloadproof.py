@@ -10,7 +10,7 @@ import pytest
 from deloc8.elf.edits import SetRpath
 from deloc8.elf.view import View
 from deloc8.elf.writer import edit
-from deloc8.errors import VerificationError
+from deloc8.errors import ElfError, VerificationError
 from deloc8.repair import execute
 from deloc8.repair.payloadproof import payload_problems
 from kit.bench import EXT, Bench, contents, image
@@ -120,6 +120,28 @@ def lost(data: Buffer, edits: Sequence[Edit], name: str) -> Buffer:
 
 def come(data: Buffer, edits: Sequence[Edit], name: str) -> Buffer:
     return edit(data, edits, name).data + CONTENTS
+
+
+def test_a_program_that_would_lose_its_payload_is_refused_before_anything_is_written(bench: Bench) -> None:
+    program = ELF + CONTENTS
+    wheel = bench.wheel({EXT: ElfSpec(), PROGRAM: program}, modes={PROGRAM: 0o755})
+    for attempt in (bench.plan, bench.repair):
+        with pytest.raises(ElfError, match=f"`{PROGRAM}` cannot be edited") as caught:
+            attempt(wheel)
+        assert caught.value.code == "edit-impossible"
+        assert f"{len(CONTENTS)} bytes of data behind its ELF part" in caught.value.context[0]
+    assert bench.left in ([], ["no folder"])
+    # What is left out needs no edit.
+    outcome = bench.repair(wheel, exclude=("liba.so.1",))
+    assert contents(outcome.path)[PROGRAM] == program
+
+
+def test_a_library_that_would_lose_its_payload_is_not_grafted(bench: Bench) -> None:
+    library = build_elf(ElfSpec(soname="liba.so.1", spare_headers=1)) + CONTENTS
+    bench.system.write("/usr/lib64/liba.so.1", library)
+    wheel = bench.extension(needed=("liba.so.1",))
+    with pytest.raises(ElfError, match=r"`/usr/lib64/liba\.so\.1` cannot be edited"):
+        bench.plan(wheel)
 
 
 @pytest.mark.parametrize(

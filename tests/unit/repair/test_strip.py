@@ -145,3 +145,12 @@ def test_where_there_is_nothing_to_strip_any_payload_stays(tools: Path, monkeypa
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
     contents = build_elf() + CONTENTS
     assert strip_program(tools, contents) == contents
+
+
+def test_the_mark_of_appimage_is_kept(tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """GNU strip clears it, as this stand-in does."""
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    contents = ELF[:8] + b"AI\x02" + ELF[11:] + CONTENTS
+    clearing = '#!/bin/sh\nprintf "\\0\\0\\0" | dd of="$2" bs=1 seek=8 conv=notrunc 2>&1\n'
+    stripper = Stripper(level=StripLevel.ALL, tool=add(tools, "strip", clearing), target=tools / "out")
+    assert strip(lambda: contents, stripper, "program") == contents
