@@ -72,6 +72,11 @@ class MachineRow(NamedTuple):
             (sysdeps/*/stackinfo.h).
         kernel_library: The soname of the library that the kernel maps into every process (vdso(7)): no file has it,
             and the loader finds it by its soname.
+        hwcaps: The levels of its processors that have a folder below `glibc-hwcaps`, the best first
+            (sysdeps/*/dl-hwcaps-subdirs.c of glibc 2.42).
+        old_hwcaps: The folders of single features that glibc searched until 2.36, each with the level of `hwcaps` that
+            such a processor has at least; empty for the baseline. Of machines whose files tell no level they are not
+            listed, but for the one that stood for all.
         flags_mask: The bits of e_flags that tell a machine with another float ABI.
         flags: What those bits must be.
     """
@@ -99,6 +104,8 @@ class MachineRow(NamedTuple):
     hash_bits: int = 32
     executable_stack: bool = False
     kernel_library: str = "linux-vdso.so.1"
+    hwcaps: tuple[str, ...] = ()
+    old_hwcaps: tuple[tuple[str, str], ...] = (("tls", ""),)
     flags_mask: int = 0
     flags: int = 0
 
@@ -145,6 +152,15 @@ ROWS = (
         android="x86_64",
         platform="x86_64",
         executable_stack=True,
+        hwcaps=("x86-64-v4", "x86-64-v3", "x86-64-v2"),
+        # AT_PLATFORM and the two important bits of dl_hwcap (sysdeps/x86/cpu-features.c of glibc 2.36).
+        old_hwcaps=(
+            ("tls", ""),
+            ("x86_64", ""),
+            ("haswell", "x86-64-v3"),
+            ("xeon_phi", "x86-64-v3"),
+            ("avx512_1", "x86-64-v4"),
+        ),
     ),
     MachineRow(
         arch=Arch.I686,
@@ -234,6 +250,7 @@ ROWS = (
         platform="power8",
         largest_page=0x10000,
         kernel_library="linux-vdso64.so.1",
+        hwcaps=("power10", "power9"),
     ),
     MachineRow(
         arch=Arch.PPC64,
@@ -271,6 +288,7 @@ ROWS = (
         hash_bits=64,
         executable_stack=True,
         kernel_library="linux-vdso64.so.1",
+        hwcaps=("z17", "z16", "z15", "z14", "z13"),
     ),
     MachineRow(
         arch=Arch.RISCV64,

@@ -150,6 +150,9 @@ FAULTS: Mapping[str, Fault] = {
     "relr-without-marker": core(replace(SOUND, relr=True)),
     "foreign-file": beside("demo/other.so", _AARCH64),
     "own-library-differs": _with_a_newer_copy,
+    "no-baseline-library": beside(
+        "demo.libs/glibc-hwcaps/x86-64-v3/libfoo.so.1", replace(_FOO, notes=(*_FOO.notes, _ISA_V3))
+    ),
     "minimal-system-lacks": core(
         replace(SOUND, needed=("libglib-2.0.so.0", GLIBC), undefined=(Undefined("glib"),)),
     ),

@@ -167,7 +167,7 @@ class _Finder:
         self._facts = facts
         self._policy = policy
         images = {file.path: file.image for file in facts.own}
-        own = names_of_libraries(facts.own, facts.libc)
+        own = names_of_libraries(facts.own, facts.libc, facts.variants)
         self._files = Overlay(sysroot, images)
         libc = facts.libc or options.libc
         self._search = Search(self._files, replace(options, libc=libc), own)

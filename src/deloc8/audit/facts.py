@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 
+from deloc8.audit.elffiles import (
+    Dependency,
+    ElfFile,
+    WantedVersion,
+    found_beforehand,
+    merge_graph,
+    names_of_libraries,
+    wanted_versions,
+)
 from deloc8.audit.images import Reading, read_images
 from deloc8.elf.dynamic import Dynamic
 from deloc8.elf.image import parse_defined
 from deloc8.errors import InputError, WheelError
+from deloc8.loader.hwcaps import find_variants, searched
 from deloc8.loader.ldconf import libc_of_system
 from deloc8.loader.libc import libc_of
-from deloc8.loader.own import own_names
 from deloc8.loader.resolve import Resolver
-from deloc8.loader.search import Located, Stage
 from deloc8.loader.sysroot import Overlay
 from deloc8.policy.load import builtin_policies
 from deloc8.target import Libc, parse_platform_tag
@@ -25,12 +33,30 @@ if TYPE_CHECKING:
 
     from deloc8.audit.rivals import Rival
     from deloc8.elf.image import ElfImage
-    from deloc8.loader.resolve import LoadGraph
-    from deloc8.loader.search import Lookup, SearchOptions
+    from deloc8.loader.hwcaps import Variant
+    from deloc8.loader.search import SearchOptions
     from deloc8.loader.sysroot import Sysroot
     from deloc8.target import Arch
     from deloc8.wheel.archive import WheelArchive
     from deloc8.wheel.names import WheelName
+
+# The values of `elffiles` are this module's vocabulary: they are found here as well.
+__all__ = [
+    "REQUEST",
+    "SITE_PACKAGES",
+    "VIRTUAL_ROOT",
+    "Dependency",
+    "ElfFile",
+    "ForeignFile",
+    "WantedVersion",
+    "WheelFacts",
+    "found_beforehand",
+    "gather",
+    "install_path",
+    "merge_graph",
+    "names_of_libraries",
+    "wanted_versions",
+]
 
 # Where the loader simulation sees the installed wheel: below a folder that no system has, laid out as an environment.
 # `bin` and `data` are neighbours wherever a wheel is installed; how far site-packages is from them, nobody knows.
@@ -46,58 +72,6 @@ _SCHEMES = {
 
 # The libraries that the user asks for hang on a file that no wheel has, as if it needed them.
 REQUEST = VIRTUAL_ROOT + "/--include"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WantedVersion:
-    """One symbol version that a file asks of a library.
-
-    Attributes:
-        library: The needed name it is asked of, such as ``libc.so.6``.
-        version: Such as ``GLIBC_2.17``.
-        symbols: The names bound to it; empty for a marker such as ``GLIBC_ABI_DT_RELR``.
-    """
-
-    library: str
-    version: str
-    symbols: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ElfFile:
-    """One ELF file of the wheel, or one that it brings in from the system.
-
-    Attributes:
-        path: Where the loader sees it: the real path of a system file, a path below VIRTUAL_ROOT for a member.
-        member: Its name in the archive; None for a file of the system.
-        image: What the file says of itself.
-        wanted: The versions it asks for, each with its symbols.
-    """
-
-    path: str
-    member: str | None
-    image: ElfImage
-    wanted: tuple[WantedVersion, ...]
-
-    @property
-    def label(self) -> str:
-        """How reports call the file."""
-        return self.member or self.path
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dependency:
-    """One DT_NEEDED entry and what became of it.
-
-    Attributes:
-        name: The needed name.
-        target: The path of the file that the loader takes, a key of `WheelFacts.files`; None where there is none.
-        lookup: What was tried.
-    """
-
-    name: str
-    target: str | None
-    lookup: Lookup
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +103,7 @@ class WheelFacts:
         foreign: ELF members for another machine or C library.
         definitions: Of the names that some policy forbids to take from the system: those that a library of the wheel
             defines for files that ask for no version, by its path.
+        variants: Those of the wheel's libraries that are for newer processors, by path.
         rivals: Copies of the wheel's libraries elsewhere, with other contents, which its files were led to.
     """
 
@@ -142,6 +117,7 @@ class WheelFacts:
     dependencies: Mapping[str, tuple[Dependency, ...]]
     foreign: tuple[ForeignFile, ...]
     definitions: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    variants: Mapping[str, Variant] = field(default_factory=dict)
     rivals: tuple[Rival, ...] = ()
 
 
@@ -183,11 +159,20 @@ def gather(
     own, foreign = _sort_out(archive, images, arch, libc)
     files = {file.path: file for file in own}
     dependencies: dict[str, dict[str, Dependency]] = {}
+    variants = find_variants([file.path for file in own], arch, libc)
     if libc is not None:
         overlay = Overlay(sysroot, {file.path: file.image for file in own})
-        resolver = Resolver(overlay, replace(options, libc=libc), names_of_libraries(own, libc))
+        names = names_of_libraries(own, libc, variants)
+        resolver = Resolver(overlay, replace(options, libc=libc), names)
         for file in own:
             merge_graph(resolver.resolve(file.path, file.image), files, dependencies)
+        # What is loaded on newer processors can be led on by whoever loads it.
+        settled = dependencies.keys() - variants.keys()
+        for level in sorted({variant.level for variant in variants.values() if not variant.is_old}):
+            newer = replace(options, libc=libc, own_hwcaps=searched(level, arch) if arch else ())
+            resolver_of_level = Resolver(overlay, newer, names)
+            for file in own:
+                merge_graph(resolver_of_level.resolve(file.path, file.image), files, dependencies, settled)
         if include:
             request = _request(own[0].image, include)
             files[REQUEST] = ElfFile(path=REQUEST, member="--include", image=request, wanted=())
@@ -205,6 +190,7 @@ def gather(
         dependencies={path: tuple(rows.values()) for path, rows in dependencies.items()},
         foreign=foreign,
         definitions=_definitions(archive, own, dependencies, arch, libc),
+        variants=variants,
         rivals=_rivals(archive, sysroot, own, dependencies),
     )
 
@@ -345,55 +331,3 @@ def _sort_out(
             path = install_path(member, archive.data_folder)
             own.append(ElfFile(path=path, member=member, image=image, wanted=wanted_versions(image)))
     return tuple(own), tuple(foreign)
-
-
-def wanted_versions(image: ElfImage) -> tuple[WantedVersion, ...]:
-    """The versions that a file asks for, in its order, each with the symbols bound to it."""
-    bound: dict[tuple[str, str], list[str]] = {}
-    for symbol in image.undefined:
-        if symbol.version is not None and symbol.file is not None:
-            bound.setdefault((symbol.file, symbol.version), []).append(symbol.name)
-    return tuple(
-        WantedVersion(library=need.file, version=version.name, symbols=tuple(bound.get((need.file, version.name), ())))
-        for need in image.version_needs
-        for version in need.versions
-    )
-
-
-def names_of_libraries(own: Sequence[ElfFile], libc: Libc | None) -> Mapping[str, Sequence[str]]:
-    """The paths of the wheel's libraries by the names that they can be asked for."""
-    return own_names([Located(file.path, file.image) for file in own], libc)
-
-
-def merge_graph(graph: LoadGraph, files: dict[str, ElfFile], dependencies: dict[str, dict[str, Dependency]]) -> None:
-    """Add what one load graph found; of two answers for one DT_NEEDED entry the better one stays.
-
-    A library of the wheel is asked about twice: alone, and as the extension module loads it, by whose RPATH it may
-    find more. The latter is how it is used.
-    """
-    keys = {}
-    for loaded in graph.objects:
-        key = loaded.path if loaded.path in files else loaded.real_path
-        keys[loaded.path] = key
-        if key not in files:
-            files[key] = ElfFile(path=key, member=None, image=loaded.image, wanted=wanted_versions(loaded.image))
-    for edge in graph.edges:
-        target = keys[edge.target] if edge.target is not None else None
-        rows = dependencies.setdefault(keys[edge.parent], {})
-        known = rows.get(edge.name)
-        if known is not None and known.lookup is edge.lookup and known.target == target:
-            continue  # nearly every graph holds the same libraries of the system, which find each other alike
-        dependency = Dependency(name=edge.name, target=target, lookup=edge.lookup)
-        if known is None or _rank(known) < _rank(dependency):
-            rows[edge.name] = dependency
-
-
-def _rank(dependency: Dependency) -> int:
-    if dependency.target is None:
-        return 0
-    return 1 if found_beforehand(dependency) else 2
-
-
-def found_beforehand(dependency: Dependency) -> bool:
-    """Whether a library of the wheel is found only if the package loads it first: no search folder leads to it."""
-    return dependency.lookup.origin is not None and dependency.lookup.origin.stage is Stage.OWN

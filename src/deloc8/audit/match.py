@@ -8,11 +8,10 @@ from collections import deque
 
 from deloc8.audit.facts import REQUEST
 from deloc8.audit.loading import RELR_MARKER, packed_unmarked, stack_faults
+from deloc8.audit.processors import excessive_levels
 from deloc8.audit.violations import Violation, ViolationCode
-from deloc8.elf.notes import x86_isa_level
 from deloc8.patterns import pattern
 from deloc8.policy.model import Family, split_version
-from deloc8.target import Arch
 from deloc8.values import dataclass
 
 TYPE_CHECKING = False
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from deloc8.audit.facts import Dependency, ElfFile, WantedVersion, WheelFacts
+    from deloc8.audit.processors import Excess
     from deloc8.policy.model import Policy
 
 # Every process that loads an extension module has these names already.
@@ -128,7 +128,7 @@ def match_policies(
     """
     found = _Found(
         uses=_scan(facts, policies),
-        levels=_isa_levels(facts) if options.check_isa else {},
+        levels=excessive_levels(facts) if options.check_isa else {},
         stacks={} if options.keep_executable_stack else stack_faults(facts),
         packed=packed_unmarked(facts),
     )
@@ -209,13 +209,13 @@ class _Found:
 
     Attributes:
         uses: The symbols that some policy forbids.
-        levels: The processor levels above the baseline.
+        levels: The processor levels above those that are sure.
         stacks: The kinds of requests for an executable stack.
         packed: The files whose packed relocations an older glibc leaves out.
     """
 
     uses: Mapping[str, _Uses]
-    levels: Mapping[str, int]
+    levels: Mapping[str, Excess]
     stacks: Mapping[str, ViolationCode]
     packed: frozenset[str]
 
@@ -245,13 +245,14 @@ def _violations(facts: WheelFacts, policy: Policy, closure: Closure, found: _Fou
         for code in _faults_of_file(file, policy, found):
             yield Violation(code=code, policy=policy.name, file=file.label, chain=chain, version=_VERSIONS.get(code))
         if file.path in found.levels:
+            version, limit = found.levels[file.path]
             yield Violation(
                 code=ViolationCode.ISA_LEVEL,
                 policy=policy.name,
                 file=file.label,
                 chain=chain,
-                version=f"x86-64-v{found.levels[file.path]}",
-                limit="the x86-64 baseline",
+                version=version,
+                limit=limit,
             )
         for code, library, symbol in found.uses.get(file.path, ()):
             takes = library is None or closure.provisions.get((file.path, library)) is Provision.SYSTEM
@@ -309,13 +310,6 @@ def counts(wanted: WantedVersion, provision: Provision, policy: Policy) -> bool:
     if provision is Provision.SYSTEM or provision is Provision.EXCLUDED:  # a set would ask Python for their hashes
         return True
     return provision is Provision.INSIDE and policy.allows_library(wanted.library)
-
-
-def _isa_levels(facts: WheelFacts) -> Mapping[str, int]:
-    if facts.arch is not Arch.X86_64:
-        return {}
-    levels = {file.path: x86_isa_level(file.image.notes, bits=file.image.bits) for file in facts.files.values()}
-    return {path: level for path, level in levels.items() if level is not None and level > 1}
 
 
 # What one file uses that may be forbidden: (kind, library or None, symbol).

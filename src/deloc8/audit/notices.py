@@ -43,6 +43,7 @@ def notices(audit: Audit, match: PolicyMatch) -> tuple[Diagnostic, ...]:
     return (
         *_foreign(audit),
         *_differing(audit),
+        *_without_base(audit),
         *_lacking(audit, match),
         *_without_ceiling(audit, match),
         *(_newer_musl(match) if match.policy.family is Family.MUSLLINUX else ()),
@@ -86,6 +87,24 @@ def _how_found(audit: Audit, rival: Rival) -> str:
     if rival.asker == REQUEST:
         return f"--include leads to {rival.path}"
     return f"{audit.facts.files[rival.asker].label}: {rival.origin} leads to {rival.path}"
+
+
+def _without_base(audit: Audit) -> Iterator[Diagnostic]:
+    """Libraries for newer processors of which all others get none."""
+    facts = audit.facts
+    # It can be in another folder of the same search path.
+    names = {file.path.rpartition("/")[2] for file in facts.own if file.path not in facts.variants}
+    for file in facts.own:
+        variant = facts.variants.get(file.path)
+        if variant and variant.base.rpartition("/")[2] not in names:
+            yield Diagnostic(
+                code="no-baseline-library",
+                severity=Severity.WARNING,
+                subject=file.label,
+                message=f"is for processors of level {variant.level}, and the wheel has none of its name for others",
+                context=("older processors, and glibc before 2.33, do not look into the folder",),
+                hints=("put a build for the baseline beside glibc-hwcaps, under the same name",),
+            )
 
 
 def _lacking(audit: Audit, match: PolicyMatch) -> Iterator[Diagnostic]:

@@ -27,6 +27,7 @@ class SearchOptions:
             folders. RPATH and RUNPATH belong to the files and still work. None: the system's own.
         hwcaps: The folders below glibc-hwcaps that count, the best first. None by default: what is copied into a
             wheel must run on every processor.
+        own_hwcaps: The same for folders of the wheel.
         platform: What `$PLATFORM` stands for; None: the name of the machine's baseline processor.
     """
 
@@ -36,6 +37,7 @@ class SearchOptions:
     add_paths: tuple[str, ...] = ()
     only_paths: tuple[str, ...] | None = None
     hwcaps: tuple[str, ...] = ()
+    own_hwcaps: tuple[str, ...] = ()
     platform: str | None = None
 
     @property

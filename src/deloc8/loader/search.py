@@ -359,7 +359,8 @@ class Search:
                 continue
             base = folder.rstrip("/")
             if self._options.libc is Libc.GLIBC:
-                for hwcap in self._options.hwcaps:
+                is_own = self._options.own_hwcaps and self._own.covers(f"{base}/")
+                for hwcap in self._options.own_hwcaps if is_own else self._options.hwcaps:
                     yield _Candidate(f"{base}/glibc-hwcaps/{hwcap}/{query.name}", origin)
             yield _Candidate(f"{base}/{query.name}", origin, None, "")  # defaults would cost more than the rest
 

@@ -324,7 +324,7 @@ def _needed(claim: Claim, facts: WheelFacts) -> Iterator[str]:
 def _second_copies(claim: Claim) -> Iterator[str]:
     """One process would have the state of such a library twice: in the wheel's file, and in the graft."""
     facts = claim.audit.facts
-    own = names_of_libraries(facts.own, facts.libc)
+    own = names_of_libraries(facts.own, facts.libc, facts.variants)
     for graft in claim.plan.grafts:
         for path in own.get(graft.soname or "", ()):
             yield f"{graft.member} is a copy of {graft.soname}, which the wheel has in {facts.files[path].label}"

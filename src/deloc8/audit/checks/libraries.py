@@ -36,11 +36,14 @@ def check_host_only(evidence: Evidence) -> Iterator[Diagnostic]:
 
 def check_copies(evidence: Evidence) -> Iterator[Diagnostic]:
     """Libraries that the wheel holds more than once, and different ones that a process takes for one."""
-    copies: dict[str, list[ElfFile]] = {}
+    # The loader takes one of a library and its variants for newer processors.
+    variants = evidence.audit.facts.variants
+    copies: dict[tuple[str, str], list[ElfFile]] = {}
     for file in evidence.libraries:
         if file.image.soname and file.image.soname.startswith("lib"):
-            copies.setdefault(library_name(file), []).append(file)
-    for name, files in copies.items():
+            folder = file.path.rpartition("/")[0] if file.path in variants else ""
+            copies.setdefault((folder, library_name(file)), []).append(file)
+    for (_, name), files in copies.items():
         if len(files) > 1:
             yield _duplicate(evidence, name, files)
 
@@ -127,6 +130,8 @@ def check_symbols(evidence: Evidence) -> Iterator[Diagnostic]:
             beside[path] |= loaded
         if not is_complete:
             unknown |= loaded
+    for path, variant in evidence.audit.facts.variants.items():
+        beside[path] |= beside.get(variant.base, set())
     for file in evidence.libraries:
         if file.path in unknown:
             continue

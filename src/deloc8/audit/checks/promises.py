@@ -89,5 +89,12 @@ def check_notices(evidence: Evidence) -> Iterator[Diagnostic]:
 
 
 NOTICES = frozenset(
-    {"foreign-file", "minimal-system-lacks", "newer-musl", "own-library-differs", "version-without-ceiling"}
+    {
+        "foreign-file",
+        "minimal-system-lacks",
+        "newer-musl",
+        "no-baseline-library",
+        "own-library-differs",
+        "version-without-ceiling",
+    }
 )

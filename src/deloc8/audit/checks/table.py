@@ -46,6 +46,7 @@ _CHECKED = (
     ("relr-without-marker", _ERROR, promises.check_violations),
     ("foreign-file", _WARNING, promises.check_notices),
     ("own-library-differs", _WARNING, promises.check_notices),
+    ("no-baseline-library", _WARNING, promises.check_notices),
     ("minimal-system-lacks", _WARNING, promises.check_notices),
     ("newer-musl", _WARNING, promises.check_notices),
     ("version-without-ceiling", _WARNING, promises.check_notices),
