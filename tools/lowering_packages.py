@@ -118,7 +118,7 @@ def fetch(machine: str, release: str, folder: Path, *, mirror: str = MIRROR) -> 
     suite = RELEASES[release]
     unpacked = folder / f"{suite}-{machine}"
     if not unpacked.exists():
-        options = _private_apt(folder / f"apt-{suite}-{debian}", suite, debian, mirror)
+        options = private_apt(folder / f"apt-{suite}-{debian}", suite, debian, mirror)
         fetched = folder / f"{suite}-{machine}.part"
         shutil.rmtree(fetched, ignore_errors=True)
         fetched.mkdir()
@@ -133,7 +133,7 @@ def fetch(machine: str, release: str, folder: Path, *, mirror: str = MIRROR) -> 
     return unpacked
 
 
-def _private_apt(folder: Path, suite: str, debian: str, mirror: str) -> list[str]:
+def private_apt(folder: Path, suite: str, debian: str, mirror: str) -> list[str]:
     """The options by which apt uses lists of its own in the folder, and leaves those of this machine alone."""
     folder = folder.resolve()
     settings = {

@@ -34,7 +34,7 @@ def scene_for_checks(folder: Path) -> Scene:
     libraries = {
         GLIBC: Defined("use0", "GLIBC_2.14"),
         "libfoo.so.1": Defined("foo"),
-        "libglib-2.0.so.0": Defined("glib"),
+        "libglib-2.0.so.0": Defined("g_free"),
         "libresolv.so.2": Defined("resolve", "RESOLVE_1.0"),
     }
     for name, symbol in libraries.items():
@@ -140,6 +140,7 @@ FAULTS: Mapping[str, Fault] = {
     "false-tag": core(SOUND, "cp311-cp311-manylinux_2_17_aarch64"),
     "symbol-too-new": core(wants("GLIBC_2.34")),
     "marker-too-new": core(replace(SOUND, relr=True, needs=(NeedSpec(GLIBC, "GLIBC_ABI_DT_RELR"),))),
+    "release-too-new": core(replace(SOUND, needed=("libz.so.1", GLIBC), undefined=(Undefined("gzfread"),))),
     "library-not-allowed": core(replace(SOUND, needed=("libfoo.so.1", GLIBC), undefined=(Undefined("foo"),))),
     "forbidden-symbol": core(
         replace(SOUND, undefined=(Undefined("__cxa_thread_atexit_impl", "GLIBC_2.14", GLIBC),)),
@@ -154,7 +155,7 @@ FAULTS: Mapping[str, Fault] = {
         "demo.libs/glibc-hwcaps/x86-64-v3/libfoo.so.1", replace(_FOO, notes=(*_FOO.notes, _ISA_V3))
     ),
     "minimal-system-lacks": core(
-        replace(SOUND, needed=("libglib-2.0.so.0", GLIBC), undefined=(Undefined("glib"),)),
+        replace(SOUND, needed=("libglib-2.0.so.0", GLIBC), undefined=(Undefined("g_free"),)),
     ),
     "newer-musl": core(ElfSpec(needed=("libc.musl-x86_64.so.1",), relr=True), _MUSL),
     "version-without-ceiling": core(
@@ -184,6 +185,7 @@ FAULTS: Mapping[str, Fault] = {
         ElfSpec(soname="libgomp-12345678.so.1"),
         ("demo.libs/libomp.so", ElfSpec(soname="libomp.so")),
     ),
+    "second-glib": beside("demo.libs/libglib-2.0-12345678.so.0", ElfSpec(soname="libglib-2.0-12345678.so.0")),
     "undefined-symbol": core(_py("nobody_has_me")),
     "unused-library": core(
         replace(SOUND, needed=("libfoo.so.1", GLIBC), runpath="$ORIGIN/../demo.libs"), libfoo_so_1=_FOO

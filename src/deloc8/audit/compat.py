@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from deloc8.audit.borrowed import told_release
 from deloc8.audit.installing import lowest_floor
 from deloc8.audit.loading import stack_faults
-from deloc8.audit.match import Provision, counts
+from deloc8.audit.match import Provision, counts, taken_from_system
 from deloc8.audit.notices import musl_needs
 from deloc8.paths import read_beside
 from deloc8.policy.model import Family, number_key, split_version
+from deloc8.policy.releases import PROJECTS
 from deloc8.target import Libc
 from deloc8.values import dataclass, replace
 
@@ -51,6 +53,7 @@ class Release:
         distro: The distribution, such as ``Debian``.
         version: Its number, such as ``12``.
         offers: The highest number of each namespace, such as ``GLIBC``, and of ``musl``; what is not known is missing.
+        libraries: The releases of libraries without versions, by project, such as ``glib``; likewise.
         relr: Whether its loader takes DT_RELR; None where that is not known.
         eol: The last day of its support, as ISO 8601 writes it; None where that is not known.
         extended_eol: The last day of the support that is paid for, or that others give.
@@ -60,6 +63,7 @@ class Release:
     distro: str
     version: str
     offers: Mapping[str, str]
+    libraries: Mapping[str, str]
     relr: bool | None
     eol: str | None
     extended_eol: str | None
@@ -76,7 +80,7 @@ class Need:
     """The most that a wheel asks of a system in one respect.
 
     Attributes:
-        what: ``GLIBC``, ``GLIBCXX``, ``CXXABI``, ``GCC``, ``musl`` or ``DT_RELR``.
+        what: ``GLIBC``, ``GLIBCXX``, ``CXXABI``, ``GCC``, ``musl``, ``DT_RELR`` or a project such as ``glib``.
         number: The number it needs; empty where no number is enough.
         subject: What needs it: ``pow@GLIBC_2.29``, ``GLIBC_ABI_DT_RELR``, ``statx``.
         library: The library it is asked of; None where it is none's.
@@ -95,7 +99,8 @@ class Need:
             return release.relr
         if self.what in {_TAG, _STACK}:
             return self._suits(release.offers.get("GLIBC") or release.offers[_MUSL])
-        offered, wanted = number_key(release.offers.get(self.what, "")), number_key(self.number)
+        number = release.offers.get(self.what) or release.libraries.get(self.what, "")
+        offered, wanted = number_key(number), number_key(self.number)
         if wanted is None:
             return False
         return None if offered is None else offered >= wanted
@@ -227,6 +232,7 @@ def releases() -> tuple[Release, ...]:
             distro=row["distro"],
             version=row["version"],
             offers={what: number for what, number in row["offers"].items() if what != _RELR},
+            libraries=row.get("libraries", {}),
             relr=row["offers"].get(_RELR),
             eol=row["eol"],
             extended_eol=row["extended_eol"],
@@ -293,11 +299,15 @@ def needs_of(audit: Audit, match: PolicyMatch) -> tuple[Need, ...]:
     highest: dict[str, Need] = {}
     for file in match.closure.files:
         chain = match.closure.chain(file, audit.facts)
-        for need in (*_libc_needs(audit, match, file), *_version_needs(match, file)):
+        for need in (
+            *_libc_needs(audit, match, file),
+            *_version_needs(match, file),
+            *_release_needs(audit, match, file),
+        ):
             known = highest.get(need.what)
             if known is None or _rank(known) < _rank(need):
                 highest[need.what] = replace(need, chain=chain)
-    order = ("GLIBC", _MUSL, _RELR, "GLIBCXX", "CXXABI", "GCC")
+    order = ("GLIBC", _MUSL, _RELR, "GLIBCXX", "CXXABI", "GCC", *dict.fromkeys(PROJECTS.values()))
     return tuple(highest[what] for what in order if what in highest)
 
 
@@ -336,3 +346,10 @@ def _version_needs(match: PolicyMatch, file: ElfFile) -> Iterator[Need]:
         elif number_key(number) is None:
             number = _SINCE.get((namespace, number), "")
         yield Need(what=what, number=number, subject=subject, library=wanted.library, chain=())
+
+
+def _release_needs(audit: Audit, match: PolicyMatch, file: ElfFile) -> Iterator[Need]:
+    """The releases that a file needs of libraries of the system whose symbols have no versions."""
+    for row in taken_from_system(audit.facts, file, match.closure):
+        subject = f"{row.symbol} ({told_release(row)})"
+        yield Need(what=PROJECTS[row.library], number=row.since or "", subject=subject, library=row.library, chain=())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from deloc8.audit.borrowed import Borrowed, Loading, find_borrowed
 from deloc8.audit.elffiles import (
     Dependency,
     ElfFile,
@@ -105,6 +106,8 @@ class WheelFacts:
             defines for files that ask for no version, by its path.
         variants: Those of the wheel's libraries that are for newer processors, by path.
         rivals: Copies of the wheel's libraries elsewhere, with other contents, which its files were led to.
+        borrowed: Of each file by path: what it takes without a version from libraries of the system, and not every
+            release of them has.
     """
 
     name: WheelName
@@ -119,6 +122,7 @@ class WheelFacts:
     definitions: Mapping[str, frozenset[str]] = field(default_factory=dict)
     variants: Mapping[str, Variant] = field(default_factory=dict)
     rivals: tuple[Rival, ...] = ()
+    borrowed: Mapping[str, tuple[Borrowed, ...]] = field(default_factory=dict)
 
 
 def install_path(member: str, data_folder: str) -> str:
@@ -178,6 +182,7 @@ def gather(
             files[REQUEST] = ElfFile(path=REQUEST, member="--include", image=request, wanted=())
             merge_graph(resolver.resolve(REQUEST, request), files, dependencies)
             _refuse_missing(dependencies[REQUEST].values())
+    loading = Loading(files=files, dependencies=dependencies, request=REQUEST)
     metadata = parse_wheel_metadata(bytes(archive.read(archive.member(f"{archive.dist_info}/WHEEL"))))
     return WheelFacts(
         name=archive.name,
@@ -192,6 +197,7 @@ def gather(
         definitions=_definitions(archive, own, dependencies, arch, libc),
         variants=variants,
         rivals=_rivals(archive, sysroot, own, dependencies),
+        borrowed=find_borrowed(archive, sysroot, loading) if libc is Libc.GLIBC else {},
     )
 
 

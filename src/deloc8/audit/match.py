@@ -6,18 +6,21 @@ import enum
 import fnmatch
 from collections import deque
 
+from deloc8.audit.borrowed import is_in_release, told_release
 from deloc8.audit.facts import REQUEST
 from deloc8.audit.loading import RELR_MARKER, packed_unmarked, stack_faults
 from deloc8.audit.processors import excessive_levels
 from deloc8.audit.violations import Violation, ViolationCode
 from deloc8.patterns import pattern
 from deloc8.policy.model import Family, split_version
+from deloc8.policy.releases import PROJECTS, promised_release
 from deloc8.values import dataclass
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from deloc8.audit.borrowed import Borrowed
     from deloc8.audit.facts import Dependency, ElfFile, WantedVersion, WheelFacts
     from deloc8.audit.processors import Excess
     from deloc8.policy.model import Policy
@@ -231,6 +234,17 @@ def _violations(facts: WheelFacts, policy: Policy, closure: Closure, found: _Fou
             if provision not in _HARMLESS:
                 code = _LIBRARY_CODES[provision]
                 yield Violation(code=code, policy=policy.name, file=file.label, chain=chain, library=dependency.name)
+        for row, limit in _too_late(facts, file, policy, closure):
+            yield Violation(
+                code=ViolationCode.RELEASE_TOO_NEW,
+                policy=policy.name,
+                file=file.label,
+                chain=chain,
+                library=row.library,
+                symbol=row.symbol,
+                since=told_release(row),
+                limit=limit,
+            )
         for wanted, symbol in _too_new(file, policy, closure, refused):
             yield Violation(
                 code=ViolationCode.SYMBOL_TOO_NEW,
@@ -284,6 +298,33 @@ def _too_new(
             provision = closure.provisions.get((file.path, wanted.library), Provision.SYSTEM)
             if counts(wanted, provision, policy):
                 yield from ((wanted, symbol) for symbol in wanted.symbols or (None,))
+
+
+def _too_late(facts: WheelFacts, file: ElfFile, policy: Policy, closure: Closure) -> Iterator[tuple[Borrowed, str]]:
+    """The symbols that later releases of a library brought than a policy promises, and what it promises instead."""
+    for row in taken_from_system(facts, file, closure):
+        project = PROJECTS[row.library]
+        promised = promised_release(policy, project)
+        if promised is not None and not is_in_release(row, promised):
+            yield row, f"{project} {promised}"
+
+
+def taken_from_system(facts: WheelFacts, file: ElfFile, closure: Closure) -> Iterator[Borrowed]:
+    """The symbols without versions that a file takes from libraries of the system, and not every release has.
+
+    One of a library that the wheel has, or will have, is not among them.
+    """
+    for row in facts.borrowed.get(file.path, ()):
+        provision = closure.provisions.get((file.path, row.library))
+        if provision is None:
+            # It comes with another library, or with the file that needs this one.
+            others = {found for (_, name), found in closure.provisions.items() if name == row.library}
+            provision = next((found for found in (Provision.GRAFT, Provision.INSIDE) if found in others), None)
+        if provision in _FROM_SYSTEM:
+            yield row
+
+
+_FROM_SYSTEM = (None, Provision.SYSTEM, Provision.EXCLUDED)
 
 
 def _limit(policy: Policy, version: str) -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from deloc8.audit.facts import REQUEST
 from deloc8.audit.loading import stack_faults
 from deloc8.audit.match import Provision, close, is_named
+from deloc8.audit.together import graft_options, whole_project
 from deloc8.diagnostic import Diagnostic, Severity
 from deloc8.policy.load import MINIMAL_SYSTEM_LACKS
 from deloc8.policy.model import Family, split_version
+from deloc8.policy.releases import PROJECTS
 from deloc8.values import replace
 
 TYPE_CHECKING = False
@@ -122,8 +124,13 @@ def _lacking(audit: Audit, match: PolicyMatch) -> Iterator[Diagnostic]:
             subject=name,
             message="the policy takes it from the system, but a minimal installation does not have it",
             context=(f"needed by {' -> '.join(users[name])}",),
-            hints=(f"to put it into the wheel, pass --graft '{name}'",),
+            hints=(f"to put it into the wheel, pass {graft_options(_together(audit, name))}",),
         )
+
+
+def _together(audit: Audit, name: str) -> tuple[str, ...]:
+    """A library and those of its project that must come into the wheel with it."""
+    return whole_project(audit.facts, PROJECTS.get(name, "")) or (name,)
 
 
 def _without_ceiling(audit: Audit, match: PolicyMatch) -> Iterator[Diagnostic]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import enum
 
-from deloc8.policy.model import version_key
+from deloc8.policy.model import number_key, version_key
 from deloc8.values import dataclass
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 
 class ViolationCode(enum.Enum):
@@ -19,6 +19,7 @@ class ViolationCode(enum.Enum):
     LIBRARY_NOT_FOUND = "library-not-found"
     LIBPYTHON_NEEDED = "libpython-needed"
     SYMBOL_TOO_NEW = "symbol-too-new"
+    RELEASE_TOO_NEW = "release-too-new"
     FORBIDDEN_SYMBOL = "forbidden-symbol"
     ISA_LEVEL = "isa-level"
     UCS2 = "ucs2"
@@ -51,6 +52,7 @@ class Violation:
         library: The library concerned, by its needed name.
         symbol: The symbol concerned; None for a version without symbols.
         version: Its version.
+        since: Of a symbol without a version: the release that brought it, such as ``glib 2.70``.
         limit: What the policy allows instead, in a few words.
     """
 
@@ -61,6 +63,7 @@ class Violation:
     library: str | None = None
     symbol: str | None = None
     version: str | None = None
+    since: str | None = None
     limit: str = ""
 
     @property
@@ -71,22 +74,44 @@ class Violation:
 
 def describe(violations: Iterable[Violation]) -> tuple[str, ...]:
     """What one file does, in lines without the file's name: one for all symbols of a library, one for all else each."""
-    symbols: dict[tuple[str | None, str], dict[tuple[object, ...], Violation]] = {}
+    symbols: dict[tuple[str | None, str, str], dict[tuple[object, ...], Violation]] = {}
     others: set[str] = set()
     for violation in violations:
-        if violation.code is ViolationCode.SYMBOL_TOO_NEW:
-            rows = symbols.setdefault((violation.library, violation.policy), {})
+        if violation.code in _TOO_NEW:
+            rows = symbols.setdefault((violation.library, violation.policy, violation.code.value), {})
             rows[version_key(violation.version or ""), violation.symbol or ""] = violation
         else:
             text = _DESCRIPTIONS[violation.code]
             others.add(text.format(**{name: getattr(violation, name) for name in _DESCRIBED}))
     lines = []
-    for (library, policy), rows in sorted(symbols.items(), key=str):
+    for (library, policy, _), rows in sorted(symbols.items(), key=str):
         sorted_rows = [rows[key] for key in sorted(rows)]
-        names = ", ".join(f"{row.symbol}@{row.version}" if row.symbol else f"{row.version}" for row in sorted_rows)
+        names = _names(sorted_rows)
         limits = ", ".join(dict.fromkeys(row.limit for row in sorted_rows))
         lines.append(f"needs {names} from {library}" + (f"; {policy} ends at {limits}" if limits else ""))
     return (*lines, *sorted(others))
+
+
+_TOO_NEW = frozenset({ViolationCode.SYMBOL_TOO_NEW, ViolationCode.RELEASE_TOO_NEW})
+
+
+# One of the newest is enough to bar a tag; of a library without versions an old policy lacks a hundred.
+_SHOWN = 6
+
+
+def _names(rows: Sequence[Violation]) -> str:
+    """The symbols with their versions; of those without, the newest with the releases that brought them."""
+    if rows[0].code is ViolationCode.SYMBOL_TOO_NEW:
+        return ", ".join(f"{row.symbol}@{row.version}" if row.symbol else f"{row.version}" for row in rows)
+    newest = sorted(rows, key=lambda row: release_key(row.since or ""), reverse=True)
+    names = [f"{row.symbol} ({row.since})" for row in newest[:_SHOWN]]
+    more = len(rows) - len(names)
+    return f"{', '.join(names)} and {more} more" if more else ", ".join(names)
+
+
+def release_key(since: str) -> tuple[bool, tuple[tuple[int, ...], str]]:
+    """The order of `Violation.since`: by number, those beyond all that are known last."""
+    return since.startswith("newer "), number_key(since.rpartition(" ")[2]) or ((), "")
 
 
 _DESCRIBED = ("symbol", "library", "version", "limit", "policy")

@@ -7,6 +7,7 @@ import fnmatch
 from collections import deque
 
 from deloc8.audit.loading import STACK_CODES
+from deloc8.audit.together import graft_options, projects_of, whole_project
 from deloc8.audit.verdict import find_tag
 from deloc8.audit.violations import ViolationCode
 from deloc8.errors import UsageError
@@ -144,8 +145,10 @@ def _all_uses(audit: Audit) -> Iterator[Use]:
             for file in match.closure.files:
                 travelling.setdefault(file.path, (file, match.closure.chain(file, audit.facts)))
     for file, chain in travelling.values():
+        borrowed = {row.symbol: row.library for row in audit.facts.borrowed.get(file.path, ())}
         for symbol in file.image.undefined:
-            yield Use(chain=chain, file=file.label, library=symbol.file, symbol=symbol.name, version=symbol.version)
+            library = symbol.file or borrowed.get(symbol.name)
+            yield Use(chain=chain, file=file.label, library=library, symbol=symbol.name, version=symbol.version)
         for wanted in file.wanted:
             if not wanted.symbols:
                 yield Use(chain=chain, file=file.label, library=wanted.library, version=wanted.version)
@@ -278,7 +281,12 @@ def _concern(kind: SubjectKind, uses: tuple[Use, ...]) -> Callable[[Violation], 
         return lambda row: (row.library in names and row.code in codes) or not names.isdisjoint(row.chain[1:])
     asked = {(use.file, use.symbol, use.version) for use in uses}
     named = {(use.file, use.symbol) for use in uses if use.symbol}
-    plain = {ViolationCode.FORBIDDEN_SYMBOL, ViolationCode.UCS2, ViolationCode.PYFPE}
+    plain = {
+        ViolationCode.FORBIDDEN_SYMBOL,
+        ViolationCode.RELEASE_TOO_NEW,
+        ViolationCode.UCS2,
+        ViolationCode.PYFPE,
+    }
     return lambda row: (
         (row.file, row.symbol, row.version) in asked if row.code not in plain else (row.file, row.symbol) in named
     )
@@ -301,13 +309,13 @@ def _ways(audit: Audit, match: PolicyMatch, violations: Sequence[Violation], rem
     if blocking and not reachable.is_unbounded:
         verb = "take" if audit.outlook.is_satisfied else "let `deloc8 fixup` reach"
         ways.append(f"{verb} the tag {reachable.tags[0]}, if that is enough")
-    ways += [*_ways_by_option(blocking), *remedy(match, blocking)]
+    ways += [*_ways_by_option(blocking), *remedy(match, blocking), *_ways_by_project(audit, blocking)]
     # The libraries of the system whose own needs bar the tag.
     brought = sorted({row.chain[1] for row in blocking if len(row.chain) > 1})
     if brought and all(len(row.chain) > 1 for row in blocking):
         options = " ".join(f"--exclude '{name}'" for name in brought)
         ways.append(f"leave out what brings them, with {options}: users must have these libraries then")
-    limits = sorted({row.limit for row in blocking if row.code is ViolationCode.SYMBOL_TOO_NEW and row.limit})
+    limits = sorted({row.limit for row in blocking if row.code in _LIMITED and row.limit})
     if limits:
         also = f", {', '.join(brought)} included" if brought else ""
         ways.append(f"build on a system that ends at {', '.join(limits)}, as a {match.policy.name} image does{also}")
@@ -332,6 +340,18 @@ def _cures(violations: Sequence[Violation]) -> str:
     if not codes.isdisjoint(STACK_CODES):
         cures.append("clear the executable stacks")
     return " and ".join(cures)
+
+
+_LIMITED = frozenset({ViolationCode.SYMBOL_TOO_NEW, ViolationCode.RELEASE_TOO_NEW})
+
+
+def _ways_by_project(audit: Audit, blocking: Sequence[Violation]) -> Iterator[str]:
+    """What helps against libraries without versions that are too old: to have them in the wheel, all of a project."""
+    for project in projects_of(blocking):
+        names = whole_project(audit.facts, project)
+        if names:
+            options = graft_options(names)
+            yield f"put all of {project} into the wheel, where a process can have two of it, with {options}"
 
 
 def _ways_by_option(blocking: Sequence[Violation]) -> Iterator[str]:

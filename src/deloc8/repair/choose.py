@@ -14,6 +14,7 @@ from deloc8.policy.model import TOOLCHAIN_NAMESPACES, split_version, version_key
 from deloc8.repair.lowering import NO_LOWERING, Lowering, is_lowerable, lower, lowered_facts
 from deloc8.repair.model import AUTO
 from deloc8.repair.packagedb.missing import where_it_comes_from
+from deloc8.repair.wholes import ways_by_grafting
 from deloc8.target import Libc, parse_platform_tag
 from deloc8.values import dataclass
 
@@ -202,7 +203,7 @@ def unrepairable(audit: Audit, aim: Aim, goal: Goal, sysroot: Sysroot) -> Unrepa
         context.append(f"the best tag that fixup can reach is {reachable[0]}")
     told, ways_out = _about_lowering(audit, aim, goal)
     context += told
-    hints = [*ways_out, *(_hint(violation) for violation in blocking)]
+    hints = [*ways_out, *ways_by_grafting(aim, goal), *(_hint(violation) for violation in blocking)]
     return UnrepairableError(
         f"{subject} not fit {tag}",
         code=blocking[0].code.value,
@@ -351,6 +352,7 @@ _CXX_HINT = (
 )
 _HINTS = {
     ViolationCode.SYMBOL_TOO_NEW: "build on an older distribution, for example in a {policy} image",
+    ViolationCode.RELEASE_TOO_NEW: "build on an older distribution, for example in a {policy} image",
     ViolationCode.LIBRARY_NOT_FOUND: (
         "install the library, or name its folder with --add-path or LD_LIBRARY_PATH; if it is meant to come from "
         "elsewhere, leave it out with --exclude"

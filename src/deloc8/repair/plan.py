@@ -18,6 +18,7 @@ from deloc8.repair.choose import is_blind
 from deloc8.repair.model import Graft, Patch, Plan
 from deloc8.repair.opened import OPENED, opened_notes, opens
 from deloc8.repair.stacks import stack_edits, stack_notes
+from deloc8.repair.wholes import second_glib_warning
 from deloc8.target import Libc
 from deloc8.values import dataclass, replace
 from deloc8.wheel.paths import path_fault
@@ -362,6 +363,7 @@ def _notes(audit: Audit, match: PolicyMatch, platforms: Sequence[str]) -> list[D
         if claim.tag not in platforms
     ]
     notes += [*stack_notes(audit, closure, notices(audit, match)), *grafting.runtime_warnings(match)]
+    notes += second_glib_warning(match)
     dropped = sorted({name for (_, name), provision in closure.provisions.items() if provision is Provision.DROPPED})
     notes += [
         Diagnostic(

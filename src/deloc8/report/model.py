@@ -146,7 +146,7 @@ def barriers(audit: Audit) -> tuple[Barrier, ...]:
 
 
 def _without_policy(violation: Violation) -> Violation:
-    ends = violation.code is ViolationCode.SYMBOL_TOO_NEW
+    ends = violation.code in {ViolationCode.SYMBOL_TOO_NEW, ViolationCode.RELEASE_TOO_NEW}
     return replace(violation, policy="the policy", limit="" if ends else violation.limit)
 
 

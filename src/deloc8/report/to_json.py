@@ -96,6 +96,7 @@ def _violation(violation: Violation) -> Json:
         "file": violation.file,
         "symbol": violation.symbol,
         "version": violation.version,
+        "since": violation.since,
         "library": violation.library,
         "chain": list(violation.chain),
     }

@@ -119,6 +119,7 @@ def why_value(wheel: str, answer: Answer) -> Json:
             "file": row.file,
             "symbol": row.symbol,
             "version": row.version,
+            "since": row.since,
             "library": row.library,
             "chain": list(row.chain),
         }

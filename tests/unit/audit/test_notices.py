@@ -161,3 +161,12 @@ def test_where_no_better_tag_can_be_reached_a_glob_may_name_what_is_needed_indir
     audit = deep.judge(replace(wants("GLIBC_PRIVATE", needed=("libfoo.so.1",))), exclude=("libdeep*", "libno*"))
     assert audit.outlook.policy.name == "linux"
     assert [notice.subject for notice in told(audit)] == ["libno*"]
+
+
+def test_a_library_that_minimal_systems_lack_is_grafted_with_its_project(scene: Scene) -> None:
+    """A half of glib in the wheel and the other half of the system is a danger of its own."""
+    audit = scene.judge(wants(needed=("libglib-2.0.so.0", "libgobject-2.0.so.0", "libnsl.so.1")))
+    hints = {note.subject: note.hints[0] for note in notices(audit, audit.outlook)}
+    whole = "--graft 'libglib-2.0.so.0' --graft 'libgobject-2.0.so.0'"
+    assert hints["libglib-2.0.so.0"] == hints["libgobject-2.0.so.0"] == f"to put it into the wheel, pass {whole}"
+    assert hints["libnsl.so.1"] == "to put it into the wheel, pass --graft 'libnsl.so.1'"

@@ -51,6 +51,7 @@ def hopeless(scene: Scene) -> Path:
     symbols = (
         Undefined("new", "GLIBC_2.99", GLIBC),
         Undefined("zcalloc", None, None),
+        Undefined("gzfread"),
         Undefined("PyFPE_jbuf"),
         Undefined("PyUnicodeUCS2_FromString"),
     )

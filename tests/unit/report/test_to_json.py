@@ -76,7 +76,7 @@ def test_what_show_says_of_a_wheel(scene: Scene) -> None:
     assert policy["aliases"] == ["manylinux2014_x86_64"]
     assert (policy["satisfied"], policy["reachable"]) == (False, False)
     assert policy["libraries_to_graft"] == ["libfoo.so.1", "libno.so"]
-    nothing = {"symbol": None, "version": None}
+    nothing = {"symbol": None, "version": None, "since": None}
     assert policy["violations"] == [
         {"code": "library-not-allowed", "file": CORE, "library": "libfoo.so.1", "chain": [CORE], **nothing},
         {"code": "library-not-found", "file": CORE, "library": "libno.so", "chain": [CORE], **nothing},
@@ -85,6 +85,7 @@ def test_what_show_says_of_a_wheel(scene: Scene) -> None:
             "file": "/usr/lib/libfoo.so.1",
             "symbol": "use0",
             "version": "GLIBC_2.27",
+            "since": None,
             "library": "libc.so.6",
             "chain": [CORE, "libfoo.so.1"],
         },

@@ -7,7 +7,9 @@ import fnmatch
 from deloc8.audit.checks.evidence import finding, is_c_library, library_name, listed
 from deloc8.audit.dlopen import Confidence, Source
 from deloc8.audit.match import is_libpython
+from deloc8.audit.together import SECOND_GLIB, SECOND_GLIB_HINT, SECOND_GLIB_MESSAGE, SECOND_GLIB_REASONS
 from deloc8.policy.load import host_only_libraries
+from deloc8.policy.releases import PROJECTS
 from deloc8.target import Libc
 
 TYPE_CHECKING = False
@@ -78,6 +80,15 @@ def _names_of_different_files(evidence: Evidence, files: Sequence[ElfFile]) -> l
         name = file.path.rpartition("/")[2] if is_musl else file.image.soname
         contents.setdefault(name or "", set()).add(evidence.contents[file.path])
     return [name for name, found in contents.items() if len(found) > 1]
+
+
+def check_glib(evidence: Evidence) -> Iterator[Diagnostic]:
+    """Parts of glib in the wheel: a process that has the system's too has two."""
+    if evidence.audit.facts.libc is not Libc.GLIBC:
+        return
+    for file in evidence.libraries:
+        if PROJECTS.get(library_name(file)) == "glib":
+            yield finding(SECOND_GLIB, file.label, SECOND_GLIB_MESSAGE, SECOND_GLIB_REASONS, (SECOND_GLIB_HINT,))
 
 
 _CPP_RUNTIMES = ("libstdc++.so", "libc++.so")

@@ -33,6 +33,7 @@ def check_platform_tags(evidence: Evidence) -> Iterator[Diagnostic]:
 _MESSAGES = {
     "symbol-too-new": "needs newer versions of system libraries than {tag} promises",
     "marker-too-new": "needs a feature of the C library that {tag} does not promise",
+    "release-too-new": "needs newer releases of system libraries than {tag} promises",
     "library-not-allowed": "needs a library that is neither in the wheel nor promised by {tag}",
     "forbidden-symbol": "uses symbols that {tag} forbids",
     "isa-level": "needs a newer processor than {tag} promises",
@@ -49,6 +50,7 @@ _OTHER_CODES = {ViolationCode.LIBRARY_NOT_FOUND: "library-not-allowed"}
 _HINTS = {
     "symbol-too-new": "build on an older system, or claim the tag that `deloc8 show` tells",
     "marker-too-new": "link with an older linker or with -Wl,-z,nopack-relative-relocs, or claim a newer tag",
+    "release-too-new": "build on an older system, or claim the tag that `deloc8 show` tells",
     "library-not-allowed": "`deloc8 fixup` copies it into the wheel; --exclude says that it comes otherwise",
     "relr-without-marker": "link with -Wl,-z,nopack-relative-relocs, or let `deloc8 fixup --lower-glibc` unpack them",
     "isa-level": "compile without -march, or pass --disable-isa-ext-check",

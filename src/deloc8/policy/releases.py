@@ -1,0 +1,96 @@
+"""Libraries of the system whose symbols have no versions: which release brought each symbol, and what policies promise.
+
+A file that uses `g_source_set_static_name` needs glib 2.70, but no version of a symbol says so. Debian keeps lists that
+do; the tables in `data/symbols` are made from them (tools/make_symbols.py), one for each library, and read only where a
+file needs that library. What the systems of each policy have is in `data/libraries.json` (tools/make_distros.py).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from deloc8.paths import read_beside
+from deloc8.policy.model import number_key
+from deloc8.values import dataclass
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from deloc8.policy.model import Policy
+
+PROJECTS = {
+    "libglib-2.0.so.0": "glib",
+    "libgobject-2.0.so.0": "glib",
+    "libgthread-2.0.so.0": "glib",
+    "libX11.so.6": "libX11",
+    "libXext.so.6": "libXext",
+    "libXrender.so.1": "libXrender",
+    "libICE.so.6": "libICE",
+    "libSM.so.6": "libSM",
+    "libGL.so.1": "libglvnd",
+    "libexpat.so.1": "expat",
+    "libz.so.1": "zlib",
+}
+"""The project of each library, as its releases are called."""
+
+BEHIND = {
+    "libgobject-2.0.so.0": ("libglib-2.0.so.0",),
+    "libgthread-2.0.so.0": ("libglib-2.0.so.0",),
+    "libXext.so.6": ("libX11.so.6",),
+    "libXrender.so.1": ("libX11.so.6",),
+    "libSM.so.6": ("libICE.so.6",),
+}
+"""The libraries that come with another: a file that needs the latter alone can use their symbols too."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SymbolTable:
+    """The release of its project that brought each symbol of a library.
+
+    Attributes:
+        project: The project.
+        last: The last release that the table knows.
+        since: The release of each symbol; empty for those that were always there.
+    """
+
+    project: str
+    last: str
+    since: Mapping[str, str]
+
+
+@lru_cache(maxsize=len(PROJECTS))
+def symbol_table(soname: str) -> SymbolTable:
+    """The table of a library in `PROJECTS`."""
+    import json  # noqa: PLC0415  hardly any wheel needs one
+
+    table = json.loads(read_beside(__file__, "data", "symbols", f"{soname}.json"))
+    since = {symbol: release for release, symbols in table["since"].items() for symbol in symbols.split()}
+    return SymbolTable(project=table["project"], last=table["last"], since=since)
+
+
+@lru_cache(maxsize=1)
+def _promised() -> Mapping[str, Mapping[str, str]]:
+    """The release of each project by the glibc of a policy, such as ``2.17``, the oldest first."""
+    import json  # noqa: PLC0415  hardly any wheel asks
+
+    table: Mapping[str, Mapping[str, str]] = json.loads(read_beside(__file__, "data", "libraries.json"))["promised"]
+    return table
+
+
+def promised_release(policy: Policy, project: str) -> str | None:
+    """The release of a project that every system of a policy has; None where the policy promises nothing of glibc.
+
+    It is that of the newest reference system whose glibc the policy does not exceed. The reference of a policy that
+    none is old enough for is the oldest; a project that no reference has is promised in no release.
+    """
+    ceiling = policy.ceilings.get("GLIBC")
+    most = number_key(ceiling.maximum) if ceiling and ceiling.maximum else None
+    if most is None:
+        return None
+    numbers = _promised().get(project, {})
+    release = next(iter(numbers.values()), "0")
+    for glibc, number in numbers.items():
+        if (number_key(glibc) or ((), "")) <= most:
+            release = number
+    return release
