@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from elftools.elf.elffile import ELFFile
 
+from deloc8.machines import ROWS, Arch
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
@@ -22,20 +24,16 @@ The last is not out yet. When it has a newer glibc, say so here, or name a mirro
 MIRROR = "http://deb.debian.org/debian"
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
-# (the machine, Debian's name of it, the package). Where not every release has packages of the machine itself, those
-# for cross compilers hold the same libraries.
-_PACKAGES = (
-    ("x86_64", "amd64", "libc6"),
-    ("i686", "i386", "libc6"),
-    ("aarch64", "arm64", "libc6"),
-    ("armv7l", "armhf", "libc6"),
-    ("ppc64le", "amd64", "libc6-ppc64el-cross"),
-    ("ppc64", "amd64", "libc6-ppc64-cross"),
-    ("s390x", "amd64", "libc6-s390x-cross"),
-    ("riscv64", "amd64", "libc6-riscv64-cross"),
-    ("loongarch64", "amd64", "libc6-loong64-cross"),
-)
-MACHINES = tuple(machine for machine, _, _ in _PACKAGES)
+# Every release has packages of these machines; of the others, those for cross compilers hold the same libraries.
+_RELEASED = frozenset({"x86_64", "i686", "aarch64", "armv7l"})
+MACHINES = tuple(row.arch.value for row in ROWS)
+
+
+def _package(machine: str) -> tuple[str, str]:
+    """The package of a machine's C library, and Debian's name of the machine that it is for."""
+    debian = Arch(machine).row.debian
+    return ("libc6", debian) if machine in _RELEASED else (f"libc6-{debian}-cross", "amd64")
+
 
 # LoongArch came with glibc 2.36, and only the last release has a package for it.
 _FIRST_RELEASE = {"loongarch64": "2.41"}
@@ -114,7 +112,7 @@ def fetch(machine: str, release: str, folder: Path, *, mirror: str = MIRROR) -> 
         OtherReleaseError: The release has another glibc by now.
         subprocess.CalledProcessError: apt cannot fetch the package.
     """
-    (debian, package) = next((debian, package) for known, debian, package in _PACKAGES if known == machine)
+    package, debian = _package(machine)
     suite = RELEASES[release]
     unpacked = folder / f"{suite}-{machine}"
     if not unpacked.exists():

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import lief
 from elftools.elf.elffile import ELFFile
+from elftools.elf.enums import ENUM_E_MACHINE
 
+from deloc8.machines import arch_of_elf
 from kit.editor_check import layout_complaint, names_of, readelf
 
 if TYPE_CHECKING:
@@ -58,15 +60,15 @@ class Machine:
     is_musl: bool = False
 
 
-# By pyelftools' names: the emulator, GNU's name of the machine, and the loader's file name.
-_KNOWN = {
-    ("EM_X86_64", 64): ("", "x86_64-linux-gnu", "ld-linux-x86-64.so.2"),
-    ("EM_386", 32): ("i386", "i686-linux-gnu", "ld-linux.so.2"),
-    ("EM_AARCH64", 64): ("aarch64", "aarch64-linux-gnu", "ld-linux-aarch64.so.1"),
-    ("EM_ARM", 32): ("arm", "arm-linux-gnueabihf", "ld-linux-armhf.so.3"),
-    ("EM_PPC64", 64): ("ppc64le", "powerpc64le-linux-gnu", "ld64.so.2"),
-    ("EM_S390", 64): ("s390x", "s390x-linux-gnu", "ld64.so.1"),
-    ("EM_RISCV", 64): ("riscv64", "riscv64-linux-gnu", "ld-linux-riscv64-lp64d.so.1"),
+# The emulator of each machine: qemu's name of it. This computer's own needs none.
+_EMULATORS = {
+    "x86_64": "",
+    "i686": "i386",
+    "aarch64": "aarch64",
+    "armv7l": "arm",
+    "ppc64le": "ppc64le",
+    "s390x": "s390x",
+    "riscv64": "riscv64",
 }
 
 
@@ -81,9 +83,11 @@ def machine_of(elf: ELFFile, needed: Sequence[str]) -> Machine:
 
 
 def _machine_of(elf: ELFFile) -> Machine:
-    qemu, triple, loader = _KNOWN.get((elf["e_machine"], elf.elfclass), ("", "", ""))
-    if not triple or (qemu == "ppc64le" and not elf.little_endian):
+    number = ENUM_E_MACHINE.get(elf["e_machine"], 0)
+    arch = arch_of_elf(number, bits=elf.elfclass, little_endian=elf.little_endian, flags=elf["e_flags"])
+    if arch is None or arch.value not in _EMULATORS:
         return Machine(strip=shutil.which("llvm-strip") or "")
+    qemu, triple, loader = _EMULATORS[arch.value], arch.row.triplet, arch.row.loader_name
     strip = shutil.which(f"{triple}-strip") or shutil.which("llvm-strip") or ""
     if not qemu:
         place = Path("/lib64", loader)
