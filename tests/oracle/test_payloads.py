@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -136,3 +137,17 @@ def test_a_format_that_is_unknown_stays_or_is_refused(way: str, kind: Kind, tmp_
     in_place = edit(contents, [SetRpath(path="libc.so.6")], "program").data
     assert len(in_place) == len(contents)
     check(program, in_place, says="found")
+
+
+@pytest.mark.parametrize(("tool", "package"), [("strip", "binutils"), ("llvm-strip", "llvm")])
+def test_a_section_that_is_not_loaded_is_not_stripped(tool: str, package: str, tmp_path: Path) -> None:
+    """PyInstaller and Nuitka put their data into one, by objcopy."""
+    program, data = tmp_path / "program", tmp_path / "data"
+    data.write_bytes(b"the data of the program")
+    source = build(READER, Toolchain("gcc"), kind="pie", options=("-g",))
+    objcopy = require("objcopy", "Debian: binutils")
+    subprocess.run([objcopy, "--add-section", f"pydata={data}", source, program], check=True)
+    stripper = Stripper(level=StripLevel.ALL, tool=require(tool, f"Debian: {package}"), target=tmp_path / "out")
+    smaller = bytes(strip(program.read_bytes, stripper, "program"))
+    assert len(smaller) < program.stat().st_size
+    assert data.read_bytes() in smaller

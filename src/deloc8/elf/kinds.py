@@ -234,13 +234,13 @@ def _begins_with(tail: Tail, base: int, places: tuple[Pointer, ...]) -> bool:
 
 # The most certain ones first; a search through the whole file is the last.
 _FINDERS: tuple[Callable[[Tail], Found | None], ...] = (
+    _appimage,
     _sbcl,
     _bun,
     _ocaml,
     _par,
     _marked,
     _zip,
-    _appimage,
     _pyinstaller,
     _dotnet,
 )

@@ -36,8 +36,6 @@ def payload_problems(before: Buffer, after: Buffer, name: str) -> Iterator[str]:
         return
     start = len(after) - old.size
     shift = start - old.start
-    if new.kind != old.kind:
-        yield f"{name}: the data behind its ELF part was {old.kind.name}, and is {new.kind.name}"
     if bytes(after[new.start : start]).strip(b"\0"):
         yield f"{name}: other bytes have come before the data behind its ELF part"
     if shift and not old.kind.kept:

@@ -41,6 +41,8 @@ class Stripper:
 
 _IDENT_SIZE = 16
 _OPTIONS = {StripLevel.DEBUG: "--strip-debug", StripLevel.ALL: "--strip-all"}
+# LLVM's --strip-all takes away all sections that are not loaded, and PyInstaller's and Nuitka's data is in one.
+_LLVM_OPTIONS = {**_OPTIONS, StripLevel.ALL: "--strip-all-gnu"}
 
 
 def find_strip(arch: Arch) -> str:
@@ -99,8 +101,11 @@ def _write_elf_part(path: Path, contents: Buffer, name: str) -> Payload | None:
 
 
 def _run(path: Path, stripper: Stripper, name: str) -> None:
+    options = _OPTIONS
+    if "llvm" in Path(stripper.tool).resolve().name:
+        options = _LLVM_OPTIONS
     done = subprocess.run(  # noqa: S603  a fixed program on a file of our own, without a shell
-        [stripper.tool, _OPTIONS[stripper.level], str(path)],
+        [stripper.tool, options[stripper.level], str(path)],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -147,6 +147,21 @@ def test_where_there_is_nothing_to_strip_any_payload_stays(tools: Path, monkeypa
     assert strip_program(tools, contents) == contents
 
 
+@pytest.mark.parametrize("link", [False, True])
+def test_llvm_is_asked_to_keep_sections_that_are_not_loaded(
+    tools: Path, monkeypatch: pytest.MonkeyPatch, *, link: bool
+) -> None:
+    """Some systems have it under the name of the other one."""
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    tool = add(tools, "llvm-strip", '#!/bin/sh\nprintf %s "$1" >>"$2"\n')
+    if link:
+        (tools / "strip").symlink_to(tool)
+        tool = str(tools / "strip")
+    for level, option in ((StripLevel.ALL, b"--strip-all-gnu"), (StripLevel.DEBUG, b"--strip-debug")):
+        stripper = Stripper(level=level, tool=tool, target=tools / "out")
+        assert strip(build_elf, stripper, "program") == build_elf() + option
+
+
 def test_the_mark_of_appimage_is_kept(tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """GNU strip clears it, as this stand-in does."""
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
