@@ -74,9 +74,9 @@ class MachineRow(NamedTuple):
             and the loader finds it by its soname.
         hwcaps: The levels of its processors that have a folder below `glibc-hwcaps`, the best first
             (sysdeps/*/dl-hwcaps-subdirs.c of glibc 2.42).
-        old_hwcaps: The folders of single features that glibc searched until 2.36, each with the level of `hwcaps` that
-            such a processor has at least; empty for the baseline. Of machines whose files tell no level they are not
-            listed, but for the one that stood for all.
+        old_hwcaps: The folders that glibc searched until 2.36, as its `ld.so --help` lists them: for all processors,
+            for single features, and for AT_PLATFORM.
+        old_levels: Of those the ones of newer processors, each with the level of `hwcaps` that these have.
         flags_mask: The bits of e_flags that tell a machine with another float ABI.
         flags: What those bits must be.
     """
@@ -105,7 +105,8 @@ class MachineRow(NamedTuple):
     executable_stack: bool = False
     kernel_library: str = "linux-vdso.so.1"
     hwcaps: tuple[str, ...] = ()
-    old_hwcaps: tuple[tuple[str, str], ...] = (("tls", ""),)
+    old_hwcaps: tuple[str, ...] = ("tls",)
+    old_levels: tuple[tuple[str, str], ...] = ()
     flags_mask: int = 0
     flags: int = 0
 
@@ -153,14 +154,9 @@ ROWS = (
         platform="x86_64",
         executable_stack=True,
         hwcaps=("x86-64-v4", "x86-64-v3", "x86-64-v2"),
-        # AT_PLATFORM and the two important bits of dl_hwcap (sysdeps/x86/cpu-features.c of glibc 2.36).
-        old_hwcaps=(
-            ("tls", ""),
-            ("x86_64", ""),
-            ("haswell", "x86-64-v3"),
-            ("xeon_phi", "x86-64-v3"),
-            ("avx512_1", "x86-64-v4"),
-        ),
+        old_hwcaps=("tls", "x86_64", "haswell", "xeon_phi", "avx512_1"),
+        # sysdeps/x86/cpu-features.c of glibc 2.36 has what it wants of each.
+        old_levels=(("haswell", "x86-64-v3"), ("xeon_phi", "x86-64-v3"), ("avx512_1", "x86-64-v4")),
     ),
     MachineRow(
         arch=Arch.I686,
@@ -184,6 +180,7 @@ ROWS = (
         has_addends=False,
         executable_stack=True,
         kernel_library="linux-gate.so.1",
+        old_hwcaps=("tls", "i586", "i686", "sse2"),
     ),
     MachineRow(
         arch=Arch.AARCH64,
@@ -203,6 +200,7 @@ ROWS = (
         android="arm64_v8a",
         platform="aarch64",
         largest_page=0x10000,
+        old_hwcaps=("tls", "aarch64", "atomics"),
     ),
     MachineRow(
         arch=Arch.ARMV7L,
@@ -231,6 +229,7 @@ ROWS = (
         # Shared libraries may carry neither float bit.
         flags_mask=0xFF000200,
         flags=0x05000000,
+        old_hwcaps=("tls", "v7l", "v8l", "neon", "vfp"),
     ),
     MachineRow(
         arch=Arch.PPC64LE,
@@ -251,6 +250,7 @@ ROWS = (
         largest_page=0x10000,
         kernel_library="linux-vdso64.so.1",
         hwcaps=("power10", "power9"),
+        old_hwcaps=("tls", "altivec", "dfp", "power8", "power9", "power10"),
     ),
     MachineRow(
         arch=Arch.PPC64,
@@ -269,6 +269,7 @@ ROWS = (
         pointers=frozenset({20, 38}),
         largest_page=0x10000,
         kernel_library="linux-vdso64.so.1",
+        old_hwcaps=("tls", "altivec", "dfp", "ppc970", "power4", "power5", "power6", "power7", "power8", "power9"),
     ),
     MachineRow(
         arch=Arch.S390X,
@@ -289,6 +290,10 @@ ROWS = (
         executable_stack=True,
         kernel_library="linux-vdso64.so.1",
         hwcaps=("z17", "z16", "z15", "z14", "z13"),
+        old_hwcaps=(
+            *("tls", "vxe2", "vxe", "vx", "dfp", "eimm", "ldisp", "zarch"),
+            *("z10", "z196", "zEC12", "z13", "z14", "z15", "z16"),
+        ),
     ),
     MachineRow(
         arch=Arch.RISCV64,

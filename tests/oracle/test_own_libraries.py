@@ -10,6 +10,8 @@ import pytest
 
 from deloc8.audit.notices import notices
 from deloc8.workflow import AuditOptions, audit_wheel, check_wheel
+from kit.compile import build, zig
+from kit.require import require
 from kit.shop import EXT, INIT, Shop, dynamic, run
 
 if TYPE_CHECKING:
@@ -186,3 +188,47 @@ def test_of_two_libraries_with_one_soname_a_process_has_the_first(shop: Shop, se
 def notices_of(wheel: Path) -> tuple[Diagnostic, ...]:
     audit = audit_wheel(wheel, AuditOptions())
     return notices(audit, audit.outlook)
+
+
+COUNT_BY_PATH = r"""
+#include <dlfcn.h>
+#include <stdio.h>
+#include <string.h>
+int main(int count, char **paths) {
+    for (int i = 1; i < count; i++) {
+        void *library = dlopen(paths[i], RTLD_NOW);
+        const char *name = strstr(paths[i], "_core") ? "call" : "next_count";
+        int (*function)(void) = library ? (int (*)(void))dlsym(library, name) : 0;
+        if (!function) { printf("%s\n", dlerror()); return 1; }
+        printf("%d ", function());
+    }
+    return 0;
+}
+"""
+
+
+@pytest.mark.parametrize("own", ["demo/lib/libcount.so.1", "demo/lib/own.so"])
+def test_on_musl_the_own_library_is_found_by_its_file_name(shop: Shop, own: str) -> None:
+    """musl reads no soname: what is loaded by its path answers for no name, so a search path must lead to that file."""
+    require("/lib/ld-musl-x86_64.so.1", "Debian: musl")
+    chain = zig("x86_64-linux-musl")
+    built = build(COUNTER, chain, options=("-Wl,-soname,libcount.so.1",))
+    library = shop.top / "libraries" / "libcount.so.1"
+    library.parent.mkdir()
+    shutil.copy(built, library)
+    extension = build(ASK, chain, options=(f"-Wl,-rpath,{library.parent}",), inputs=(library,))
+    main = build(COUNT_BY_PATH, chain, kind="pie")
+    suffix = "cpython-311-x86_64-linux-musl.so"
+    members = {f"demo/_core.{suffix}": extension.read_bytes(), own: library.read_bytes()}
+    wheel = shop.wheel(members, tags=("cp311-cp311-linux_x86_64",))
+
+    def answers(folder: Path, *names: str) -> str:
+        return run([main, *(folder / name for name in names)]).stdout.strip()
+
+    core = f"demo/_core.{suffix}"
+    assert answers(shop.unpack(wheel), own, core) == "41 41"
+    outcome = shop.repair(wheel)
+    assert outcome.plan.grafts == ()
+    shop.hide_libraries()
+    folder = shop.unpack(outcome.path)
+    assert [answers(folder, own, core), answers(folder, core, own), answers(folder, core)] == ["41 42", "41 42", "41"]

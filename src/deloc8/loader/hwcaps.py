@@ -60,10 +60,10 @@ def _variant(path: str, arch: Arch) -> Variant | None:
 
 def _old_variant(path: str, arch: Arch) -> Variant | None:
     *folders, name = path.split("/")
-    levels = dict(arch.row.old_hwcaps)
+    levels = dict(arch.row.old_levels)
     passed = []
-    while folders and folders[-1] in levels:
-        passed.append(levels[folders.pop()])
+    while folders and folders[-1] in arch.row.old_hwcaps:
+        passed.append(levels.get(folders.pop(), ""))
     if not passed:
         return None
     return Variant(base="/".join((*folders, name)), level=max(passed), is_old=True)
