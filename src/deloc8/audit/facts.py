@@ -21,6 +21,7 @@ from deloc8.errors import InputError, WheelError
 from deloc8.loader.hwcaps import find_variants, searched
 from deloc8.loader.ldconf import libc_of_system
 from deloc8.loader.libc import libc_of
+from deloc8.loader.lookup import Located
 from deloc8.loader.resolve import Resolver
 from deloc8.loader.sysroot import Overlay
 from deloc8.policy.load import builtin_policies
@@ -163,7 +164,7 @@ def gather(
     own, foreign = _sort_out(archive, images, arch, libc)
     files = {file.path: file for file in own}
     dependencies: dict[str, dict[str, Dependency]] = {}
-    variants = find_variants([file.path for file in own], arch, libc)
+    variants = find_variants([Located(file.path, file.image) for file in own], arch, libc)
     if libc is not None:
         overlay = Overlay(sysroot, {file.path: file.image for file in own})
         names = names_of_libraries(own, libc, variants)

@@ -14,6 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    from deloc8.loader.lookup import Located
     from deloc8.target import Arch
 
 FOLDER = "glibc-hwcaps"
@@ -34,19 +35,22 @@ class Variant:
     is_old: bool = False
 
 
-def find_variants(paths: Collection[str], arch: Arch | None, libc: Libc | None) -> Mapping[str, Variant]:
+def find_variants(files: Collection[Located], arch: Arch | None, libc: Libc | None) -> Mapping[str, Variant]:
     """Those of some libraries that are for newer processors, by path.
 
     A folder of the old kind can as well have its name by chance, or be chosen by code of its own: a file in it counts
-    only where one of the same name is beside the folders.
+    only where some file needs its name, and one of that name is beside the folders.
     """
     if arch is None or libc is not Libc.GLIBC:
         return {}
-    known = frozenset(paths)
+    paths = {file.path for file in files}
+    needed = {name for file in files for name in file.image.needed}
     found = {}
-    for path in paths:
+    for path, _ in files:
         variant = _variant(path, arch) or _old_variant(path, arch)
-        if variant and (not variant.is_old or variant.base in known):
+        if variant is None:
+            continue
+        if not variant.is_old or (variant.base in paths and path.rpartition("/")[2] in needed):
             found[path] = variant
     return found
 

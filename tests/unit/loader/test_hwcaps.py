@@ -5,17 +5,26 @@ from typing import TYPE_CHECKING
 import pytest
 
 from deloc8.loader.hwcaps import Variant, find_variants, searched, x86_level
-from deloc8.loader.search import SearchOptions
+from deloc8.loader.search import Located, SearchOptions
 from deloc8.machines import ROWS, Arch
 from deloc8.target import Libc
 from kit.elf import ElfSpec
-from kit.system import System
+from kit.system import System, image_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 TOP = "/.wheel/pkg/lib"
 BASE = f"{TOP}/libk.so"
+
+
+def variants(
+    paths: list[str], arch: Arch | None, libc: Libc | None, needed: tuple[str, ...] = ("libk.so",)
+) -> Mapping[str, Variant]:
+    """The variants among libraries at these paths, one of which needs some names."""
+    image = image_of(ElfSpec(needed=needed))
+    return find_variants([Located(path, image) for path in paths], arch, libc)
 
 
 @pytest.mark.parametrize(
@@ -31,14 +40,14 @@ def test_the_levels_of_each_machine(arch: Arch, levels: tuple[str, ...]) -> None
     assert arch.row.hwcaps == levels
     for level in levels:
         path = f"{TOP}/glibc-hwcaps/{level}/libk.so"
-        assert find_variants([path], arch, Libc.GLIBC) == {path: Variant(base=BASE, level=level)}
+        assert variants([path], arch, Libc.GLIBC) == {path: Variant(base=BASE, level=level)}
     assert searched(levels[1], arch) == levels[1:]
 
 
 def test_other_machines_have_none() -> None:
     named = {row.arch for row in ROWS if row.hwcaps}
     assert named == {Arch.X86_64, Arch.PPC64LE, Arch.S390X}
-    assert find_variants([f"{TOP}/glibc-hwcaps/x86-64-v3/libk.so"], Arch.I686, Libc.GLIBC) == {}
+    assert variants([f"{TOP}/glibc-hwcaps/x86-64-v3/libk.so"], Arch.I686, Libc.GLIBC) == {}
 
 
 @pytest.mark.parametrize(
@@ -55,13 +64,13 @@ def test_other_machines_have_none() -> None:
     ],
 )
 def test_what_the_loader_does_not_search_is_no_variant(path: str) -> None:
-    assert find_variants([path], Arch.X86_64, Libc.GLIBC) == {}
+    assert variants([path], Arch.X86_64, Libc.GLIBC) == {}
 
 
 @pytest.mark.parametrize("libc", [Libc.MUSL, Libc.ANDROID, None])
 def test_only_glibc_has_such_folders(libc: Libc | None) -> None:
-    assert find_variants([f"{TOP}/glibc-hwcaps/x86-64-v3/libk.so"], Arch.X86_64, libc) == {}
-    assert find_variants([], None, Libc.GLIBC) == {}
+    assert variants([f"{TOP}/glibc-hwcaps/x86-64-v3/libk.so"], Arch.X86_64, libc) == {}
+    assert variants([], None, Libc.GLIBC) == {}
 
 
 @pytest.mark.parametrize(
@@ -76,8 +85,13 @@ def test_only_glibc_has_such_folders(libc: Libc | None) -> None:
 )
 def test_folders_of_single_features_count_beside_a_base(folder: str, level: str) -> None:
     path = f"{TOP}/{folder}/libk.so"
-    found = find_variants([BASE, path], Arch.X86_64, Libc.GLIBC)
+    found = variants([BASE, path], Arch.X86_64, Libc.GLIBC)
     assert found == {path: Variant(base=BASE, level=level, is_old=True)}
+
+
+def test_folders_of_single_features_do_not_count_for_what_nobody_needs_by_name() -> None:
+    """Python's modules are imported by their paths: the loader does not choose among them."""
+    assert variants([BASE, f"{TOP}/haswell/libk.so"], Arch.X86_64, Libc.GLIBC, needed=()) == {}
 
 
 @pytest.mark.parametrize(
