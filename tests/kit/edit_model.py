@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from deloc8.elf.dynamic import Link
 from deloc8.elf.edits import (
     AddNeeded,
     BindToZero,
@@ -12,6 +13,7 @@ from deloc8.elf.edits import (
     DropVersion,
     RemoveNeeded,
     RemoveRpath,
+    ReplaceAudit,
     ReplaceNeeded,
     RpathKind,
     SetRpath,
@@ -65,6 +67,8 @@ class Model:
     def __init__(self, image: ElfImage, *, has_packed: bool) -> None:
         assert image.dynamic is not None
         self.needed, self.soname = list(image.needed), image.soname
+        self.filters = list(image.dynamic.filters)
+        self.audits = list(image.dynamic.audits)
         self.paths = {RpathKind.RPATH: image.dynamic.rpath, RpathKind.RUNPATH: image.dynamic.runpath}
         self.files: list[File] = []
         for need in image.version_needs:
@@ -102,6 +106,8 @@ class Model:
                 self.soname = step.soname
             case ReplaceNeeded():
                 self._replace(step.old, step.new)
+            case ReplaceAudit():
+                self._replace_audit(step.old, step.new)
             case AddNeeded():
                 rest = [name for name in self.needed if name != step.name]
                 if step.first and self.needed[:1] != [step.name]:
@@ -118,16 +124,25 @@ class Model:
                 pass
 
     def _replace(self, old: str, new: str) -> None:
-        if old not in self.needed and new not in self.needed:
+        if not {old, new} & {*self.needed, *(name for _, name in self.filters)}:
             raise ImpossibleError
+        self.filters = [Link(kind, new if name == old else name) for kind, name in self.filters]
         self.needed = [new if name == old else name for name in self.needed]
         for file in self.files:
             file.name = new if file.name == old else file.name
+
+    def _replace_audit(self, old: str, new: str) -> None:
+        if not {old, new} & {name for _, name in self.audits}:
+            raise ImpossibleError
+        renamed = [Link(kind, new if name == old else name) for kind, name in self.audits]
+        # The name of a library that has colons becomes several.
+        self.audits = [Link(kind, part) for kind, name in renamed for part in name.split(":") if part]
 
     def _remove(self, library: str) -> None:
         if any(symbol.version and symbol.version.file.name == library for symbol in self.symbols):
             raise ImpossibleError
         self.needed = [name for name in self.needed if name != library]
+        self.filters = [link for link in self.filters if link.name != library]
         self.files = [file for file in self.files if file.name != library]
 
     def _rebind(self, step: BindVersion | DropVersion | BindToZero | UnpackRelocations) -> None:

@@ -15,6 +15,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from kit.elf_spec import (
+    DT_AUDIT,
+    DT_AUXILIARY,
+    DT_DEPAUDIT,
+    DT_FILTER,
     ET_DYN,
     ET_EXEC,
     ET_REL,
@@ -38,7 +42,8 @@ if TYPE_CHECKING:
     # d_tag and d_val, or what gives d_val once all addresses are known
     _Entries = list[tuple[int, int | Callable[[], int]]]
 
-__all__ = ["ET_DYN", "ET_EXEC", "ET_REL", "GLIBC", "MACHINES", "STB_GLOBAL", "STB_GNU_UNIQUE", "STB_WEAK"]
+__all__ = ["DT_AUDIT", "DT_AUXILIARY", "DT_DEPAUDIT", "DT_FILTER"]
+__all__ += ["ET_DYN", "ET_EXEC", "ET_REL", "GLIBC", "MACHINES", "STB_GLOBAL", "STB_GNU_UNIQUE", "STB_WEAK"]
 __all__ += ["Defined", "ElfSpec", "NeedSpec", "NoteSpec", "Undefined", "build_elf", "build_with_places"]
 __all__ += ["gnu_hash", "sysv_hash"]
 
@@ -141,6 +146,7 @@ class _Builder:
         for tag, text in ((14, spec.soname), (15, spec.rpath), (29, spec.runpath)):
             if text is not None:
                 entries.append((tag, self.strings.add(text)))
+        entries += [(tag, self.strings.add(text)) for tag, text in spec.links]
         buckets = len(spec.defined) // 2 + 1
         defined = sorted(spec.defined, key=lambda symbol: gnu_hash(symbol.name) % buckets)
         names = [*(symbol.name for symbol in spec.undefined), *(symbol.name for symbol in defined)]

@@ -14,6 +14,8 @@ Functions = Literal["none", "behind", "apart", "before", "end", "middle", "start
 ET_REL, ET_EXEC, ET_DYN = 1, 2, 3
 STB_GLOBAL, STB_WEAK, STB_GNU_UNIQUE = 1, 2, 10
 GLIBC = "libc.so.6"
+# glibc's elf.h
+DT_DEPAUDIT, DT_AUDIT, DT_AUXILIARY, DT_FILTER = 0x6FFFFEFB, 0x6FFFFEFC, 0x7FFFFFFD, 0x7FFFFFFF
 
 
 class Undefined(NamedTuple):
@@ -75,6 +77,7 @@ class ElfSpec:
         textrel: Whether there is a DT_TEXTREL.
         dt_flags, dt_flags_1: DT_FLAGS and DT_FLAGS_1, left out where zero. DF_1_PIE is 0x08000000.
         entries: More entries of the dynamic section, pairs of d_tag and d_val.
+        links: More entries whose value is a name, pairs of d_tag and name: DT_FILTER and its like.
         spare_nulls: How many DT_NULL follow the last one.
         spare_headers: How many PT_NULL program headers there are.
         payload: The contents of .rodata, where the defined symbols point.
@@ -107,6 +110,7 @@ class ElfSpec:
     dt_flags: int = 0
     dt_flags_1: int = 0
     entries: tuple[tuple[int, int], ...] = ()
+    links: tuple[tuple[int, str], ...] = ()
     spare_nulls: int = 4
     spare_headers: int = 0
     payload: bytes = b"deloc8!\0"

@@ -27,6 +27,7 @@ from deloc8.elf.edits import (
     DropVersion,
     RemoveNeeded,
     RemoveRpath,
+    ReplaceAudit,
     ReplaceNeeded,
     SetRpath,
     SetSoname,
@@ -48,7 +49,7 @@ from deloc8.wheel.codec import StreamError, inflate
 from deloc8.wheel.metadata import parse_core_metadata, parse_wheel_metadata, retag
 from deloc8.wheel.record import parse_record, render_record
 from kit.editor_check import check_bytes
-from kit.elf import MACHINES, Defined, ElfSpec, NoteSpec, Undefined, build_elf
+from kit.elf import DT_AUDIT, DT_AUXILIARY, DT_FILTER, MACHINES, Defined, ElfSpec, NoteSpec, Undefined, build_elf
 from kit.ldcache import Row, build_cache
 from kit.wheels import record_hash, record_text, wheel_text
 from kit.zips import STORED, Entry, Layout, raw_zip, streamed, wheel_entries
@@ -88,7 +89,7 @@ def edits_of(code: bytes) -> list[Edit]:
             RemoveNeeded(name=name),
             SetRpath(path=name),
             RemoveRpath(),
-            ClearExecutableStack(),
+            ReplaceAudit(old=name, new=other) if byte > 127 else ClearExecutableStack(),
             SetRpath(path=f"{name}:{other}" * 9),
             BindVersion(symbol="memcpy", old="GLIBC_2.14", version="GLIBC_2.2.5", library=name),
             BindVersion(symbol="z", old="Z_1", version=name, library=other, name="memcpy"),
@@ -227,6 +228,7 @@ FULL = ElfSpec(
     parents=(("DEMO_1", ()), ("DEMO_2", ("DEMO_1",))),
     notes=(NoteSpec("GNU", 3, bytes(range(20))), NoteSpec("FDO", 0xCAFE1A7E, b'{"type": "deb"}')),
     relr=True,
+    links=((DT_AUXILIARY, "libz.so.1"), (DT_FILTER, "a"), (DT_AUDIT, "a:libz.so.1")),
 )
 
 

@@ -16,6 +16,7 @@ from deloc8.elf.edits import (
     Edit,
     RemoveNeeded,
     RemoveRpath,
+    ReplaceAudit,
     ReplaceNeeded,
     RpathKind,
     SetRpath,
@@ -29,7 +30,19 @@ from deloc8.elf.writer import Edited, edit
 from deloc8.errors import ElfError
 from kit.edit_model import MARKER, ImpossibleError, Model
 from kit.editor_check import check_bytes
-from kit.elf import MACHINES, Defined, ElfSpec, NeedSpec, NoteSpec, Undefined, build_elf
+from kit.elf import (
+    DT_AUDIT,
+    DT_AUXILIARY,
+    DT_DEPAUDIT,
+    DT_FILTER,
+    MACHINES,
+    Defined,
+    ElfSpec,
+    NeedSpec,
+    NoteSpec,
+    Undefined,
+    build_elf,
+)
 from kit.pyelf import RELATIVE, packed_of, relocations_of, word_at
 
 NAMES = st.text(st.characters(min_codepoint=1, codec="utf-8"), min_size=1, max_size=40)
@@ -40,6 +53,7 @@ EDITS = st.lists(
     st.one_of(
         st.builds(SetSoname, soname=ANY),
         st.builds(ReplaceNeeded, old=st.sampled_from(["liba.so", "libb.so.1"]), new=ANY),
+        st.builds(ReplaceAudit, old=st.sampled_from(["liba.so", "libw.so"]), new=ANY),
         st.builds(AddNeeded, name=ANY, first=st.booleans()),
         st.builds(RemoveNeeded, name=ANY),
         st.builds(SetRpath, path=ANY, kind=st.sampled_from(RpathKind)),
@@ -74,6 +88,13 @@ VERSION_EDITS = st.lists(
 )
 
 
+LINKS = (
+    ((DT_AUXILIARY, "libb.so.1"),),
+    ((DT_FILTER, "liba.so"), (DT_AUXILIARY, "libc.so"), (DT_AUXILIARY, "libb.so.1")),
+    ((DT_AUDIT, "libw.so:liba.so"), (DT_DEPAUDIT, ":libw.so::"), (DT_FILTER, "libc.so")),
+)
+
+
 @st.composite
 def specs(draw: st.DrawFn) -> ElfSpec:
     machine = draw(st.sampled_from(sorted(MACHINES)))
@@ -95,6 +116,7 @@ def specs(draw: st.DrawFn) -> ElfSpec:
         spare_headers=draw(st.integers(0, 2)),
         payload=draw(st.sampled_from([b"", b"deloc8!\0"])),
         relr=draw(st.booleans()),
+        links=draw(st.sampled_from([(), *LINKS])),
         needs=draw(st.sampled_from([(), (NeedSpec("liba.so", "V_0", weak=True),), (NeedSpec("libb.so.1", MARKER),)])),
     )
 
@@ -131,6 +153,7 @@ def test_edits_are_read_back(spec: ElfSpec, edits: list[Edit]) -> None:
     new = parse(edited.data, "lib.so")
     assert new.dynamic is not None
     assert (list(new.needed), new.soname) == (model.needed, model.soname)
+    assert (list(new.dynamic.filters), list(new.dynamic.audits)) == (model.filters, model.audits)
     assert {RpathKind.RPATH: new.dynamic.rpath, RpathKind.RUNPATH: new.dynamic.runpath} == model.paths
     check_bindings(new, model, all_are_listed=spec.sections or spec.hash in {"sysv", "both"})
     check_relocations(data, edited.data, model)

@@ -12,6 +12,7 @@ from deloc8.elf.edits import (
     JoinRelocations,
     RemoveNeeded,
     RemoveRpath,
+    ReplaceAudit,
     ReplaceNeeded,
     SetRpath,
     SetSoname,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 Value = int | bytes
 """A number as it stands in the file, or a string whose position in DT_STRTAB is still open."""
 
+_AUDIT_TAGS = frozenset({c.DT_AUDIT, c.DT_DEPAUDIT})
 _RPATH_TAGS = frozenset({c.DT_RPATH, c.DT_RUNPATH})
 _VERNEED_TAGS = frozenset({c.DT_VERNEED, c.DT_VERNEEDNUM})
 
@@ -145,19 +147,36 @@ class _Drafter:
 
     def replace_needed(self, edit: ReplaceNeeded) -> None:
         old, new = encode(self.table, edit.old), checked(self.table, "needed name", edit.new)
-        needed = self.needed()
-        if old not in needed and new not in needed:
+        named = [self.text("d_val", value) for tag, value in self.entries if tag in c.LIBRARY_TAGS]
+        if old not in named and new not in named:
             raise impossible(
                 self.table.view.name,
                 f"DT_NEEDED `{edit.old}` cannot be replaced: there is none",
                 "`readelf -d` lists what the file needs",
             )
         for place, (tag, value) in enumerate(self.entries):
-            if tag == c.DT_NEEDED and self.text("DT_NEEDED", value) == old:
+            if tag in c.LIBRARY_TAGS and self.text("d_val", value) == old:
                 self.set_text(place, tag, new)
         for place, need in enumerate(self.needs):
             if self.text("vn_file", need.file) == old:
                 self.needs[place] = need._replace(file=need.file if old == new else new)
+
+    def replace_audit(self, edit: ReplaceAudit) -> None:
+        old, new = encode(self.table, edit.old), checked(self.table, "audit library", edit.new)
+        lists = {
+            place: self.text("d_val", value).split(b":")
+            for place, (tag, value) in enumerate(self.entries)
+            if tag in _AUDIT_TAGS
+        }
+        if not any(old in names or new in names for names in lists.values()):
+            raise impossible(
+                self.table.view.name,
+                f"the audit library `{edit.old}` cannot be replaced: there is none",
+                "`readelf -d` lists what the file names",
+            )
+        for place, names in lists.items():
+            renamed = [new if name == old else name for name in names]
+            self.set_text(place, self.entries[place][0], b":".join(renamed))
 
     def add_needed(self, edit: AddNeeded) -> None:
         name = checked(self.table, "needed name", edit.name)
@@ -178,7 +197,9 @@ class _Drafter:
     def remove_needed(self, edit: RemoveNeeded) -> None:
         name = encode(self.table, edit.name)
         self.entries = [
-            (tag, value) for tag, value in self.entries if tag != c.DT_NEEDED or self.text("DT_NEEDED", value) != name
+            (tag, value)
+            for tag, value in self.entries
+            if tag not in c.LIBRARY_TAGS or self.text("d_val", value) != name
         ]
         gone = [need for need in self.needs if self.text("vn_file", need.file) == name]
         self.check_unused(edit.name, gone)
@@ -272,6 +293,7 @@ class _Drafter:
 _STEPS: Mapping[type[Edit], Callable[[_Drafter, Any], None]] = {
     SetSoname: _Drafter.set_soname,
     ReplaceNeeded: _Drafter.replace_needed,
+    ReplaceAudit: _Drafter.replace_audit,
     AddNeeded: _Drafter.add_needed,
     RemoveNeeded: _Drafter.remove_needed,
     SetRpath: _Drafter.set_rpath,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import enum
 from functools import cached_property
 
 from deloc8.elf import constants as c
-from deloc8.values import dataclass
+from deloc8.values import NamedTuple, dataclass
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,6 +14,40 @@ if TYPE_CHECKING:
     from typing import Any
 
     from deloc8.elf.view import View
+
+
+class LinkKind(enum.Enum):
+    """Which entry names a library to load, the one that binds most first; the values are for reports.
+
+    What DT_AUXILIARY, DT_AUDIT and DT_DEPAUDIT name may be missing: ld.so goes on without it.
+    """
+
+    NEEDED = "needed"
+    FILTER = "filter"
+    AUXILIARY = "auxiliary"
+    AUDIT = "audit"
+    DEPAUDIT = "depaudit"
+
+    @property
+    def is_optional(self) -> bool:
+        """Whether the loader goes on where the library is missing."""
+        return self in _OPTIONAL
+
+    @property
+    def is_audit(self) -> bool:
+        """Whether the library watches the loader from a namespace of its own."""
+        return self in _AUDIT
+
+
+_AUDIT = frozenset({LinkKind.AUDIT, LinkKind.DEPAUDIT})
+_OPTIONAL = _AUDIT | {LinkKind.AUXILIARY}
+
+
+class Link(NamedTuple):
+    """A library that is loaded, and the kind of the entry that names it."""
+
+    kind: LinkKind
+    name: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +63,8 @@ class Dynamic:
         flags_1: DT_FLAGS_1.
         has_relr: Whether relative relocations are packed (DT_RELR).
         has_textrel: Whether relocations change read-only code (DT_TEXTREL or DF_TEXTREL).
+        filters: DT_FILTER and DT_AUXILIARY, in their order: libraries that are searched before this file.
+        audits: The names in the lists of DT_AUDIT and DT_DEPAUDIT.
     """
 
     needed: tuple[str, ...] = ()
@@ -38,6 +75,8 @@ class Dynamic:
     flags_1: int = 0
     has_relr: bool = False
     has_textrel: bool = False
+    filters: tuple[Link, ...] = ()
+    audits: tuple[Link, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -225,6 +264,8 @@ def read_dynamic(table: DynamicTable) -> Dynamic:
     record = table.view.layout.dynamic
     places = [table.offset + index * record.size + record.offsets["d_val"] for index, _ in rows]
     flags = values.get(c.DT_FLAGS, 0)
+    # Hardly any file has one of these.
+    others = () if _LINKS.keys().isdisjoint(values) else _read_links(table)
     return Dynamic(
         needed=tuple(table.names("DT_NEEDED", [value for _, value in rows], places.__getitem__)),
         soname=name(c.DT_SONAME, "DT_SONAME"),
@@ -234,4 +275,33 @@ def read_dynamic(table: DynamicTable) -> Dynamic:
         flags_1=values.get(c.DT_FLAGS_1, 0),
         has_relr=c.DT_RELR in values,
         has_textrel=c.DT_TEXTREL in values or bool(flags & c.DF_TEXTREL),
+        filters=tuple(link for link in others if not link.kind.is_audit),
+        audits=tuple(link for link in others if link.kind.is_audit),
     )
+
+
+# The entries beside DT_NEEDED that name libraries to load; their names in messages.
+_LINKS = {
+    c.DT_FILTER: (LinkKind.FILTER, "DT_FILTER"),
+    c.DT_AUXILIARY: (LinkKind.AUXILIARY, "DT_AUXILIARY"),
+    c.DT_AUDIT: (LinkKind.AUDIT, "DT_AUDIT"),
+    c.DT_DEPAUDIT: (LinkKind.DEPAUDIT, "DT_DEPAUDIT"),
+}
+_MANY = frozenset({c.DT_FILTER, c.DT_AUXILIARY})
+
+
+def _read_links(table: DynamicTable) -> tuple[Link, ...]:
+    """The libraries that entries other than DT_NEEDED name.
+
+    A filter without a name is the main program (its name is empty for ld.so), which is always there.
+    """
+    record = table.view.layout.dynamic
+    links = []
+    for index, (tag, value) in enumerate(table.entries):
+        # Of several lists of audit libraries ld.so takes the last; a filter may have many filtees.
+        if tag in _LINKS and (tag in _MANY or table.values[tag] == value):
+            kind, field = _LINKS[tag]
+            text = table.string(field, value, table.offset + index * record.size + record.offsets["d_val"])
+            names = text.split(":") if kind.is_audit else [text]
+            links += [Link(kind, name) for name in names if name]
+    return tuple(links)

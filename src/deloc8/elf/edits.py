@@ -29,7 +29,18 @@ class SetSoname:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplaceNeeded:
-    """DT_NEEDED `old` becomes `new`, and with it the file name of its version record (vn_file)."""
+    """DT_NEEDED `old` becomes `new`, and with it the file name of its version record (vn_file).
+
+    DT_FILTER and DT_AUXILIARY `old` do so too: the loader takes them for one name.
+    """
+
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplaceAudit:
+    """`old` becomes `new` in the lists of DT_AUDIT and DT_DEPAUDIT."""
 
     old: str
     new: str
@@ -45,7 +56,7 @@ class AddNeeded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoveNeeded:
-    """DT_NEEDED `name` is gone, and its version record too.
+    """DT_NEEDED `name` is gone, DT_FILTER and DT_AUXILIARY `name` too, and its version record.
 
     Impossible while symbols are bound to versions of that file.
     """
@@ -119,7 +130,7 @@ class JoinRelocations:
 
 
 VersionEdit = BindVersion | DropVersion | BindToZero | UnpackRelocations | JoinRelocations
-DynamicEdit = SetSoname | ReplaceNeeded | AddNeeded | RemoveNeeded | SetRpath | RemoveRpath
+DynamicEdit = SetSoname | ReplaceNeeded | ReplaceAudit | AddNeeded | RemoveNeeded | SetRpath | RemoveRpath
 Edit = DynamicEdit | VersionEdit | ClearExecutableStack
 
 

@@ -13,6 +13,7 @@ from deloc8.values import dataclass
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from deloc8.elf.dynamic import Link
     from deloc8.elf.mentions import Mention
     from deloc8.elf.view import Buffer, Section, Segment
     from deloc8.target import Arch
@@ -65,6 +66,22 @@ class ElfImage:
     def needed(self) -> tuple[str, ...]:
         """DT_NEEDED; empty for a static program."""
         return self.dynamic.needed if self.dynamic else ()
+
+    @property
+    def filters(self) -> tuple[Link, ...]:
+        """DT_FILTER and DT_AUXILIARY."""
+        return self.dynamic.filters if self.dynamic else ()
+
+    @property
+    def audits(self) -> tuple[Link, ...]:
+        """The names of DT_AUDIT and DT_DEPAUDIT of a program; ld.so does not look at those of a library."""
+        return self.dynamic.audits if self.dynamic and self.dynamic.audits and self.is_executable else ()
+
+    @property
+    def linked(self) -> tuple[str, ...]:
+        """The libraries that the file takes symbols from: DT_NEEDED, DT_FILTER and DT_AUXILIARY, each once."""
+        filters = self.filters
+        return tuple(dict.fromkeys([*self.needed, *(link.name for link in filters)])) if filters else self.needed
 
     @property
     def soname(self) -> str | None:

@@ -63,7 +63,7 @@ def _dynamic(table: DynamicTable) -> Iterator[str]:
     strings = table.strings
     if strings and strings[-1]:
         yield "DT_STRTAB does not end with a NUL"
-    needed = {table.string("DT_NEEDED", value) for tag, value in table.entries if tag == c.DT_NEEDED}
+    needed = {table.string("DT_NEEDED", value) for tag, value in table.entries if tag in c.LIBRARY_TAGS}
     for need in read_version_needs(table):
         if need.file not in needed:
             yield f"versions are needed of {need.file}, which is not among DT_NEEDED"

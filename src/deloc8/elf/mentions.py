@@ -62,7 +62,8 @@ def mentioned_libraries(data: Buffer, image: ElfImage) -> tuple[Mention, ...]:
 
     Those in its dynamic section and those of dynamic loaders are left out, and all beyond the first 256.
     """
-    known = {image.soname, *image.needed, *(need.file for need in image.version_needs)}
+    known = {image.soname, *image.linked, *(need.file for need in image.version_needs)}
+    known.update(link.name for link in image.audits)
     found: dict[str, int] = {}
     for start, end in _constants(data, image):
         for name, offset in _names(data, start, end):
