@@ -6,7 +6,7 @@ import struct
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from kit.elf import GLIBC, MACHINES, Defined, ElfSpec, NeedSpec, NoteSpec, Undefined, build_elf
+from kit.elf import DT_AUXILIARY, GLIBC, MACHINES, Defined, ElfSpec, NeedSpec, NoteSpec, Undefined, build_elf
 from kit.scene import CORE, Scene, wants
 from kit.wheels import build_wheel, record_hash, record_text, wheel_text
 from kit.zips import STORED, Entry, Layout, raw_zip, wheel_entries
@@ -158,6 +158,7 @@ FAULTS: Mapping[str, Fault] = {
         replace(SOUND, needed=("libglib-2.0.so.0", GLIBC), undefined=(Undefined("g_free"),)),
     ),
     "newer-musl": core(ElfSpec(needed=("libc.musl-x86_64.so.1",), relr=True), _MUSL),
+    "optional-library-missing": core(replace(SOUND, links=((DT_AUXILIARY, "libfast.so.1"),))),
     "version-without-ceiling": core(
         ElfSpec(needed=("libresolv.so.2", GLIBC), undefined=(Undefined("resolve", "RESOLVE_1.0", "libresolv.so.2"),)),
     ),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from deloc8.elf.dynamic import LinkKind
 from deloc8.loader.own import own_names
 from deloc8.loader.search import Located, Stage
-from deloc8.values import dataclass
+from deloc8.values import dataclass, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,17 +57,19 @@ class ElfFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dependency:
-    """One DT_NEEDED entry and what became of it.
+    """A library that a file names to be loaded, and what became of it.
 
     Attributes:
-        name: The needed name.
+        name: The needed name; also that of DT_FILTER, DT_AUXILIARY, DT_AUDIT or DT_DEPAUDIT.
         target: The path of the file that the loader takes, a key of `WheelFacts.files`; None where there is none.
         lookup: What was tried.
+        kind: Which entry names it; of several the one that binds most.
     """
 
     name: str
     target: str | None
     lookup: Lookup
+    kind: LinkKind = LinkKind.NEEDED
 
 
 def wanted_versions(image: ElfImage) -> tuple[WantedVersion, ...]:
@@ -98,7 +101,7 @@ def merge_graph(
     dependencies: dict[str, dict[str, Dependency]],
     settled: Container[str] = (),
 ) -> None:
-    """Add what one load graph found; of two answers for one DT_NEEDED entry the better one stays.
+    """Add what one load graph found; of two answers for one name the better one stays.
 
     A library of the wheel is asked about twice: alone, and as the extension module loads it, by whose RPATH it may
     find more. The latter is how it is used. Of files that are settled nothing is added.
@@ -115,11 +118,16 @@ def merge_graph(
             continue
         rows = dependencies.setdefault(keys[edge.parent], {})
         known = rows.get(edge.name)
-        if known is not None and known.lookup is edge.lookup and known.target == target:
+        if known is not None and known.lookup is edge.lookup and known.target == target and known.kind is edge.kind:
             continue  # nearly every graph holds the same libraries of the system, which find each other alike
-        dependency = Dependency(name=edge.name, target=target, lookup=edge.lookup)
-        if known is None or _rank(known) < _rank(dependency):
-            rows[edge.name] = dependency
+        dependency = Dependency(name=edge.name, target=target, lookup=edge.lookup, kind=edge.kind)
+        rows[edge.name] = dependency if known is None else _better(known, dependency)
+
+
+def _better(known: Dependency, other: Dependency) -> Dependency:
+    """The better of two answers for one name, with the kind that binds most."""
+    kind = next(kind for kind in LinkKind if kind in {known.kind, other.kind})
+    return replace(other if _rank(known) < _rank(other) else known, kind=kind)
 
 
 def _rank(dependency: Dependency) -> int:

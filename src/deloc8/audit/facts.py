@@ -101,7 +101,7 @@ class WheelFacts:
         members: The paths of all members, as installed, without a folder for each.
         own: The ELF files of the wheel, in the order of the archive.
         files: All ELF files by path: the wheel's own and those of the system that they bring in.
-        dependencies: The DT_NEEDED entries of each file, in their order; under REQUEST what the user asks for.
+        dependencies: What each file names to be loaded, in the order of ld.so; under REQUEST what the user asks for.
         foreign: ELF members for another machine or C library.
         definitions: Of the names that some policy forbids to take from the system: those that a library of the wheel
             defines for files that ask for no version, by its path.

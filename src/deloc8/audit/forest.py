@@ -31,7 +31,7 @@ class Forest:
         name: What was looked at.
         roots: The paths of the files it consists of, as the loader sees them.
         files: All files by path: the roots and what they bring in.
-        dependencies: The DT_NEEDED entries of each file, in their order.
+        dependencies: The libraries that each file names to be loaded, in the order of ld.so.
     """
 
     name: str
@@ -41,8 +41,9 @@ class Forest:
 
     @property
     def missing(self) -> tuple[Dependency, ...]:
-        """The libraries that were not found."""
-        return tuple(row for rows in self.dependencies.values() for row in rows if row.target is None)
+        """The libraries that were not found, without those that the loader can do without."""
+        rows = [row for rows in self.dependencies.values() for row in rows]
+        return tuple(row for row in rows if row.target is None and not row.kind.is_optional)
 
 
 def forest_of_wheel(facts: WheelFacts) -> Forest:

@@ -37,13 +37,14 @@ _PYFPE_NAMES = frozenset({"PyFPE_jbuf", "PyFPE_dummy", "PyFPE_counter"})
 
 
 class Provision(enum.Enum):
-    """Where the library behind a DT_NEEDED entry comes from, under one policy."""
+    """Where a library that a file names comes from, under one policy."""
 
     SYSTEM = "the system: the policy allows it"
     INSIDE = "the wheel itself"
     EXCLUDED = "elsewhere: left out on request"
     DROPPED = "the Python process: the entry is dropped"
     MISSING = "nowhere: not found"
+    OPTIONAL = "nowhere: not found, and the loader goes on without it"
     GRAFT = "a graft"
 
 
@@ -190,7 +191,9 @@ def _provide(file: ElfFile, dependency: Dependency, policy: Policy, options: Mat
         return Provision.SYSTEM if keeps_it else Provision.DROPPED
     if policy.allows_library(dependency.name) and not is_named(dependency, options.graft):
         return Provision.SYSTEM
-    return Provision.MISSING if dependency.target is None else Provision.GRAFT
+    if dependency.target is not None:
+        return Provision.GRAFT
+    return Provision.OPTIONAL if dependency.kind.is_optional else Provision.MISSING
 
 
 def is_libpython(name: str) -> bool:
@@ -334,7 +337,7 @@ def _limit(policy: Policy, version: str) -> str:
 
 
 # No set, as in `counts`: nearly all are the first of these, and it is found without a call.
-_HARMLESS = (Provision.SYSTEM, Provision.INSIDE, Provision.EXCLUDED)
+_HARMLESS = (Provision.SYSTEM, Provision.INSIDE, Provision.EXCLUDED, Provision.OPTIONAL)
 _LIBRARY_CODES = {
     Provision.GRAFT: ViolationCode.LIBRARY_NOT_ALLOWED,
     Provision.MISSING: ViolationCode.LIBRARY_NOT_FOUND,
@@ -373,7 +376,7 @@ def _scan(facts: WheelFacts, policies: Sequence[Policy]) -> Mapping[str, _Uses]:
         names = [symbol.name for symbol in file.image.undefined]
         if watched.isdisjoint(names) and _UCS2_PREFIX not in "\n".join(names):
             continue  # hardly any file has one of these
-        libraries = [library for library in file.image.needed if library in union]
+        libraries = [library for library in file.image.linked if library in union]
         targets = [row.target for row in facts.dependencies.get(file.path, ())] if facts.definitions else []
         inside = {name for target in targets for name in facts.definitions.get(target or "", ())}
         found: list[tuple[ViolationCode, str | None, str]] = []

@@ -7,6 +7,7 @@ from deloc8.audit.loading import stack_faults
 from deloc8.audit.match import Provision, close, is_named
 from deloc8.audit.together import graft_options, whole_project
 from deloc8.diagnostic import Diagnostic, Severity
+from deloc8.elf.dynamic import LinkKind
 from deloc8.policy.load import MINIMAL_SYSTEM_LACKS
 from deloc8.policy.model import Family, split_version
 from deloc8.policy.releases import PROJECTS
@@ -47,6 +48,7 @@ def notices(audit: Audit, match: PolicyMatch) -> tuple[Diagnostic, ...]:
         *_differing(audit),
         *_without_base(audit),
         *_lacking(audit, match),
+        *_optional(audit, match),
         *_without_ceiling(audit, match),
         *(_newer_musl(match) if match.policy.family is Family.MUSLLINUX else ()),
         *_stacks(audit, match),
@@ -113,7 +115,7 @@ def _lacking(audit: Audit, match: PolicyMatch) -> Iterator[Diagnostic]:
     """Libraries that the policy takes from the system although a minimal one does not have them."""
     users: dict[str, tuple[str, ...]] = {}
     for file in match.closure.files:
-        for name in file.image.needed:
+        for name in file.image.linked:
             taken = match.closure.provisions.get((file.path, name)) is Provision.SYSTEM
             if taken and name in MINIMAL_SYSTEM_LACKS:
                 users.setdefault(name, match.closure.chain(file, audit.facts))
@@ -131,6 +133,28 @@ def _lacking(audit: Audit, match: PolicyMatch) -> Iterator[Diagnostic]:
 def _together(audit: Audit, name: str) -> tuple[str, ...]:
     """A library and those of its project that must come into the wheel with it."""
     return whole_project(audit.facts, PROJECTS.get(name, "")) or (name,)
+
+
+def _optional(audit: Audit, match: PolicyMatch) -> Iterator[Diagnostic]:
+    """Libraries that ld.so loads where they are there, and that are not: without a word, a file does something else."""
+    for file in match.closure.files:
+        for row in audit.facts.dependencies.get(file.path, ()):
+            if match.closure.provisions[file.path, row.name] is Provision.OPTIONAL:
+                yield Diagnostic(
+                    code="optional-library-missing",
+                    severity=Severity.WARNING,
+                    subject=file.label,
+                    message=f"{_ROLES[row.kind].format(row.name)}; it is neither in the wheel nor found on this system",
+                    context=("the loader goes on without it",),
+                    hints=(f"name its folder with --add-path, or leave it out with --exclude '{row.name}'",),
+                )
+
+
+_ROLES = {
+    LinkKind.AUXILIARY: "prefers the definitions of {} (DT_AUXILIARY)",
+    LinkKind.AUDIT: "is watched by {} (DT_AUDIT)",
+    LinkKind.DEPAUDIT: "is watched by {} (DT_DEPAUDIT)",
+}
 
 
 def _without_ceiling(audit: Audit, match: PolicyMatch) -> Iterator[Diagnostic]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from deloc8.audit.match import PolicyMatch
     from deloc8.audit.verdict import Audit
     from deloc8.audit.violations import Violation
+    from deloc8.elf.dynamic import LinkKind
 
 
 # More ways out of what bars a tag, from who knows more than the audit: what a repair can do.
@@ -50,6 +51,7 @@ class Use:
         symbol: The symbol; None for a library, and for a version without symbols.
         version: The version; None where there is none.
         found: For a library: where it was found; None where it was not.
+        link: For a library: which entry of the file names it.
     """
 
     chain: tuple[str, ...]
@@ -58,6 +60,7 @@ class Use:
     symbol: str | None = None
     version: str | None = None
     found: str | None = None
+    link: LinkKind | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +141,7 @@ def _all_uses(audit: Audit) -> Iterator[Use]:
     for path, chain in chains.items():
         file = audit.facts.files[path]
         for row in audit.facts.dependencies.get(path, ()):
-            yield Use(chain=chain, file=file.label, library=row.name, found=row.target)
+            yield Use(chain=chain, file=file.label, library=row.name, found=row.target, link=row.kind)
     travelling: dict[str, tuple[ElfFile, tuple[str, ...]]] = {}
     for match in audit.matches:
         if match.policy.installable:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 
+from deloc8.elf.dynamic import LinkKind
 from deloc8.errors import InputError
 from deloc8.loader.libc import find_libc, is_of_kernel, libc_of
 from deloc8.loader.search import Located, Lookup, Machine, Origin, Search, SearchOptions, Stage
@@ -14,6 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping, Sequence
 
+    from deloc8.elf.dynamic import Link
     from deloc8.elf.image import ElfImage
     from deloc8.loader.sysroot import Files
 
@@ -42,19 +44,21 @@ class LoadedObject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edge:
-    """One DT_NEEDED entry.
+    """One DT_NEEDED entry, or another that names a library to load.
 
     Attributes:
         parent: The path of the object that has it.
-        name: The entry as written.
+        name: The entry as written; of a list of audit libraries one name.
         lookup: What became of it.
         target: The path of the object that it leads to; None where nothing was found.
+        kind: Which entry it is.
     """
 
     parent: str
     name: str
     lookup: Lookup
     target: str | None
+    kind: LinkKind = LinkKind.NEEDED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,9 +67,10 @@ class LoadGraph:
 
     Attributes:
         root: The path of the root.
-        objects: All that is loaded, in load order, the root first.
-        edges: Every DT_NEEDED entry of them, in the order in which the loader looks at them; without the kernel's own
-            library, which is in every process.
+        objects: All that is loaded, in the order in which ld.so searches them for symbols: breadth first, the root
+            before all others, but what a filter names before the filter. Libraries that only audit come last.
+        edges: Every entry of them that names a library, in the order in which the loader looks at them; without the
+            kernel's own library, which is in every process.
     """
 
     root: str
@@ -74,8 +79,9 @@ class LoadGraph:
 
     @cached_property
     def missing(self) -> tuple[Lookup, ...]:
-        """The names that were not found, each once, with everything that was tried."""
-        failed = {edge.name: edge.lookup for edge in reversed(self.edges) if edge.target is None}
+        """The names that were not found though they must be, each once, with everything that was tried."""
+        failures = [edge for edge in reversed(self.edges) if edge.target is None]
+        failed = {edge.name: edge.lookup for edge in failures if not edge.kind.is_optional}
         return tuple(reversed(failed.values()))
 
     @cached_property
@@ -84,8 +90,8 @@ class LoadGraph:
         return {loaded.path: loaded for loaded in self.objects}
 
     def chain(self, path: str) -> tuple[str, ...]:
-        """The shortest chain of paths from the root to an object; empty where it is not loaded."""
-        # Breadth first, the first to ask for an object is one of the nearest to the root.
+        """The chain of paths by which an object was asked for first; empty where it is not loaded."""
+        # Breadth first, that is one of the shortest, unless a filter comes in between.
         chain: list[str] = []
         step: str | None = path if path in self.by_path else None
         while step is not None:
@@ -148,31 +154,76 @@ class _Loading:
         self._search = search
         self._loaded = loaded
         self._objects: list[LoadedObject] = []
+        self._edges: list[Edge] = []
+        self._limit = search.attempts + _MOST_ATTEMPTS
+        self._followed: set[str] = set()
         self._chains: dict[str, tuple[Located, ...]] = {}
         self._by_name: dict[str, LoadedObject] = {}
         self._by_identity: dict[Hashable, LoadedObject] = {}
 
     def load(self, path: str, image: ElfImage) -> LoadGraph:
         machine = self._search.machine_of(image)
-        limit = self._search.attempts + _MOST_ATTEMPTS
         real = self._files.real_path(path) or path
-        self._add(LoadedObject(path=path, real_path=real, image=image, asked_as=path, parent=None))
-        edges: list[Edge] = []
-        for parent in self._objects:  # grows while it is walked: breadth first
+        root = LoadedObject(path=path, real_path=real, image=image, asked_as=path, parent=None)
+        self._add(root)
+        self._load_all(machine)
+        if self._libc is Libc.GLIBC and image.audits:
+            for link in image.audits:
+                self._load_audit(link, root, machine)
+        return LoadGraph(root=path, objects=tuple(self._objects), edges=tuple(self._edges))
+
+    def _load_all(self, machine: Machine) -> None:
+        """Follow the entries of all objects; they become more meanwhile (`_dl_map_object_deps` in elf/dl-deps.c)."""
+        place = 0
+        while place < len(self._objects):
+            parent = self._objects[place]
+            if parent.path in self._followed:
+                place += 1
+                continue
+            self._followed.add(parent.path)
             for name in parent.image.needed:
-                if is_of_kernel(name, image.arch, self._libc):
-                    continue
-                lookup, target = self._need(name, parent, machine)
-                target_path = None if target is None else target.path
-                edges.append(Edge(parent=parent.path, name=name, lookup=lookup, target=target_path))
-                if self._search.attempts > limit:
-                    raise InputError(
-                        f"the search for the libraries of `{path}` has no end in sight",
-                        code="endless-search",
-                        context=(f"{len(edges)} names were looked for in over {_MOST_ATTEMPTS} places",),
-                        hints=("look at the DT_NEEDED, DT_RPATH and DT_RUNPATH entries with `readelf -d`",),
-                    )
-        return LoadGraph(root=path, objects=tuple(self._objects), edges=tuple(edges))
+                self._follow(LinkKind.NEEDED, name, parent, machine)
+            # musl and Android know no filters.
+            if self._libc is Libc.GLIBC and parent.image.filters:
+                self._load_filtees(parent, place, machine)
+
+    def _load_filtees(self, parent: LoadedObject, place: int, machine: Machine) -> None:
+        """Load what a filter names, and search it just before the filter, unless it is searched earlier already."""
+        objects = self._objects
+        for link in dict.fromkeys(parent.image.filters):
+            target = self._follow(*link, parent, machine)
+            # A new one is the last.
+            behind = (at for at in range(len(objects) - 1, place, -1) if objects[at] is target)
+            found = next(behind, None)
+            if found is not None:
+                objects.insert(place, objects.pop(found))
+                place += 1
+
+    def _follow(self, kind: LinkKind, name: str, parent: LoadedObject, machine: Machine) -> LoadedObject | None:
+        if is_of_kernel(name, machine.arch, self._libc):
+            return None
+        lookup, target = self._need(name, parent, machine)
+        target_path = None if target is None else target.path
+        self._edges.append(Edge(parent=parent.path, name=name, lookup=lookup, target=target_path, kind=kind))
+        if self._search.attempts > self._limit:
+            raise InputError(
+                f"the search for the libraries of `{self._chains[parent.path][-1].path}` has no end in sight",
+                code="endless-search",
+                context=(f"{len(self._edges)} names were looked for in over {_MOST_ATTEMPTS} places",),
+                hints=("look at the DT_NEEDED, DT_RPATH and DT_RUNPATH entries with `readelf -d`",),
+            )
+        return target
+
+    def _load_audit(self, link: Link, root: LoadedObject, machine: Machine) -> None:
+        """Load a library that audits a program: into a namespace of its own, so that nothing is loaded already."""
+        space = _Loading(self._files, self._libc, self._search, self._loaded)
+        space._limit = self._limit
+        space._chains[root.path] = self._chains[root.path]
+        space._follow(*link, root, machine)
+        space._load_all(machine)
+        known = {loaded.path for loaded in self._objects}
+        self._objects += [loaded for loaded in space._objects if loaded.path not in known]
+        self._edges += space._edges
 
     def _need(self, name: str, parent: LoadedObject, machine: Machine) -> tuple[Lookup, LoadedObject | None]:
         chain = self._chains[parent.path]

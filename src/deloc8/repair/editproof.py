@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 
+from deloc8.elf.dynamic import Link
 from deloc8.elf.edits import (
     AddNeeded,
     BindVersion,
     RemoveNeeded,
     RemoveRpath,
+    ReplaceAudit,
     ReplaceNeeded,
     RpathKind,
     SetRpath,
@@ -16,6 +18,7 @@ from deloc8.elf.edits import (
 )
 from deloc8.elf.symbols import UndefinedSymbol
 from deloc8.repair.lowering import lowered_image
+from deloc8.values import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,33 +27,58 @@ if TYPE_CHECKING:
     from deloc8.elf.edits import Edit
     from deloc8.elf.image import ElfImage
 
-Names = tuple[tuple[str, ...], "str | None", "str | None", "str | None"]
+
+class Names(NamedTuple):
+    """What a file says in words to the loader; as in `Dynamic`."""
+
+    needed: tuple[str, ...] = ()
+    soname: str | None = None
+    rpath: str | None = None
+    runpath: str | None = None
+    filters: tuple[Link, ...] = ()
+    audits: tuple[Link, ...] = ()
 
 
 def names(image: ElfImage) -> Names:
-    """Needed names, soname, DT_RPATH and DT_RUNPATH of a file."""
-    dynamic = image.dynamic
-    return (dynamic.needed, dynamic.soname, dynamic.rpath, dynamic.runpath) if dynamic else ((), None, None, None)
+    """The names of a file and its search paths."""
+    found = image.dynamic
+    if found is None:
+        return Names()
+    return Names(found.needed, found.soname, found.rpath, found.runpath, found.filters, found.audits)
 
 
 def names_after(image: ElfImage, edits: Sequence[Edit]) -> Names:
     """The names that a file must have after some edits."""
-    needed, soname, rpath, runpath = names(image)
+    needed, soname, rpath, runpath, filters, audits = names(image)
     for edit in edits:
         match edit:
             case SetSoname(soname=name):
                 soname = name
             case ReplaceNeeded(old=old, new=new):
                 needed = tuple(new if name == old else name for name in needed)
+                filters = _renamed(filters, old, new)
+            case ReplaceAudit(old=old, new=new):
+                audits = _renamed(audits, old, new)
             case RemoveNeeded(name=old):
                 needed = tuple(name for name in needed if name != old)
+                filters = tuple(link for link in filters if link.name != old)
             case AddNeeded(name=name) | BindVersion(library=name):
                 needed = needed if name in needed else (*needed, name)
             case SetRpath(path=path, kind=kind):
                 rpath, runpath = (path, None) if kind is RpathKind.RPATH else (None, path)
             case RemoveRpath():
                 rpath = runpath = None
-    return needed, soname, rpath, runpath
+    return Names(needed, soname, rpath, runpath, filters, audits)
+
+
+def name_problems(now: ElfImage, before: ElfImage, edits: Sequence[Edit]) -> list[str]:
+    """The names of a file that are not what they must be after some edits, each with what was planned."""
+    pairs = zip(Names._fields, names(now), names_after(before, edits), strict=True)
+    return [f"has {field} {found}, planned was {wanted}" for field, found, wanted in pairs if found != wanted]
+
+
+def _renamed(links: tuple[Link, ...], old: str, new: str) -> tuple[Link, ...]:
+    return tuple(Link(link.kind, new) if link.name == old else link for link in links)
 
 
 def means_as_planned(now: ElfImage, before: ElfImage, edits: Sequence[Edit]) -> bool:

@@ -11,7 +11,7 @@ from deloc8.audit.notices import notices
 from deloc8.audit.verdict import Truth, find_tag
 from deloc8.audit.violations import describe
 from deloc8.diagnostic import Diagnostic, Severity
-from deloc8.elf.edits import AddNeeded, RemoveNeeded, ReplaceNeeded, RpathKind, SetSoname
+from deloc8.elf.edits import AddNeeded, RemoveNeeded, ReplaceAudit, ReplaceNeeded, RpathKind, SetSoname
 from deloc8.errors import UnrepairableError, UsageError
 from deloc8.repair import grafting
 from deloc8.repair.choose import is_blind
@@ -184,17 +184,12 @@ class _Builder:
         return RpathKind.RUNPATH if self.facts.libc is Libc.ANDROID else RpathKind.RPATH
 
     def _needed(self, file: ElfFile) -> list[Edit]:
-        edits: list[Edit] = [
-            ReplaceNeeded(old=name, new=self.names[target])
-            for name, target in grafting.graft_edges(file.path, self.closure, self.facts)
-            if self.names[target] != name
-        ]
+        edits: list[Edit] = []
+        for name, target in grafting.graft_edges(file.path, self.closure, self.facts):
+            edits += _renamed(file, name, self.names[target])
         # No symlink of a wheel leads from a soname to a file with another name.
-        edits += [
-            ReplaceNeeded(old=name, new=posixpath.basename(target))
-            for name, target in self._beforehand(file)
-            if posixpath.basename(target) != name
-        ]
+        for name, target in self._beforehand(file):
+            edits += _renamed(file, name, posixpath.basename(target))
         edits += [
             RemoveNeeded(name=dependency.name)
             for dependency in self.facts.dependencies.get(file.path, ())
@@ -281,6 +276,14 @@ class _Builder:
                     )
                 )
         return tuple(found)
+
+
+def _renamed(file: ElfFile, old: str, new: str) -> Iterator[Edit]:
+    """The edits that let a file load a library by another name; nothing where it has that name."""
+    if old != new and old in file.image.linked:
+        yield ReplaceNeeded(old=old, new=new)
+    if old != new and any(link.name == old for link in file.image.audits):
+        yield ReplaceAudit(old=old, new=new)
 
 
 def _is_program(file: ElfFile) -> bool:

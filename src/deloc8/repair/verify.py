@@ -17,7 +17,7 @@ from deloc8.elf.invariants import broken_invariants
 from deloc8.errors import ElfError, VerificationError, WheelError
 from deloc8.loader.search import Located, Search, SearchOptions
 from deloc8.loader.sysroot import Overlay
-from deloc8.repair.editproof import means_as_planned, names, names_after
+from deloc8.repair.editproof import means_as_planned, name_problems
 from deloc8.repair.grafting import compat_contents, installed_tree, launcher
 from deloc8.repair.model import Check, Proof
 from deloc8.repair.provenance import provenance_problems
@@ -216,8 +216,8 @@ def _edits(claim: Claim, facts: WheelFacts) -> Iterator[str]:
     for member, image, edits in planned:
         if member not in now:
             yield f"{member} is not there as an ELF file for the wheel's machine"
-        elif names(now[member]) != (wanted := names_after(image, edits)):
-            yield f"{member} has (needed, soname, rpath, runpath) {names(now[member])}, planned were {wanted}"
+        elif problems := name_problems(now[member], image, edits):
+            yield from (f"{member} {problem}" for problem in problems)
         elif not means_as_planned(now[member], image, edits):
             yield f"{member}: its symbols or versions are not what was planned"
         elif stack_fault(now[member]) is not _stack_after(image, edits):
@@ -313,12 +313,28 @@ def _needed(claim: Claim, facts: WheelFacts) -> Iterator[str]:
     for file in facts.own:
         for dependency in facts.dependencies.get(file.path, ()):
             if dependency.target is not None and found_beforehand(dependency):
-                # Where the policy takes a library from the system, or no folder leads to it, that is right.
+                # Right where the policy takes it from the system, or no folder leads to it.
                 near = installed_tree(dependency.target) == installed_tree(file.path)
                 if near and not claim.plan.policy.allows_library(dependency.name):
                     yield f"{file.label} does not find {dependency.name}, though the wheel has it"
             elif dependency.target is None and posixpath.basename(dependency.name) in grafted:
                 yield f"{file.label} does not find the graft {dependency.name}"
+    yield from _optional(claim, facts)
+
+
+def _optional(claim: Claim, facts: WheelFacts) -> Iterator[str]:
+    """Libraries of the wheel that a file can be loaded without, so that only the proof misses them."""
+    before = claim.audit.facts
+    moved = {patch.member: patch.target for patch in claim.plan.patches}
+    now = {file.label: file.path for file in facts.own}
+    inside = {file.path for file in before.own}
+    for file in before.own:
+        for row in before.dependencies.get(file.path, ()):
+            if row.target in inside and row.kind.is_optional:
+                rows = facts.dependencies.get(now.get(moved.get(file.label, file.label), ""), ())
+                found = {other.name for other in rows if other.target is not None}
+                if found.isdisjoint({row.name, posixpath.basename(row.target or "")}):
+                    yield f"{file.label} does not find {row.name}, though the wheel has it"
 
 
 def _second_copies(claim: Claim) -> Iterator[str]:

@@ -27,6 +27,7 @@ _KINDS = {
     Provision.EXCLUDED: "excluded",
     Provision.DROPPED: "python",
     Provision.MISSING: "missing",
+    Provision.OPTIONAL: "missing",
 }
 MEANINGS = {
     "inside": "in the wheel",

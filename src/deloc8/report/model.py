@@ -59,6 +59,8 @@ def external_libraries(audit: Audit) -> Mapping[str, str | None]:
         for row in facts.dependencies.get(queue.popleft(), ()):
             if row.target in inside or row.name in found or is_loader(row.name):
                 continue
+            if row.target is None and row.kind.is_optional:
+                continue
             found[row.name] = row.target
             if row.target is not None and not nearest.allows_library(row.name):
                 queue.append(row.target)

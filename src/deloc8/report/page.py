@@ -241,11 +241,11 @@ def _symbols(audit: Audit, match: PolicyMatch) -> tuple[SymbolRow, ...]:
 def repair_page(audit: Audit, repair: Plan | Outcome) -> Repair:
     """Before and after a repair."""
     plan, outcome = (repair.plan, repair) if isinstance(repair, Outcome) else (repair, None)
-    images = {file.label: file.image.dynamic for file in audit.facts.own}
+    images = {file.label: file.image for file in audit.facts.own}
     patches = []
     for patch in plan.patches:
-        dynamic = images[patch.member] or Dynamic()
-        needed = dynamic.needed
+        dynamic = images[patch.member].dynamic or Dynamic()
+        needed = images[patch.member].linked
         path = dynamic.rpath if dynamic.runpath is None else dynamic.runpath
         after = _needed_after(needed, patch.edits)
         patches.append(

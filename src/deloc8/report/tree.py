@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from deloc8.elf.dynamic import LinkKind
 from deloc8.wheel.names import printable
 
 TYPE_CHECKING = False
@@ -44,7 +45,8 @@ def _below(
         row, indent, last = stack.pop()
         branch, space = branches[last]
         again = row.target in shown and bool(forest.dependencies.get(row.target or ""))
-        yield f"{indent}{branch}{row.name} => {_where(row)}{' (shown above)' if again else ''}"
+        kind = "" if row.kind is LinkKind.NEEDED else f" [{row.kind.value}]"
+        yield f"{indent}{branch}{row.name}{kind} => {_where(row)}{' (shown above)' if again else ''}"
         if verbose or row.target is None:
             for attempt in row.lookup.tried:
                 reason = f", {attempt.reason}" if attempt.reason else ""
@@ -63,7 +65,9 @@ def _rows(forest: Forest, path: str, shown: set[str]) -> list[tuple[Dependency, 
 
 
 def _where(row: Dependency) -> str:
-    return "not found" if row.target is None else f"{row.lookup.path} ({row.lookup.origin})"
+    if row.target is None:
+        return "not found, but optional" if row.kind.is_optional else "not found"
+    return f"{row.lookup.path} ({row.lookup.origin})"
 
 
 def tree_value(forest: Forest) -> Json:
@@ -86,6 +90,7 @@ def tree_value(forest: Forest) -> Json:
 def _need(forest: Forest, row: Dependency) -> Json:
     return {
         "name": row.name,
+        "kind": row.kind.value,
         "file": None if row.target is None else forest.files[row.target].label,
         "path": row.lookup.path,
         "origin": None if row.lookup.origin is None else str(row.lookup.origin),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from deloc8.audit.violations import Violation, describe
 from deloc8.audit.why import SubjectKind
+from deloc8.elf.dynamic import LinkKind
 from deloc8.policy.model import version_key
 from deloc8.report.dlopened import opening_value, openings_text
 from deloc8.report.lines import filled
@@ -96,7 +97,8 @@ def _used(uses: Sequence[Use]) -> Iterator[tuple[tuple[str, ...], str]]:
             end = f" from {use.library}" if use.library else ""
             grouped.setdefault((use.chain, end), []).append(subject)
         else:
-            grouped[use.chain, f"{use.library}: {use.found or 'not found'}"] = [""]
+            by = f" ({use.link.value})" if use.link is not None and use.link is not LinkKind.NEEDED else ""
+            grouped[use.chain, f"{use.library}{by}: {use.found or 'not found'}"] = [""]
     for (chain, end), subjects in grouped.items():
         yield chain, f"needs {', '.join(dict.fromkeys(subjects))}{end}"
 
@@ -110,6 +112,7 @@ def why_value(wheel: str, answer: Answer) -> Json:
             "library": use.library,
             "symbol": use.symbol,
             "version": use.version,
+            "link": None if use.link is None else use.link.value,
         }
         for use in answer.uses
     ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from deloc8.elf.edits import BindVersion, ClearExecutableStack, DropVersion, ReplaceNeeded, SetSoname
-from deloc8.repair.editproof import means_as_planned, names_after
+from deloc8.repair.editproof import Names, means_as_planned, names_after
 from deloc8.repair.lowering import lowered_image
 from kit.elf import Defined, ElfSpec, Undefined
 from kit.system import image_of
@@ -73,4 +73,8 @@ def test_an_image_without_lowering_stays_as_it_is() -> None:
 def test_edits_that_concern_no_name_are_expected_to_change_none() -> None:
     image = image_of(ElfSpec(needed=("liba.so.1",), soname="x", rpath="/a"))
     edits = (ClearExecutableStack(), SetSoname(soname="y"))
-    assert names_after(image, edits) == (("liba.so.1",), "y", "/a", None)
+    assert names_after(image, edits) == Names(needed=("liba.so.1",), soname="y", rpath="/a")
+
+
+def test_a_static_program_has_no_names() -> None:
+    assert names_after(image_of(ElfSpec(dynamic=False)), ()) == Names()

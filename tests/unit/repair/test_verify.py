@@ -268,7 +268,7 @@ def test_a_lost_needed_entry(bench: Bench, wheel: Path, monkeypatch: pytest.Monk
         lambda edit: RemoveNeeded(name=edit.old) if isinstance(edit, ReplaceNeeded) and "liba" in edit.old else edit,
     )
     said = failed(bench, wheel)
-    assert f"{EXT} has (needed, soname, rpath, runpath) (('libc.so.6',), None" in said
+    assert f"{EXT} has needed ('libc.so.6',), planned was (" in said
 
 
 def test_a_needed_entry_that_still_has_its_old_name(bench: Bench, wheel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -278,7 +278,8 @@ def test_a_needed_entry_that_still_has_its_old_name(bench: Bench, wheel: Path, m
 
 def test_a_wrong_soname(bench: Bench, wheel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sabotage_edits(monkeypatch, lambda edit: SetSoname(soname="liba.so") if isinstance(edit, SetSoname) else edit)
-    assert f"{bench.plan(wheel).grafts[0].member} has (needed, soname, rpath, runpath)" in failed(bench, wheel)
+    graft = bench.plan(wheel).grafts[0]
+    assert f"{graft.member} has soname liba.so, planned was {graft.new_name}" in failed(bench, wheel)
 
 
 def test_an_rpath_that_is_not_set(bench: Bench, wheel: Path, monkeypatch: pytest.MonkeyPatch) -> None:

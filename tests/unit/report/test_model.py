@@ -17,7 +17,7 @@ from deloc8.report.model import (
     reachable_tag,
     versioned_symbols,
 )
-from kit.elf import GLIBC, MACHINES, ElfSpec, NoteSpec, Undefined
+from kit.elf import DT_AUXILIARY, GLIBC, MACHINES, ElfSpec, NoteSpec, Undefined
 from kit.scene import CORE, Scene, match_of, wants
 
 if TYPE_CHECKING:
@@ -55,6 +55,15 @@ def test_versions_of_libraries_inside_the_wheel_are_not_external(scene: Scene) -
     core = ElfSpec(needed=("libown.so",), rpath="$ORIGIN", undefined=(Undefined("x", "OWN_1", "libown.so"),))
     audit = scene.audit({CORE: core, "demo/libown.so": wants("GLIBC_2.5", soname="libown.so")})
     assert versioned_symbols(audit) == {"libc.so.6": ("GLIBC_2.5",)}
+
+
+def test_an_optional_library_that_is_missing_is_not_external(scene: Scene) -> None:
+    scene.system.library("/usr/lib/libone.so", ElfSpec(soname="libone.so"))
+    core = ElfSpec(needed=(GLIBC,), links=((DT_AUXILIARY, "libone.so"), (DT_AUXILIARY, "libno.so")))
+    assert external_libraries(scene.judge(core)) == {
+        "libc.so.6": "/usr/lib/libc.so.6",
+        "libone.so": "/usr/lib/libone.so",
+    }
 
 
 def test_external_libraries_are_those_outside_the_wheel_found_or_not(scene: Scene) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from deloc8.audit.forest import Forest, forest_of_wheel
 from deloc8.report.tree import tree_text, tree_value
-from kit.elf import GLIBC, MACHINES, ElfSpec
+from kit.elf import DT_AUDIT, DT_AUXILIARY, DT_DEPAUDIT, DT_FILTER, GLIBC, MACHINES, ElfSpec
 from kit.scene import CORE, Scene
 from kit.system import image_of
 
@@ -91,3 +91,35 @@ def test_a_file_for_an_unknown_machine_has_none(forest: Forest) -> None:
     odd = replace(file, image=image_of(MACHINES["s390"]))
     value = tree_value(replace(forest, files={**forest.files, path: odd}))
     assert json.loads(json.dumps(value))["files"][0]["machine"] is None
+
+
+def test_what_is_named_otherwise_than_by_needed_is_marked(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    for name in ("libone.so", "libtwo.so", "libwatch.so"):
+        scene.system.library(f"/usr/lib/{name}", ElfSpec(soname=name))
+    links = ((DT_FILTER, "libone.so"), (DT_AUXILIARY, "libtwo.so"), (DT_AUXILIARY, "libno.so"))
+    program = ElfSpec(
+        needed=(GLIBC,),
+        interpreter="/lib64/ld-linux-x86-64.so.2",
+        links=(*links, (DT_AUDIT, "libwatch.so"), (DT_DEPAUDIT, "libgone.so")),
+    )
+    forest = forest_of_wheel(scene.audit({"demo-1.0.data/scripts/run": program}).facts)
+    assert [line for line in tree_text(forest).splitlines() if " tried " not in line][1:] == [
+        "|-- libc.so.6 => /usr/lib/libc.so.6 (default folders)",
+        "|-- libone.so [filter] => /usr/lib/libone.so (default folders)",
+        "|-- libtwo.so [auxiliary] => /usr/lib/libtwo.so (default folders)",
+        "|-- libno.so [auxiliary] => not found, but optional",
+        "|-- libwatch.so [audit] => /usr/lib/libwatch.so (default folders)",
+        "`-- libgone.so [depaudit] => not found, but optional",
+    ]
+    rows = tree_value(forest)["files"][0]["needed"]  # type: ignore[index]
+    kinds = [(row["name"], row["kind"]) for row in rows]
+    assert kinds == [
+        ("libc.so.6", "needed"),
+        ("libone.so", "filter"),
+        ("libtwo.so", "auxiliary"),
+        ("libno.so", "auxiliary"),
+        ("libwatch.so", "audit"),
+        ("libgone.so", "depaudit"),
+    ]
+    assert forest.missing == ()

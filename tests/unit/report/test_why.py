@@ -8,7 +8,7 @@ from deloc8.audit.why import explain
 from deloc8.report.schema import schemas
 from deloc8.report.why import why_text
 from kit.command import Command
-from kit.elf import GLIBC, ElfSpec, Undefined
+from kit.elf import DT_AUXILIARY, GLIBC, ElfSpec, Undefined
 from kit.scene import CORE, Scene, wants
 
 if TYPE_CHECKING:
@@ -40,6 +40,17 @@ def test_a_library(scene: Scene) -> None:
     assert "    needs plain\n" in why_text("demo.whl", explain(scene.judge(spec), "plain"))
     cured = why_text("demo.whl", explain(scene.judge(wants("GLIBC_2.5", needed=("libfoo.so.1",))), "libc.so.6"))
     assert cured.endswith("It bars no tag.\n")
+
+
+def test_a_library_that_another_entry_names(scene: Scene) -> None:
+    scene.system.library("/usr/lib/libbar.so.1", ElfSpec(soname="libbar.so.1", needed=("libfoo.so.1",)))
+    audit = scene.judge(ElfSpec(needed=(GLIBC,), links=((DT_AUXILIARY, "libbar.so.1"), (DT_AUXILIARY, "libno.so"))))
+    text = why_text("demo.whl", explain(audit, "libbar.so.1"))
+    assert "    needs libbar.so.1 (auxiliary): /usr/lib/libbar.so.1\n" in text
+    assert "\nIt must be inside the wheel for the tags" not in text  # what it needs is too new for these
+    assert "    needs libno.so (auxiliary): not found\n" in why_text("demo.whl", explain(audit, "libno.so"))
+    below = why_text("demo.whl", explain(audit, "libfoo.so.1"))
+    assert "  demo/_core.so -> libbar.so.1\n    needs libfoo.so.1: /usr/lib/libfoo.so.1\n" in below
 
 
 def test_a_library_that_a_graft_cures(scene: Scene) -> None:

@@ -8,6 +8,7 @@ from deloc8.audit.checks.evidence import finding, is_c_library, library_name, li
 from deloc8.audit.dlopen import Confidence, Source
 from deloc8.audit.match import is_libpython
 from deloc8.audit.together import SECOND_GLIB, SECOND_GLIB_HINT, SECOND_GLIB_MESSAGE, SECOND_GLIB_REASONS
+from deloc8.elf.dynamic import LinkKind
 from deloc8.policy.load import host_only_libraries
 from deloc8.policy.releases import PROJECTS
 from deloc8.target import Libc
@@ -109,7 +110,7 @@ def check_runtimes(evidence: Evidence) -> Iterator[Diagnostic]:
                 ("exceptions and streams that cross from one to the other misbehave",),
                 ("take the system's: every manylinux policy allows libstdc++.so.6",),
             )
-        for name in (names[file.path], *file.image.needed):
+        for name in (names[file.path], *file.image.linked):
             if name.startswith(_OPENMP_RUNTIMES):
                 openmp.setdefault(name.partition("-")[0].partition(".")[0], file.label)
     if len(openmp) > 1:
@@ -182,6 +183,8 @@ def _scope(evidence: Evidence, root: str) -> tuple[set[str], bool]:
         path = queue.pop()
         is_complete = is_complete and path in evidence.defined
         for row in evidence.audit.facts.dependencies.get(path, ()):
+            if row.kind.is_audit or (row.target is None and row.kind.is_optional):
+                continue  # it has a namespace of its own, or is not there
             if row.target is None:
                 is_complete = False
             elif row.target not in seen:
@@ -201,6 +204,7 @@ def check_unused(evidence: Evidence) -> Iterator[Diagnostic]:
             row.name
             for row in evidence.audit.facts.dependencies.get(file.path, ())
             if row.target is not None
+            and row.kind is LinkKind.NEEDED
             and not is_c_library(row.name)
             and not is_libpython(row.name)
             and evidence.defined.get(row.target)

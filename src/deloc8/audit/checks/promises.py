@@ -96,6 +96,7 @@ NOTICES = frozenset(
         "minimal-system-lacks",
         "newer-musl",
         "no-baseline-library",
+        "optional-library-missing",
         "own-library-differs",
         "version-without-ceiling",
     }

@@ -50,6 +50,7 @@ _CHECKED = (
     ("no-baseline-library", _WARNING, promises.check_notices),
     ("minimal-system-lacks", _WARNING, promises.check_notices),
     ("newer-musl", _WARNING, promises.check_notices),
+    ("optional-library-missing", _WARNING, promises.check_notices),
     ("version-without-ceiling", _WARNING, promises.check_notices),
     ("tags-differ", _ERROR, names.check_tags),
     ("metadata-mismatch", _ERROR, names.check_identity),

@@ -7,7 +7,20 @@ from typing import TYPE_CHECKING
 import pytest
 
 from deloc8.workflow import AuditOptions, check_wheel
-from kit.elf import GLIBC, MACHINES, Defined, ElfSpec, NeedSpec, NoteSpec, Undefined, build_elf, build_with_places
+from kit.elf import (
+    DT_AUDIT,
+    DT_AUXILIARY,
+    DT_FILTER,
+    GLIBC,
+    MACHINES,
+    Defined,
+    ElfSpec,
+    NeedSpec,
+    NoteSpec,
+    Undefined,
+    build_elf,
+    build_with_places,
+)
 from kit.faults import INFO, SOUND, TAG, beside, core, files, scene_for_checks
 from kit.scene import CORE
 from kit.wheels import build_wheel, wheel_text
@@ -341,6 +354,34 @@ def test_a_version_of_a_library_inside_must_be_there_under_its_name(scene: Scene
         "undefined-symbol",
         "uses symbols that no needed library defines: y",
     )
+
+
+@pytest.mark.parametrize("tag", [DT_FILTER, DT_AUXILIARY])
+def test_what_a_filter_names_provides_symbols_and_is_of_use(scene: Scene, tag: int) -> None:
+    spec = replace(SOUND, undefined=(Undefined("x"),), runpath="$ORIGIN/../demo.libs", links=((tag, "libx.so"),))
+    assert codes(scene, core(spec, libx_so=library({"x": None, "y": None}))) == []
+    assert codes(scene, core(replace(spec, undefined=()), libx_so=library({"x": None}))) == []
+
+
+def test_symbols_are_looked_for_although_an_optional_library_is_missing(scene: Scene) -> None:
+    spec = replace(SOUND, undefined=(Undefined("nobody"),), links=((DT_AUXILIARY, "libno.so"),))
+    assert codes(scene, core(spec)) == ["optional-library-missing", "undefined-symbol"]
+
+
+@pytest.mark.parametrize("tag", [DT_AUDIT, DT_AUXILIARY])
+def test_an_audit_library_provides_no_symbol_to_what_it_watches(scene: Scene, tag: int) -> None:
+    program = replace(
+        SOUND,
+        needed=("liby.so", GLIBC),
+        runpath="$ORIGIN/../lib",
+        links=((tag, "libx.so"),),
+        interpreter="/lib64/ld-linux-x86-64.so.2",
+    )
+    scripts, libraries = "demo-1.0.data/scripts", "demo-1.0.data/data/lib"
+    user = library({"y": None}, soname="liby.so", undefined=(Undefined("x"),))
+    others = ((f"{libraries}/libx.so", library({"x": None})), (f"{libraries}/liby.so", user))
+    told = [] if tag == DT_AUXILIARY else ["undefined-symbol"]
+    assert codes(scene, beside(f"{scripts}/run", program, *others)) == told
 
 
 def test_many_symbols_are_not_all_told(scene: Scene) -> None:
