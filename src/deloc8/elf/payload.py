@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import struct
 
+from deloc8.elf import constants as c
 from deloc8.elf.edits import impossible
 from deloc8.elf.kinds import Anchor, Kind, Tail, recognize
-from deloc8.elf.view import View
+from deloc8.elf.view import Section, View
 from deloc8.values import dataclass
 
 TYPE_CHECKING = False
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 # Programs map their payload, so it stays where it was within a page, and pages have up to 64 KiB.
 _STEP = 0x10000
+_MOST_SECTIONS = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,13 +42,27 @@ class Payload:
 
 
 def read_payload(view: View) -> Payload | None:
-    """The payload of a file; None where nothing but zeros is behind its ELF part."""
+    """The payload of a file; None where nothing but zeros, or sections, are behind its ELF part."""
     if not view.has_payload:
         return None
     start = view.elf_end
+    if not view.sections and _are_sections(view, start):
+        return None
     tail = Tail(view=view, start=start)
     kind, pointers = recognize(tail)
     return Payload(start=start, size=view.size - start, kind=kind, pointers=pointers)
+
+
+def _are_sections(view: View, start: int) -> bool:
+    """Whether the end of a file is that of sections whose table is there, but not announced by the file header."""
+    record = view.layout.section_header
+    first = max(start, view.size - _MOST_SECTIONS * record.size)
+    for place in range(view.size - record.size, first, -record.size):
+        if view.data[place : place + record.size] == bytes(record.size):  # the section of type SHT_NULL
+            rows = map(Section._make, record.struct.iter_unpack(bytes(view.data[place:])))
+            names = [row for row in rows if row.type == c.SHT_STRTAB]
+            return any(b"\0.shstrtab\0" in bytes(view.data[row.offset : row.offset + row.size]) for row in names)
+    return False
 
 
 def check_movable(payload: Payload, name: str) -> None:

@@ -137,13 +137,13 @@ def _spare_headers(view: View) -> Sequence[tuple[int, Slot, str | None]]:
 
 
 def _is_read_by_the_program(segment: Segment, notes: Sequence[Note]) -> bool:
-    """Whether a PT_NOTE holds what the program finds by `dl_iterate_phdr`, as Node's and Deno's single files do."""
-    return segment.filesz > _LONGEST_NOTES or any(note.owner in _DATA_OWNERS for note in notes)
+    """Whether a PT_NOTE holds data that a program looks for: of Qt's plugins, Node's and Deno's single files."""
+    return segment.filesz > _LONGEST_NOTES or any(note.owner not in _TOOL_OWNERS for note in notes)
 
 
-# postject's README for Node.js, and denoland/sui, ELF.md.
-_DATA_OWNERS = frozenset({"NODE_SEA_BLOB", "SUI"})
-# What compilers and linkers write has a few hundred bytes; more is the data of a program.
+# Compilers, linkers and packagers leave these for debuggers; other owners have readers of their own.
+_TOOL_OWNERS = frozenset({"GNU", "FDO", "Go", "LLVM", "Linux", "Android", "stapsdt"})
+# What tools write has a few hundred bytes; more is the data of a program.
 _LONGEST_NOTES = 4096
 
 

@@ -64,6 +64,24 @@ def test_zeros_are_no_payload(size: int) -> None:
     assert payload_of(ELF + bytes(size) + b"x") is not None
 
 
+def without_table(elf: bytes) -> bytes:
+    """The file, whose header announces no section headers."""
+    return elf[:40] + bytes(8) + elf[48:60] + bytes(4) + elf[64:]
+
+
+def test_sections_whose_table_is_not_announced_are_no_payload() -> None:
+    hidden = without_table(ELF)
+    assert View.open(hidden, "program").elf_end < len(hidden)
+    assert payload_of(hidden) is None
+    assert read_payload(View.open(memoryview(hidden), "program")) is None
+    assert parse(edit(hidden, [EDIT], "program").data, "program").dynamic is not None
+    # Nor do other bytes behind it become sections.
+    for more in (CONTENTS, bytes(64) + CONTENTS[:64], b"x" * 64 * 1001):
+        found = payload_of(hidden + more)
+        assert found is not None
+        assert found.kind is UNKNOWN
+
+
 def test_an_image_says_whether_there_is_a_payload() -> None:
     assert not parse(ELF, "program").has_payload
     assert not parse(ELF + b"\0", "program").has_payload

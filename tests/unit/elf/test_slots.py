@@ -376,15 +376,15 @@ def test_a_stack_header_alone_makes_room() -> None:
     assert kinds(edited.data).count(PT_LOAD) == 3
 
 
-@pytest.mark.parametrize("owner", ["NODE_SEA_BLOB", "SUI"])
+@pytest.mark.parametrize("owner", ["NODE_SEA_BLOB", "SUI", "qt-project!", "Crashpad", ""])
 def test_notes_that_a_program_reads_keep_their_header(owner: str) -> None:
-    """Node.js and Deno find their modules by `dl_iterate_phdr`, in PT_NOTE."""
+    """Node.js (postject) and Deno (sui) find their modules by `dl_iterate_phdr`, Qt finds what a plugin offers."""
     data = build_elf(ElfSpec(notes=(NoteSpec(owner, 1, b"modules!"),)))
     check_notes(data)
 
 
 def test_long_notes_keep_their_header() -> None:
-    check_notes(build_elf(ElfSpec(notes=(NoteSpec("any", 1, b"modules!" * 513),))))
+    check_notes(build_elf(ElfSpec(notes=(NoteSpec("GNU", 1, b"modules!" * 513),))))
 
 
 def check_notes(data: bytes) -> None:
