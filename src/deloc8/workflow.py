@@ -5,6 +5,7 @@ from __future__ import annotations
 from deloc8.audit.facts import gather
 from deloc8.audit.images import Reading
 from deloc8.audit.match import MatchOptions
+from deloc8.audit.together import takes_part
 from deloc8.audit.verdict import Audit, judge
 from deloc8.errors import InputError, PolicyError, PureWheelError, UsageError
 from deloc8.loader.search import SearchOptions
@@ -114,7 +115,12 @@ def audit_wheel(path: StrPath, options: AuditOptions = _DEFAULTS) -> Audit:
         PolicyError: A policy file is not sound.
     """
     with open_wheel(path, options.limits) as archive:
-        return _audit_whole(archive, Sysroot(options.sysroot), options)
+        audit = _audit_whole(archive, Sysroot(options.sysroot), options)
+    if takes_part(audit):
+        from deloc8.repair.splits import find_splits  # noqa: PLC0415  hardly any wheel needs it
+
+        audit = replace(audit, splits=find_splits(audit, Sysroot(options.sysroot)))
+    return audit
 
 
 def check_wheel(path: StrPath, options: AuditOptions = _DEFAULTS) -> tuple[Diagnostic, ...]:
@@ -220,10 +226,7 @@ def _reading(options: AuditOptions) -> Reading:
 
 
 def _audit(
-    archive: WheelArchive,
-    sysroot: Sysroot,
-    options: AuditOptions,
-    reading: Reading,
+    archive: WheelArchive, sysroot: Sysroot, options: AuditOptions, reading: Reading
 ) -> tuple[Audit, tuple[Policy, ...]]:
     facts = gather(archive, sysroot, options.search, include=options.include, reading=reading)
     extra = _read_policy_files(options.policy_files, facts.arch) if facts.arch else ()

@@ -53,6 +53,7 @@ def notices(audit: Audit, match: PolicyMatch) -> tuple[Diagnostic, ...]:
         *(_newer_musl(match) if match.policy.family is Family.MUSLLINUX else ()),
         *_stacks(audit, match),
         *_exclusions(audit, match),
+        *audit.splits,
     )
 
 

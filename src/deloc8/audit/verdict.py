@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from deloc8.audit.dlopen import Opening
     from deloc8.audit.facts import WheelFacts
     from deloc8.audit.violations import Violation
+    from deloc8.diagnostic import Diagnostic
     from deloc8.policy.model import Policy
     from deloc8.target import Arch
 
@@ -60,6 +61,7 @@ class Audit:
         matches: The wheel against each policy, the best policy (the one that most machines satisfy) first.
         claims: The platform tags of the file name, judged.
         openings: What the wheel opens at run time; None where nobody looked.
+        splits: What is told of source packages of which the best reachable policy grafts a part only.
     """
 
     facts: WheelFacts
@@ -67,6 +69,7 @@ class Audit:
     matches: tuple[PolicyMatch, ...]
     claims: tuple[Claim, ...]
     openings: tuple[Opening, ...] | None = None
+    splits: tuple[Diagnostic, ...] = ()
 
     @property
     def is_pure(self) -> bool:

@@ -34,6 +34,9 @@ PROJECTS = {
 }
 """The project of each library, as its releases are called."""
 
+WITHOUT_VERSIONS = frozenset(PROJECTS) - {"libz.so.1"}
+"""Those that have no versions at all; of zlib only some builds have none."""
+
 BEHIND = {
     "libgobject-2.0.so.0": ("libglib-2.0.so.0",),
     "libgthread-2.0.so.0": ("libglib-2.0.so.0",),
@@ -42,6 +45,18 @@ BEHIND = {
     "libSM.so.6": ("libICE.so.6",),
 }
 """The libraries that come with another: a file that needs the latter alone can use their symbols too."""
+
+COMPANIONS = {
+    "libgio-2.0.so.0": "glib",
+    "libgmodule-2.0.so.0": "glib",
+    "libgirepository-2.0.so.0": "glib",
+    "libX11-xcb.so.1": "libX11",
+    "libEGL.so.1": "libglvnd",
+    "libGLX.so.0": "libglvnd",
+    "libGLdispatch.so.0": "libglvnd",
+    "libOpenGL.so.0": "libglvnd",
+}
+"""Other libraries of these projects, which no policy takes from the system."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -140,6 +140,7 @@ class Package:
         version: Its version; empty where nobody tells.
         purl: Its package URL (purl-spec); empty where it is unknown.
         source: Who says so.
+        origin: The source package it was built from; empty where that is unknown.
         licences: Its licence files, as paths of the system it is installed on.
         reason: Why it is unknown; empty where it is not.
     """
@@ -148,6 +149,7 @@ class Package:
     version: str = ""
     purl: str = ""
     source: PackageSource = PackageSource.UNKNOWN
+    origin: str = ""
     licences: tuple[str, ...] = ()
     reason: str = ""
 

@@ -106,6 +106,7 @@ def _package(installed: Installed, source: PackageSource, system: Mapping[str, s
             },
         ),
         source=source,
+        origin=installed.origin or installed.name,
         licences=_present([*installed.licences, *_custom(installed.name, sysroot)], sysroot),
     )
 
@@ -134,6 +135,7 @@ def _self_named(library: Library, owner: Package, sysroot: Sysroot) -> Package:
         if kind in _NOTE_TYPES
         else "",
         source=PackageSource.NOTE,
+        origin=owner.origin or name,
         licences=owner.licences or _present([f"/usr/share/doc/{name}/copyright", *_custom(name, sysroot)], sysroot),
         reason="",
     )

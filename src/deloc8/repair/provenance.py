@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from hashlib import sha256
 
 from deloc8.diagnostic import Diagnostic, Severity
 from deloc8.repair import licenses, sbom
 from deloc8.repair.members import TakenNames
 from deloc8.repair.model import Provenance
-from deloc8.repair.packages import Library, find_owners
+from deloc8.repair.splits import left_outside, owners_of, split_notes
 from deloc8.values import replace
 
 TYPE_CHECKING = False
@@ -34,16 +33,9 @@ def add_provenance(plan: Plan, goal: Goal, facts: WheelFacts, archive: WheelArch
     """
     if not plan.grafts and plan.compat is None:
         return plan
-    found_as = defaultdict(list)
-    for dependencies in facts.dependencies.values():
-        for dependency in dependencies:
-            if dependency.target is not None and dependency.lookup.path is not None:
-                found_as[dependency.target].append(dependency.lookup.path)
-    libraries = [
-        Library(path=graft.source, found_as=tuple(found_as[graft.source]), notes=facts.files[graft.source].image.notes)
-        for graft in plan.grafts
-    ]
-    owners = find_owners(libraries, sysroot)
+    sources = [graft.source for graft in plan.grafts]
+    outside = left_outside((*sources, *(file.path for file in facts.own)), facts)
+    owners = owners_of((*sources, *outside), facts, sysroot)
     grafts = tuple(replace(graft, owner=owners[graft.source]) for graft in plan.grafts)
     info, taken = archive.dist_info, TakenNames(member.name for member in archive.members)
     licences = licenses.find_licences(grafts, sysroot, info, taken) if goal.licences else ()
@@ -54,7 +46,8 @@ def add_provenance(plan: Plan, goal: Goal, facts: WheelFacts, archive: WheelArch
         if licenses.knows_licence_files(_metadata(archive))
         else (),
     )
-    return replace(plan, grafts=grafts, provenance=provenance, notes=(*plan.notes, *_unknown(grafts)))
+    notes = (*plan.notes, *split_notes(facts, sources, outside, owners), *_unknown(grafts))
+    return replace(plan, grafts=grafts, provenance=provenance, notes=notes)
 
 
 def _unknown(grafts: tuple[Graft, ...]) -> Iterator[Diagnostic]:

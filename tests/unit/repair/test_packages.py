@@ -41,6 +41,7 @@ def test_dpkg_knows_the_owner(system: System) -> None:
         version="1.0-1",
         purl="pkg:deb/debian/libpq5@1.0-1?arch=amd64&distro=debian-12",
         source=PackageSource.DPKG,
+        origin="libpq5",
         licences=("/usr/share/doc/libpq5/copyright",),
     )
     assert found.is_known

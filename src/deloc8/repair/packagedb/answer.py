@@ -22,6 +22,7 @@ class Installed:
         version: Its version with the release; empty where the database does not tell.
         arch: The distribution's name of the machine; empty where the database does not tell.
         epoch: Of an rpm package; empty where it has none, and for others, whose version holds it.
+        origin: The source package it was built from; empty where the database does not tell.
         licences: Paths of its licence files, as the database or custom has them; they need not be there.
     """
 
@@ -29,6 +30,7 @@ class Installed:
     version: str
     arch: str
     epoch: str = ""
+    origin: str = ""
     licences: tuple[str, ...] = ()
 
 

@@ -64,4 +64,6 @@ def _package(database: bytes, place: int) -> Installed | None:
     fields = {line[0]: line[2:] for line in lines if line[1:2] == ":"}
     if not fields.get("P"):
         return None
-    return Installed(name=fields["P"], version=fields.get("V", ""), arch=fields.get("A", ""))
+    return Installed(
+        name=fields["P"], version=fields.get("V", ""), arch=fields.get("A", ""), origin=fields.get("o", "")
+    )

@@ -136,6 +136,9 @@ def _package(place: str, status: bytes) -> Installed:
         name=name,
         version=fields.get("Version", ""),
         arch=fields.get("Architecture", arch),
+        # Where it has another version than the package, that stands behind it in brackets; where it has the same name
+        # and version, there is no such field (Debian Policy, section 5.6.1).
+        origin=fields.get("Source", name).split(" ", 1)[0],
         licences=(f"/usr/share/doc/{name}/copyright",),
     )
 

@@ -25,6 +25,7 @@ RPMTAG_RELEASE = 1002
 RPMTAG_EPOCH = 1003
 RPMTAG_ARCH = 1022
 RPMTAG_FILEFLAGS = 1037
+RPMTAG_SOURCERPM = 1044
 RPMTAG_DIRINDEXES = 1116
 RPMTAG_BASENAMES = 1117
 RPMTAG_DIRNAMES = 1118
@@ -75,9 +76,9 @@ def read_header(blob: bytes, names: Iterable[bytes]) -> RpmPackage | None:
         (folders[index] + name).decode("utf-8", "surrogateescape")
         for index, name in zip(indexes, basenames, strict=True)
     )
-    name, version, release, arch = (
+    name, version, release, arch, source = (
         text(next(iter(_strings(blob, entries, tag)), b""))
-        for tag in (RPMTAG_NAME, RPMTAG_VERSION, RPMTAG_RELEASE, RPMTAG_ARCH)
+        for tag in (RPMTAG_NAME, RPMTAG_VERSION, RPMTAG_RELEASE, RPMTAG_ARCH, RPMTAG_SOURCERPM)
     )
     if not name:
         raise BadHeader("it has no name")
@@ -87,6 +88,8 @@ def read_header(blob: bytes, names: Iterable[bytes]) -> RpmPackage | None:
         version="-".join(part for part in (version, release) if part),
         arch=arch,
         epoch="".join(str(number) for number in _numbers(blob, entries, RPMTAG_EPOCH)[:1]),
+        # NAME-VERSION-RELEASE.src.rpm
+        origin=source.rsplit("-", 2)[0],
         licences=tuple(marked or (file for file in files if _LICENCE_DOCUMENT.fullmatch(file))),
     )
     return RpmPackage(installed=installed, files=files)

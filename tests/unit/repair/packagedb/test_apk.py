@@ -57,3 +57,13 @@ def test_a_database_that_cannot_be_read_is_a_fault(system: System) -> None:
     (fault,) = apk.search({"/usr/lib/libz.so.1": "z"}, system.sysroot).faults
     assert "`/lib/apk/db/installed` cannot be read" in fault
     assert "folder" in fault
+
+
+def test_the_source_package_is_told(tmp_path: Path) -> None:
+    """apk-installed's field `o`, the origin; it stands where the name stands, above the files."""
+    system = System(tmp_path)
+    text = apk_database({"libgcc": ("/usr/lib/libgcc_s.so.1",)}).replace("V:", "o:gcc\nV:")
+    system.write("/lib/apk/db/installed", text)
+    paths = ("/usr/lib/libgcc_s.so.1",)
+    answer = apk.search({path: path for path in paths}, system.sysroot)
+    assert answer.owners[paths[0]].origin == "gcc"

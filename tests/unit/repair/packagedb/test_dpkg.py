@@ -145,3 +145,19 @@ def test_one_package_can_own_files_in_several_folders(system: System) -> None:
     dpkg_package(system, "more", [files[1]])
     owners = search(system, *files).owners
     assert [owners[file].name for file in files] == ["many", "more", "many"]
+
+
+@pytest.mark.parametrize(
+    ("field", "origin"),
+    [
+        # Debian Policy, section 5.6.1: none where both names are equal; a version where that differs.
+        ("", "libxext6"),
+        ("Source: libxext\n", "libxext"),
+        ("Source: libxext (2:1.3.4-1)\n", "libxext"),
+    ],
+)
+def test_the_source_package_is_told(system: System, field: str, origin: str) -> None:
+    path = "/usr/lib/x86_64-linux-gnu/libXext.so.6"
+    stanza = f"Package: libxext6\nStatus: install ok installed\nArchitecture: amd64\n{field}Version: 2:1.3.4-1+b1\n"
+    dpkg_package(system, "libxext6:amd64", [path], stanza)
+    assert search(system, path).owners[path].origin == origin

@@ -83,3 +83,14 @@ def test_a_package_may_lack_all_but_its_name() -> None:
 def test_what_is_no_header_says_why(blob: bytes, why: str) -> None:
     with pytest.raises(BadHeader, match=why):
         read_header(blob, NAMES)
+
+
+@pytest.mark.parametrize(
+    ("source", "origin"), [("glib2-2.56.4-161.el8.src.rpm", "glib2"), ("gcc-c++-x-1-2.src.rpm", "gcc-c++-x")]
+)
+def test_the_source_package_is_told(source: str, origin: str) -> None:
+    """RPMTAG_SOURCERPM is 1044, a string (rpm, rpmtag.h)."""
+    entries = [*rpm_entries(Rpm()), (1044, 6, 1, source.encode() + b"\0")]
+    package = read_header(rpm_header(sorted(entries)), [b"libtiny.so.1"])
+    assert package is not None
+    assert package.installed.origin == origin

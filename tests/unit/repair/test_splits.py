@@ -1,0 +1,123 @@
+"""Source packages of which a part comes into the wheel, and a part is the system's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from deloc8.diagnostic import Severity
+from deloc8.report.to_text import show_text
+from kit.bench import Bench
+from kit.elf import Undefined
+from kit.packages import dpkg_package
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from deloc8.diagnostic import Diagnostic
+
+GLIBC = "libc.so.6"
+GIO, GLIB, GOBJECT = "libgio-2.0.so.0", "libglib-2.0.so.0", "libgobject-2.0.so.0"
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    bench = Bench(tmp_path)
+    for name, needed in {
+        GLIB: (),
+        GOBJECT: (GLIB,),
+        GIO: (GLIB, GOBJECT),
+        "libgfortran.so.5": ("libgcc_s.so.1",),
+        "libgcc_s.so.1": (),
+        "libfoo.so.1": (GLIB,),
+        "libX11.so.6": (),
+        "libX11-xcb.so.1": ("libX11.so.6",),
+    }.items():
+        bench.library(f"/usr/lib/{name}", needed=needed)
+    return bench
+
+
+def install(bench: Bench, package: str, source: str, *names: str) -> None:
+    stanza = f"Package: {package}\nStatus: install ok installed\nArchitecture: amd64\nSource: {source}\nVersion: 1\n"
+    dpkg_package(bench.system, package, [f"/usr/lib/{name}" for name in names], stanza)
+
+
+def splits(notes: tuple[Diagnostic, ...]) -> list[Diagnostic]:
+    return [note for note in notes if note.code == "split-package"]
+
+
+def told(bench: Bench, *needed: str, **changes: object) -> list[Diagnostic]:
+    """What a repair says."""
+    return splits(bench.plan(bench.extension(needed=(*needed, GLIBC)), **changes).notes)
+
+
+def test_half_a_glib_is_a_warning(bench: Bench) -> None:
+    (warning,) = told(bench, GIO)
+    assert (warning.severity, warning.subject) == (Severity.WARNING, GIO)
+    assert warning.message == (
+        f"a part of the source package glib comes into the wheel; the system is to provide {GLIB}, {GOBJECT}"
+    )
+    assert warning.hints == (f"to put all of it into the wheel, pass --graft '{GLIB}' --graft '{GOBJECT}'",)
+
+
+def test_a_whole_one_is_none(bench: Bench) -> None:
+    assert told(bench, GIO, graft=(GLIB, GOBJECT)) == []
+    assert told(bench, GLIB) == []
+
+
+def test_half_of_a_graft_is_one(bench: Bench) -> None:
+    (warning,) = told(bench, GIO, graft=(GLIB,))
+    assert warning.subject == f"{GIO}, {GLIB}"
+    assert warning.message.endswith(f"the system is to provide {GOBJECT}")
+
+
+def test_other_packages_are_known_by_the_database(bench: Bench) -> None:
+    assert told(bench, "libgfortran.so.5") == []
+    install(bench, "libgfortran5", "gcc-12", "libgfortran.so.5")
+    install(bench, "libgcc-s1", "gcc-12 (12.2.0-14)", "libgcc_s.so.1")
+    (note,) = told(bench, "libgfortran.so.5")
+    assert (note.severity, note.subject) == (Severity.NOTE, "libgfortran.so.5")
+    assert "source package gcc-12 comes into the wheel; the system is to provide libgcc_s.so.1" in note.message
+    assert note.hints == ()
+    assert "versions, which the loader compares" in note.context[0]
+
+
+def test_libraries_of_different_packages_are_not_split(bench: Bench) -> None:
+    install(bench, "libfoo1", "foo", "libfoo.so.1")
+    install(bench, "libglib2.0-0", "glib2.0", GLIB)
+    assert told(bench, "libfoo.so.1") == []
+
+
+def test_one_that_belongs_to_no_known_package_is_not_split(bench: Bench) -> None:
+    install(bench, "libglib2.0-0", "glib2.0", GLIB)
+    assert told(bench, "libfoo.so.1") == []
+
+
+def test_what_belongs_to_the_display_has_no_hint(bench: Bench) -> None:
+    (warning,) = told(bench, "libX11-xcb.so.1")
+    assert (warning.severity, warning.hints) == (Severity.WARNING, ())
+
+
+def test_show_tells_it_too(bench: Bench) -> None:
+    audit = bench.audit(bench.extension(needed=(GIO, GLIBC)))
+    (warning,) = audit.splits
+    assert warning.subject == GIO
+    assert f"{GIO}: a part of the source package glib comes" in " ".join(show_text(audit).split())
+
+
+@pytest.mark.parametrize("needed", [(), (GLIB,), ("libgfortran.so.5",)])
+def test_show_looks_for_packages_only_where_libraries_have_no_versions(bench: Bench, needed: tuple[str, ...]) -> None:
+    install(bench, "libgfortran5", "gcc-12", "libgfortran.so.5")
+    install(bench, "libgcc-s1", "gcc-12", "libgcc_s.so.1")
+    assert bench.audit(bench.extension(needed=(*needed, GLIBC))).splits == ()
+
+
+def test_show_has_nothing_to_tell_of_wheels_without_compiled_files(bench: Bench) -> None:
+    assert bench.audit(bench.wheel({"demo/a.py": b""}, tags=("py3-none-any",))).splits == ()
+
+
+def test_a_wheel_that_needs_a_compatibility_library_alone_splits_nothing(bench: Bench) -> None:
+    stat = Undefined("stat", "GLIBC_2.33", GLIBC)
+    wheel = bench.extension(needed=(GLIBC,), undefined=(stat,))
+    assert splits(bench.plan(wheel, platform="manylinux_2_31", lower_glibc=True).notes) == []
