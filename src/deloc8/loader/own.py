@@ -54,6 +54,11 @@ def by_nearness(paths: Sequence[str], asker: str) -> Sequence[str]:
     return sorted(paths, key=lambda path: -len(commonpath((path, asker))))
 
 
+def are_one_library(soname: str | None, other: str | None) -> bool:
+    """Whether two files of one name can be one library: those that call themselves differently are two."""
+    return soname is None or other is None or soname == other
+
+
 def are_one_build(image: ElfImage, other: ElfImage) -> bool:
     """Whether two files are of one build, as far as their build ids tell."""
     ids = {build_id(image.notes), build_id(other.notes)}

@@ -13,7 +13,7 @@ from deloc8.elf.image import ElfImage
 from deloc8.loader import ldconf
 from deloc8.loader.libc import find_libc
 from deloc8.loader.lookup import Attempt, Located, Lookup, Origin, Result, SearchOptions, Stage
-from deloc8.loader.own import OwnLibraries, are_one_build, by_nearness
+from deloc8.loader.own import OwnLibraries, are_one_build, are_one_library, by_nearness
 from deloc8.loader.sysroot import Fault
 from deloc8.loader.tokens import Tokens, expand, expand_for_musl, folder_of
 from deloc8.target import Libc
@@ -181,7 +181,9 @@ class Search:
         fit: list[Located] = []
         for own in by_nearness(self._own.instead_of(path, (query.name, image.soname)), self._near(query)):
             other = self._files.image(own)
-            if isinstance(other, ElfImage) and self._judge(other, query.machine)[0] is Result.FOUND:
+            if not isinstance(other, ElfImage) or not are_one_library(other.soname, image.soname):
+                continue
+            if self._judge(other, query.machine)[0] is Result.FOUND:
                 fit.append(Located(own, other))
         equal = [own for own in fit if are_one_build(own.image, image)]
         return next(iter(equal or fit), None)

@@ -15,6 +15,7 @@ from deloc8.elf.edits import BindToZero, ClearExecutableStack, UnpackRelocations
 from deloc8.elf.image import parse_defined
 from deloc8.elf.invariants import broken_invariants
 from deloc8.errors import ElfError, VerificationError, WheelError
+from deloc8.loader.own import are_one_library
 from deloc8.loader.search import Located, Search, SearchOptions
 from deloc8.loader.sysroot import Overlay
 from deloc8.repair.editproof import means_as_planned, name_problems
@@ -343,7 +344,8 @@ def _second_copies(claim: Claim) -> Iterator[str]:
     own = names_of_libraries(facts.own, facts.libc, facts.variants)
     for graft in claim.plan.grafts:
         for path in own.get(graft.soname or "", ()):
-            yield f"{graft.member} is a copy of {graft.soname}, which the wheel has in {facts.files[path].label}"
+            if are_one_library(facts.files[path].image.soname, graft.soname):
+                yield f"{graft.member} is a copy of {graft.soname}, which the wheel has in {facts.files[path].label}"
 
 
 def _opened(claim: Claim, facts: WheelFacts) -> Iterator[str]:

@@ -283,6 +283,15 @@ def test_a_needed_path_into_the_wheel_is_what_it_says(system: System) -> None:
     assert system.lookup(ElfSpec(needed=("/pkg/absent/liba.so",)), options, OWN).path is None
 
 
+def test_a_file_of_the_same_name_that_calls_itself_otherwise_is_another_library(system: System) -> None:
+    system.library("/pkg/liba.so", ElfSpec(soname="plugin.so"))
+    system.library("/run/liba.so", ElfSpec(soname="liba.so"))
+    linked = replace(NEEDS_A, rpath="/run")
+    assert system.lookup(linked, own=OWN).path == "/run/liba.so"
+    system.library("/pkg/liba.so", ElfSpec())
+    assert system.lookup(linked, own=OWN).path == "/pkg/liba.so"
+
+
 def test_of_several_own_files_the_nearest_to_the_asking_one_counts(system: System) -> None:
     """Unless one of them is of the build that the search path leads to."""
 

@@ -101,6 +101,13 @@ def test_what_is_asked_for_by_its_path_is_not_grafted_beside_the_own_library(ben
     assert notice.context == (f"--include leads to {BUILD}/libx.so.1",)
 
 
+def test_a_file_of_the_same_name_that_calls_itself_otherwise_keeps_no_library_out(bench: Bench) -> None:
+    bench.system.library(f"{BUILD}/libx.so.1", X)
+    wheel = bench.wheel({EXT: USER, "demo/plugins/libx.so.1": ElfSpec(soname="plugin.so")})
+    (graft,) = bench.repair(wheel).plan.grafts
+    assert graft.soname == "libx.so.1"
+
+
 def test_the_proof_refuses_a_graft_that_is_a_second_copy(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(OwnLibraries, "instead_of", lambda *_: ())
     bench.system.library(f"{BUILD}/libx.so.1", X)
