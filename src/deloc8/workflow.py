@@ -285,6 +285,10 @@ def _with_openings(sources: Sources, audit: Audit, sysroot: Sysroot, options: Au
     named = [match.policy for match in audit.matches if match.policy.installable and not match.policy.is_unbounded]
     policy = named[-1] if named and audit.outlook.policy.is_unbounded else audit.outlook.policy
     openings = find_openings(sources, audit.facts, policy, sysroot, options.search)
+    if any(file.is_damaged for file in audit.facts.foreign):
+        from deloc8.audit.left_alone import refuse_opened  # noqa: PLC0415  hardly any wheel has some
+
+        refuse_opened(audit.facts.foreign, (name for opening in openings for name in opening.names))
     return replace(audit, openings=openings)
 
 
@@ -304,6 +308,7 @@ def _read_policy_files(paths: Sequence[StrPath], arch: Arch) -> tuple[Policy, ..
 
 
 def _plan(audit: Audit, goal: Goal, archive: WheelArchive, sysroot: Sysroot, known: Known) -> Plan:
+    from deloc8.audit.notices import files_left_alone  # noqa: PLC0415  `show` has it already
     from deloc8.repair.choose import choose  # noqa: PLC0415  `show` does without these
     from deloc8.repair.grafting import check_compat, fingerprint  # noqa: PLC0415
     from deloc8.repair.payloads import check_payloads  # noqa: PLC0415
@@ -315,6 +320,7 @@ def _plan(audit: Audit, goal: Goal, archive: WheelArchive, sysroot: Sysroot, kno
         raise PureWheelError(
             f"{audit.facts.name.filename} has no compiled files: there is nothing to repair",
             code="pure-wheel",
+            notes=[f"{found.subject} {found.message}" for found in files_left_alone(audit)],
             hints=("to copy such wheels as they are, pass --allow-pure-python-wheel",),
         )
     if goal.strip and audit.facts.arch:

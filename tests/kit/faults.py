@@ -149,6 +149,7 @@ FAULTS: Mapping[str, Fault] = {
     "ucs2": core(_py("PyUnicodeUCS2_FromObject")),
     "pyfpe": core(_py("PyFPE_jbuf")),
     "relr-without-marker": core(replace(SOUND, relr=True)),
+    "damaged-file": files({"demo/tests/truncated.so": b"\x7fELF" + bytes(60)}),
     "foreign-file": beside("demo/other.so", _AARCH64),
     "own-library-differs": _with_a_newer_copy,
     "no-baseline-library": beside(
@@ -203,7 +204,7 @@ FAULTS: Mapping[str, Fault] = {
     "bad-record": files({}, record=b"\xff\n"),
     "bad-metadata": files({f"{INFO}/METADATA": b"Name: demo\n"}),
     "bad-wheel-metadata": files({f"{INFO}/WHEEL": b"no wheel\n"}),
-    "bad-elf": files({"demo/broken.so": b"\x7fELF" + bytes(60)}),
+    "bad-elf": files({"demo/broken.abi3.so": b"\x7fELF" + bytes(60)}),
     "elf-in-purelib": files({"demo-1.0.data/purelib/demo/x.so": build_elf(SOUND)}),
     "unknown-machine": core(MACHINES["s390"], "cp311-cp311-linux_s390"),
     "unreadable-wheel": lambda scene: scene.folder / "absent-1.0-py3-none-any.whl",

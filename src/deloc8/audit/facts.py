@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 from deloc8.audit.borrowed import Borrowed, Loading, find_borrowed
 from deloc8.audit.elffiles import (
     Dependency,
@@ -15,17 +13,17 @@ from deloc8.audit.elffiles import (
     wanted_versions,
 )
 from deloc8.audit.images import Reading, read_images
+from deloc8.audit.kinds import choose_arch, choose_libc, describe_machine
 from deloc8.elf.dynamic import Dynamic
 from deloc8.elf.image import parse_defined
 from deloc8.errors import InputError, WheelError
 from deloc8.loader.hwcaps import find_variants, searched
-from deloc8.loader.ldconf import libc_of_system
 from deloc8.loader.libc import libc_of
 from deloc8.loader.lookup import Located
 from deloc8.loader.resolve import Resolver
 from deloc8.loader.sysroot import Overlay
 from deloc8.policy.load import builtin_policies
-from deloc8.target import Libc, parse_platform_tag
+from deloc8.target import Libc
 from deloc8.values import dataclass, field, replace
 from deloc8.wheel.metadata import parse_wheel_metadata
 
@@ -78,15 +76,17 @@ REQUEST = VIRTUAL_ROOT + "/--include"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForeignFile:
-    """An ELF member that is not for the wheel's machine or C library; it is left alone.
+    """An ELF member that is left alone: it is for another machine or C library, or it is data.
 
     Attributes:
         member: Its name in the archive.
-        reason: What it is for instead.
+        reason: What it is for instead, or what is wrong with it.
+        is_damaged: Whether it is left alone because it is damaged.
     """
 
     member: str
     reason: str
+    is_damaged: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +102,7 @@ class WheelFacts:
         own: The ELF files of the wheel, in the order of the archive.
         files: All ELF files by path: the wheel's own and those of the system that they bring in.
         dependencies: What each file names to be loaded, in the order of ld.so; under REQUEST what the user asks for.
-        foreign: ELF members for another machine or C library.
+        foreign: ELF members that are left alone, such as those for another machine or C library.
         definitions: Of the names that some policy forbids to take from the system: those that a library of the wheel
             defines for files that ask for no version, by its path.
         variants: Those of the wheel's libraries that are for newer processors, by path.
@@ -155,12 +155,12 @@ def gather(
     Raises:
         WheelError: ELF files where none may be, or for machines that no policy knows.
         InputError: A library that the user wants was not found.
-        ElfError: ELF members are not sound; all of them are named.
+        ElfError: ELF members of the program are not sound; all of them are named.
     """
-    images = read_images(archive, reading)
+    images, alone = _read(archive, reading)
     _refuse_purelib(archive, images)
-    arch = _choose_arch(archive.name, images)
-    libc = _choose_libc(archive.name, images, arch, sysroot)
+    arch = choose_arch(archive.name, images)
+    libc = choose_libc(archive.name, images, arch, sysroot)
     own, foreign = _sort_out(archive, images, arch, libc)
     files = {file.path: file for file in own}
     dependencies: dict[str, dict[str, Dependency]] = {}
@@ -194,12 +194,27 @@ def gather(
         own=own,
         files=files,
         dependencies={path: tuple(rows.values()) for path, rows in dependencies.items()},
-        foreign=foreign,
+        foreign=(*foreign, *alone),
         definitions=_definitions(archive, own, dependencies, arch, libc),
         variants=variants,
         rivals=_rivals(archive, sysroot, own, dependencies),
         borrowed=find_borrowed(archive, sysroot, loading) if libc is Libc.GLIBC else {},
     )
+
+
+def _read(archive: WheelArchive, reading: Reading) -> tuple[Mapping[str, ElfImage], tuple[ForeignFile, ...]]:
+    """The images of the program's files, and the ELF members that are data; hardly any wheel has some."""
+    images = read_images(archive, reading)
+    is_usual = all(image.dynamic or image.interpreter for image in images.sound.values())
+    if is_usual and not images.damaged:
+        return images.sound, ()
+    from deloc8.audit.left_alone import find_left_alone  # noqa: PLC0415
+
+    firmware, damaged = find_left_alone(archive, images, describe_machine)
+    alone = [ForeignFile(member=member, reason=reason) for member, reason in firmware.items()]
+    alone += [ForeignFile(member=member, reason=reason, is_damaged=True) for member, reason in damaged.items()]
+    program = {member: image for member, image in images.sound.items() if member not in firmware}
+    return program, tuple(alone)
 
 
 def _rivals(
@@ -286,43 +301,6 @@ def _refuse_purelib(archive: WheelArchive, images: Mapping[str, ElfImage]) -> No
         )
 
 
-def _choose_arch(name: WheelName, images: Mapping[str, ElfImage]) -> Arch | None:
-    """The machine that the file name says, if files for it are there; else the machine of most files."""
-    if not images:
-        return None
-    counts = Counter(image.arch for image in images.values() if image.arch)
-    if not counts:
-        member, image = next(iter(images.items()))
-        raise WheelError(
-            f"{name.filename}: its compiled files are for a machine that is unknown to the policies",
-            code="unknown-machine",
-            context=(f"`{member}` is {_describe_machine(image)}",),
-            hints=("wheels for this machine can only carry the tag `linux_...`; there is nothing to audit or repair",),
-        )
-    for platform in name.platforms:
-        arch = parse_platform_tag(platform).arch
-        if arch in counts:
-            return arch
-    return max(sorted(counts, key=lambda arch: arch.value), key=lambda arch: counts[arch])
-
-
-def _describe_machine(image: ElfImage) -> str:
-    order = "little" if image.little_endian else "big"
-    return f"e_machine {image.machine}, {image.bits} bit, {order} endian, e_flags 0x{image.flags:x}"
-
-
-def _choose_libc(name: WheelName, images: Mapping[str, ElfImage], arch: Arch | None, sysroot: Sysroot) -> Libc | None:
-    """The C library that most files show; else the one the file name promises; else that of the system."""
-    if arch is None:
-        return None
-    shown = [libc_of(image, member) for member, image in images.items() if image.arch is arch]
-    counts = Counter(libc for libc in shown if libc)
-    promised = next((libc for libc in (parse_platform_tag(tag).libc for tag in name.platforms) if libc), None)
-    if promised in counts or not counts:
-        return promised or libc_of_system(sysroot, arch)
-    return max(sorted(counts, key=lambda libc: libc.value), key=lambda libc: counts[libc])
-
-
 def _sort_out(
     archive: WheelArchive, images: Mapping[str, ElfImage], arch: Arch | None, libc: Libc | None
 ) -> tuple[tuple[ElfFile, ...], tuple[ForeignFile, ...]]:
@@ -330,7 +308,7 @@ def _sort_out(
     for member, image in images.items():
         shown = libc_of(image, member)
         if image.arch is not arch:
-            machine = image.arch.value if image.arch else _describe_machine(image)
+            machine = image.arch.value if image.arch else describe_machine(image)
             foreign.append(ForeignFile(member=member, reason=f"is for {machine}"))
         elif shown is not None and shown is not libc:
             foreign.append(ForeignFile(member=member, reason=f"was linked against {shown.value}"))

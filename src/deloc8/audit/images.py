@@ -7,6 +7,7 @@ from types import MappingProxyType
 from deloc8.elf.constants import ELF_MAGIC, ET_DYN, ET_EXEC
 from deloc8.elf.image import parse
 from deloc8.elf.mentions import mentioned_libraries, opens_libraries
+from deloc8.elf.view import would_load
 from deloc8.errors import ElfError
 from deloc8.values import dataclass, field, replace
 
@@ -19,6 +20,35 @@ if TYPE_CHECKING:
     from deloc8.wheel.archive import Member, WheelArchive
 
     Look = Callable[[Member, Buffer], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Damaged:
+    """An ELF member that is not sound.
+
+    Attributes:
+        error: What is wrong with it.
+        would_load: Whether a loader would take it all the same.
+        names_module: Whether it has the name of the function by which Python starts a module of its file name.
+    """
+
+    error: ElfError
+    would_load: bool
+    names_module: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Images:
+    """What was read.
+
+    Attributes:
+        sound: The images of all ELF members that a loader could load, by member name.
+        damaged: Those that are not sound, by member name.
+    """
+
+    sound: Mapping[str, ElfImage]
+    damaged: Mapping[str, Damaged]
+
 
 # No ELF file is shorter than its file header.
 _SMALLEST_ELF = 52
@@ -45,12 +75,8 @@ class Reading:
     others: frozenset[str] = frozenset()
 
 
-def read_images(archive: WheelArchive, reading: Reading) -> Mapping[str, ElfImage]:
-    """The images of all ELF members that a loader could load, by member name.
-
-    Raises:
-        ElfError: Some are not sound; all of them are named.
-    """
+def read_images(archive: WheelArchive, reading: Reading) -> Images:
+    """The images of all ELF members that a loader could load, and those that are damaged."""
     candidates = [
         member
         for member in archive.members
@@ -62,11 +88,11 @@ def read_images(archive: WheelArchive, reading: Reading) -> Mapping[str, ElfImag
         )
     ]
 
-    def read(member: Member) -> ElfImage | ElfError:
+    def read(member: Member) -> ElfImage | Damaged:
         if member.name in reading.known:
             return reading.known[member.name]
+        data = archive.read(member)
         try:
-            data = archive.read(member)
             image = parse(data, member.name)
             if reading.look is not None:
                 reading.look(member, data)
@@ -74,34 +100,34 @@ def read_images(archive: WheelArchive, reading: Reading) -> Mapping[str, ElfImag
                 # Now, while the contents are at hand: to unpack them again would cost far more.
                 return replace(image, mentions=mentioned_libraries(data, image))
         except ElfError as error:
-            return error
+            return _damaged(member, data, error)
         return image
 
     results = _map(read, candidates, reading.threads)
-    errors = [result for result in results if isinstance(result, ElfError)]
-    if errors:
-        raise _all_errors(errors)
-    return {
-        member.name: image
-        for member, image in zip(candidates, results, strict=True)
-        if not isinstance(image, ElfError) and image.type in {ET_DYN, ET_EXEC}
-    }
+    sound: dict[str, ElfImage] = {}
+    damaged: dict[str, Damaged] = {}
+    for member, result in zip(candidates, results, strict=True):
+        if isinstance(result, Damaged):
+            damaged[member.name] = result
+        elif result.type in {ET_DYN, ET_EXEC}:
+            sound[member.name] = result
+    return Images(sound=sound, damaged=damaged)
+
+
+def _damaged(member: Member, data: Buffer, error: ElfError) -> Damaged:
+    stem = member.name.rpartition("/")[2].partition(".")[0]
+    return Damaged(
+        error=error,
+        would_load=would_load(data, member.name),
+        names_module=f"PyInit_{stem}".encode() in bytes(data),
+    )
 
 
 def _map(
-    read: Callable[[Member], ElfImage | ElfError], members: Sequence[Member], threads: int
-) -> Sequence[ElfImage | ElfError]:
+    read: Callable[[Member], ElfImage | Damaged], members: Sequence[Member], threads: int
+) -> Sequence[ElfImage | Damaged]:
     if sum(member.size for member in members) <= _LITTLE:
         return [read(member) for member in members]
     from deloc8.audit.readers import read_members  # noqa: PLC0415  which small wheels need not pay
 
     return read_members(read, members, threads)
-
-
-def _all_errors(errors: Sequence[ElfError]) -> ElfError:
-    first = errors[0]
-    if len(errors) == 1:
-        return first
-    lines = [line for error in errors for line in (f"{error.message}:", *(f"  {text}" for text in error.context))]
-    message = f"{len(errors)} ELF files of the wheel are not sound"
-    return ElfError(message, code=first.code, context=lines, hints=first.hints)

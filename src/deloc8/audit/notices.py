@@ -44,7 +44,7 @@ def notices(audit: Audit, match: PolicyMatch) -> tuple[Diagnostic, ...]:
         match: The wheel against that policy.
     """
     return (
-        *_foreign(audit),
+        *files_left_alone(audit),
         *_differing(audit),
         *_without_base(audit),
         *_lacking(audit, match),
@@ -57,13 +57,19 @@ def notices(audit: Audit, match: PolicyMatch) -> tuple[Diagnostic, ...]:
     )
 
 
-def _foreign(audit: Audit) -> Iterator[Diagnostic]:
+def files_left_alone(audit: Audit) -> Iterator[Diagnostic]:
+    """The compiled files that are no part of the program; a wheel of pure Python may have some, too."""
     for file in audit.facts.foreign:
+        message = f"was not looked at and is left alone: it {file.reason}"
+        if file.is_damaged:
+            message = "is a damaged compiled file and is left alone, as no loader would take it"
         yield Diagnostic(
-            code="foreign-file",
+            code="damaged-file" if file.is_damaged else "foreign-file",
             severity=Severity.WARNING,
             subject=file.member,
-            message=f"was not looked at and is left alone: it {file.reason}",
+            message=message,
+            context=(file.reason,) if file.is_damaged else (),
+            hints=("build the wheel again if it is not meant to be damaged",) if file.is_damaged else (),
         )
 
 

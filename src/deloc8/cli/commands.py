@@ -231,9 +231,11 @@ def _fix_one(path: str, options: argparse.Namespace, console: Console) -> tuple[
         if options.plat_source is not None:
             error.notes = (*error.notes, f"the tag to reach is that of the environment variable {options.plat_source}")
         raise
-    except PureWheelError:
+    except PureWheelError as error:
         if not options.allow_pure_python_wheel:
             raise
+        for note in error.notes:
+            console.say(f"warning: {note}")
         copy = options.wheel_dir / file_name(path) if options.dry_run else copy_wheel(path, options.wheel_dir, settings)
         text = to_text.copied_text(copy, would=options.dry_run)
         return text, {"wheel": file_name(path), "pure": True, "output": str(copy)}, None

@@ -204,6 +204,23 @@ class View:
         return sick(self.name, field, offset, what)
 
 
+def would_load(data: Buffer, name: str) -> bool:
+    """Whether a dynamic loader would take a file that is not sound: what it maps is there.
+
+    It reads the file header, the program headers and PT_DYNAMIC, and nothing else of a file that it maps.
+    """
+    try:
+        layout = _layout_of(data, name)
+        header = Header._make(layout.file_header.struct.unpack_from(data, 0))
+        segments = _read_segments(data, name, header, ())
+    except (ElfError, struct.error):
+        return False
+    mapped = [segment for segment in segments if segment.type in {c.PT_LOAD, c.PT_DYNAMIC}]
+    is_dynamic = any(segment.type == c.PT_DYNAMIC for segment in mapped)
+    is_whole = all(segment.offset + segment.filesz <= len(data) for segment in mapped)
+    return header.e_type in {c.ET_DYN, c.ET_EXEC} and is_dynamic and is_whole
+
+
 def sick(name: str, field: str, offset: int | None, what: str) -> ElfError:
     """The error that says which field of a file, at which offset, is unsound."""
     where = "" if offset is None else f" at offset 0x{offset:x}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deloc8.audit.notices import notices
+from deloc8.audit.notices import files_left_alone, notices
 from deloc8.report.dlopened import opening_value
 from deloc8.report.model import edit_fields, external_libraries, libraries_to_graft, versioned_symbols
 from deloc8.report.where import where_value
@@ -63,7 +63,8 @@ def audit_value(audit: Audit) -> Json:
         "libc": facts.libc.value if facts.libc else None,
     }
     if audit.is_pure:
-        return common
+        alone = [diagnostic_value(notice) for notice in files_left_alone(audit)]
+        return {**common, "notices": alone} if alone else common
     return {
         **common,
         "versioned_symbols": {library: list(versions) for library, versions in versioned_symbols(audit).items()},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from deloc8.audit.notices import notices
+from deloc8.audit.notices import files_left_alone, notices
 from deloc8.policy.model import sort_versions
 from deloc8.report.dlopened import openings_text
 from deloc8.report.lines import filled
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from deloc8.audit.verdict import Audit
+    from deloc8.diagnostic import Diagnostic
     from deloc8.elf.edits import Edit
     from deloc8.repair.model import Package, Plan
     from deloc8.report.model import FileUse
@@ -65,8 +66,15 @@ def show_parts(audit: Audit, *, verbose: bool) -> Iterator[Part]:
     """What `show` says of a wheel, in its parts."""
     if audit.is_pure:
         yield filled(f"{audit.facts.name.filename} has no compiled files: it runs wherever Python does.")
+        yield from _notices(files_left_alone(audit))
     else:
         yield from _compiled_parts(audit, verbose=verbose)
+
+
+def _notices(found: Iterable[Diagnostic]) -> Iterator[str]:
+    for notice in found:
+        facts = "; ".join([f"{notice.subject}: {notice.message}", *notice.context])
+        yield filled(" ".join([f"{facts}.", *(f"({hint})" for hint in notice.hints)]))
 
 
 def _compiled_parts(audit: Audit, *, verbose: bool) -> Iterator[Part]:
@@ -96,9 +104,7 @@ def _compiled_parts(audit: Audit, *, verbose: bool) -> Iterator[Part]:
     for claim in audit.false_claims:
         yield filled(f'The wheel claims the platform tag "{claim.tag}", which is not true: {claim.reason}.')
     yield from barriers(audit)
-    for notice in notices(audit, audit.outlook):
-        facts = "; ".join([f"{notice.subject}: {notice.message}", *notice.context])
-        yield filled(" ".join([f"{facts}.", *(f"({hint})" for hint in notice.hints)]))
+    yield from _notices(notices(audit, audit.outlook))
     kept = [match.policy.name for match in audit.matches if match.is_satisfied and not match.policy.installable]
     if kept:
         noun = "policy" if len(kept) == 1 else "policies"

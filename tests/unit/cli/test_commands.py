@@ -124,7 +124,7 @@ def test_one_wheel_that_fails_needs_no_sum(command: Command, tmp_path: Path) -> 
 def test_unsound_elf_members_are_one_error(command: Command, scene: Scene, count: int) -> None:
     """Line of the peers: a truncated ELF file gave a traceback."""
     broken = build_elf(wants("GLIBC_2.5"))[:150]
-    wheel = scene.wheel({CORE: wants("GLIBC_2.5"), **{f"demo/m{number}.so": broken for number in range(count)}})
+    wheel = scene.wheel({CORE: wants("GLIBC_2.5"), **{f"demo/m{number}.abi3.so": broken for number in range(count)}})
     code, out, err = command("show", wheel, *where(scene))
     assert (code, out) == (1, "")
     assert err.count("error:") == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from deloc8.audit.checks.evidence import finding
 from deloc8.audit.loading import STACK_CODES
-from deloc8.audit.notices import notices
+from deloc8.audit.notices import files_left_alone, notices
 from deloc8.audit.violations import ViolationCode, describe
 from deloc8.policy.model import number_key, split_version
 
@@ -83,7 +83,9 @@ def _code(violation: Violation) -> str:
 
 def check_notices(evidence: Evidence) -> Iterator[Diagnostic]:
     """What `show` warns of as well."""
-    if evidence.match is not None:
+    if evidence.match is None:
+        yield from files_left_alone(evidence.audit)
+    else:
         for notice in notices(evidence.audit, evidence.match):
             # Findings on the user's own options are no findings on the wheel.
             if notice.code in NOTICES:
@@ -92,6 +94,7 @@ def check_notices(evidence: Evidence) -> Iterator[Diagnostic]:
 
 NOTICES = frozenset(
     {
+        "damaged-file",
         "foreign-file",
         "minimal-system-lacks",
         "newer-musl",

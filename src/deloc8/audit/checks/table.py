@@ -46,6 +46,7 @@ _CHECKED = (
     ("pyfpe", _ERROR, promises.check_violations),
     ("relr-without-marker", _ERROR, promises.check_violations),
     ("foreign-file", _WARNING, promises.check_notices),
+    ("damaged-file", _WARNING, promises.check_notices),
     ("own-library-differs", _WARNING, promises.check_notices),
     ("no-baseline-library", _WARNING, promises.check_notices),
     ("minimal-system-lacks", _WARNING, promises.check_notices),

@@ -58,7 +58,7 @@ def modules(tag: str, *names: str) -> Fault:
 
 
 def test_record_is_checked_although_a_file_is_unsound(scene: Scene) -> None:
-    fault = files({"demo/broken.so": b"\x7fELF" + bytes(60)}, record="wrong-hash")
+    fault = files({"demo/broken.abi3.so": b"\x7fELF" + bytes(60)}, record="wrong-hash")
     assert codes(scene, fault) == ["wrong-hash", "bad-elf"]
 
 
