@@ -128,7 +128,7 @@ def test_unsound_elf_members_are_one_error(command: Command, scene: Scene, count
     code, out, err = command("show", wheel, *where(scene))
     assert (code, out) == (1, "")
     assert err.count("error:") == 1
-    assert all(f"demo/m{number}.so" in err for number in range(count))
+    assert all(f"demo/m{number}.abi3.so" in err for number in range(count))
 
 
 def test_misplaced_and_unknown_files_are_one_error_each(command: Command, scene: Scene) -> None:
