@@ -314,6 +314,7 @@ def _plan(audit: Audit, goal: Goal, archive: WheelArchive, sysroot: Sysroot, kno
     from deloc8.repair.payloads import check_payloads  # noqa: PLC0415
     from deloc8.repair.plan import make_plan  # noqa: PLC0415
     from deloc8.repair.provenance import add_provenance  # noqa: PLC0415
+    from deloc8.repair.unmended import add_unmended  # noqa: PLC0415
     from deloc8.wheel.record import read_record  # noqa: PLC0415
 
     if audit.is_pure:
@@ -338,6 +339,7 @@ def _plan(audit: Audit, goal: Goal, archive: WheelArchive, sysroot: Sysroot, kno
     check_payloads(plan, audit.facts, archive, sysroot, known)
     if plan.compat:
         check_compat(plan.compat, archive)
+    plan = add_unmended(plan, aim, archive, known.read)
     return add_provenance(plan, goal, audit.facts, archive, sysroot)
 
 

@@ -22,6 +22,7 @@ from deloc8.repair.editproof import means_as_planned, name_problems
 from deloc8.repair.grafting import compat_contents, installed_tree, launcher
 from deloc8.repair.model import Check, Proof
 from deloc8.repair.provenance import provenance_problems
+from deloc8.repair.unmended import tag_errors
 from deloc8.values import dataclass, field, replace
 from deloc8.wheel.archive import open_wheel
 from deloc8.wheel.metadata import parse_wheel_metadata
@@ -103,6 +104,7 @@ def _checks(claim: Claim, written: WheelArchive, threads: int) -> tuple[Check, .
     reading = Reading(threads=threads, look=seen.look, known=images, others=others)
     facts = gather(written, claim.sysroot, _NOTHING, reading=reading)
     seen.hashes.update(before)
+    judged = judge(facts, claim.extra, _options(claim))
     steps = (
         ("RECORD and contents agree", _record(written, seen)),
         ("nothing else has changed", _unchanged(claim, written)),
@@ -114,7 +116,8 @@ def _checks(claim: Claim, written: WheelArchive, threads: int) -> tuple[Check, .
         ("every needed library is found", _needed(claim, facts)),
         ("no graft is a second copy of a library of the wheel", _second_copies(claim)),
         ("every library on request is found by who opens it", _opened(claim, facts)),
-        ("the tags are true and agree", _tags(claim, facts, _wheel_file(written))),
+        ("the tags are true and agree", _tags(claim, judged, _wheel_file(written))),
+        ("check finds no error of a tag that was not told", tag_errors(plan, judged, _wheel_file(written))),
         ("it is told where every graft comes from", provenance_problems(plan, claim.source, written)),
         ("installers read the same tags from its name", _name(plan)),
     )
@@ -362,8 +365,8 @@ def _opened(claim: Claim, facts: WheelFacts) -> Iterator[str]:
                 yield f"{file.label} does not find {graft.new_name}, which it shall open"
 
 
-def _tags(claim: Claim, facts: WheelFacts, wheel: WheelMetadata) -> Iterator[str]:
-    plan = claim.plan
+def _tags(claim: Claim, audit: Audit, wheel: WheelMetadata) -> Iterator[str]:
+    plan, facts = claim.plan, audit.facts
     if facts.name != plan.target:
         yield f"the file name is {facts.name.filename}, planned was {plan.target.filename}"
     if plan.tags is None:
@@ -373,7 +376,7 @@ def _tags(claim: Claim, facts: WheelFacts, wheel: WheelMetadata) -> Iterator[str
         yield f"the WHEEL file says {len(pure)} times whether the root is purelib: {', '.join(pure)}"
     if sorted(facts.metadata_tags) != sorted(facts.name.tags):
         yield f"the WHEEL file has the tags {', '.join(facts.metadata_tags)}, the name {', '.join(facts.name.tags)}"
-    for judged in judge(facts, claim.extra, _options(claim)).claims:
+    for judged in audit.claims:
         if judged.truth is Truth.FALSE:
             yield f"the tag {judged.tag} is not true: {judged.reason}"
 

@@ -33,7 +33,7 @@ class Evidence:
         claim: The platform tag of the file name that asks most of it; None where no tag can be judged by a policy.
         match: The wheel against the policy of that tag.
         wheel: Its WHEEL file.
-        core: Its METADATA file.
+        core: Its METADATA file; None where it is not looked at.
         defined: For each ELF file, of the wheel and outside of it, the names that it offers to others; a file of the
             system that cannot be read is missing.
         debug: The bytes of debug information in each of the wheel's ELF files, by path.
@@ -44,7 +44,7 @@ class Evidence:
     claim: Claim | None
     match: PolicyMatch | None
     wheel: WheelMetadata
-    core: CoreMetadata
+    core: CoreMetadata | None
     defined: Mapping[str, frozenset[str]]
     debug: Mapping[str, int]
     contents: Mapping[str, tuple[int, int]]
@@ -63,7 +63,7 @@ def gather_evidence(archive: WheelArchive, audit: Audit, sysroot: Sysroot) -> Ev
         ElfError: One of its ELF files is not sound.
     """
     folder = archive.dist_info
-    claim, match = _strictest(audit)
+    claim, match = strictest(audit)
     defined: dict[str, frozenset[str]] = {}
     debug = {}
     for file in audit.facts.files.values():
@@ -97,7 +97,7 @@ def _look(archive: WheelArchive, name: str) -> tuple[int, frozenset[str]]:
     return debug_size(data, name), frozenset(symbol.name for symbol in parse_defined(data, name))
 
 
-def _strictest(audit: Audit) -> tuple[Claim | None, PolicyMatch | None]:
+def strictest(audit: Audit) -> tuple[Claim | None, PolicyMatch | None]:
     """The claim that the wheel breaks most, else the first one that a policy judges."""
     judged = [
         (claim, audit.match(find_tag(audit, claim.tag)))

@@ -41,6 +41,8 @@ def check_identity(evidence: Evidence) -> Iterator[Diagnostic]:
     from packaging.version import InvalidVersion, Version  # noqa: PLC0415  costs 20 ms
 
     name, core = evidence.audit.facts.name, evidence.core
+    if core is None:
+        return
     is_same = name.version == core.version
     if not is_same:
         try:

@@ -10,7 +10,7 @@ from deloc8.policy.model import number_key, split_version
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from deloc8.audit.checks.evidence import Evidence
     from deloc8.audit.violations import Violation
@@ -63,14 +63,19 @@ def check_violations(evidence: Evidence) -> Iterator[Diagnostic]:
     if claim is None or match is None:
         return
     own = {file.label for file in evidence.audit.facts.own}
+    # What a graft would need is no business of the wheel as it is.
+    yield from violation_findings(claim.tag, (row for row in match.violations if row.file in own))
+
+
+def violation_findings(tag: str, violations: Iterable[Violation]) -> Iterator[Diagnostic]:
+    """The findings on a tag that some violations contradict."""
     groups: dict[tuple[str, str], list[Violation]] = {}
-    for violation in match.violations:
-        # What a graft would need is no business of the wheel as it is.
-        if violation.file in own and violation.code not in _UNDER_EVERY_TAG:
+    for violation in violations:
+        if violation.code not in _UNDER_EVERY_TAG:
             groups.setdefault((_code(violation), violation.file), []).append(violation)
-    for (code, file), violations in groups.items():
+    for (code, file), rows in groups.items():
         hint = _HINTS.get(code)
-        yield finding(code, file, _MESSAGES[code].format(tag=claim.tag), describe(violations), (hint,) if hint else ())
+        yield finding(code, file, _MESSAGES[code].format(tag=tag), describe(rows), (hint,) if hint else ())
 
 
 def _code(violation: Violation) -> str:

@@ -11,7 +11,7 @@ from deloc8.wheel.record import check_record, hash_members, read_record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from deloc8.audit.checks.evidence import Evidence
     from deloc8.wheel.archive import WheelArchive
@@ -97,6 +97,18 @@ RULES: tuple[Rule, ...] = (
     *(Rule(code=code, severity=_ERROR) for code in _READ),
 )
 
+# Errors of the platform tag and of what installers and loaders make of it: a repair leaves none of them untold. The
+# others concern the archive, its metadata, and the interpreter.
+ERRORS_OF_TAGS = frozenset(
+    {
+        *("false-tag", "tags-differ", "symbol-too-new", "marker-too-new", "library-not-allowed", "forbidden-symbol"),
+        *("isa-level", "ucs2", "pyfpe", "relr-without-marker", "executable-stack", "missing-stack-header"),
+        "libpython-needed",
+    }
+)
+
+_ERRORS = frozenset(rule.code for rule in RULES if rule.severity is _ERROR)
+
 _SEVERITIES = {rule.code: rule.severity for rule in RULES}
 
 
@@ -104,6 +116,13 @@ def run_checks(evidence: Evidence) -> tuple[Diagnostic, ...]:
     """All findings of all checks, each as severe as the table says."""
     checks = dict.fromkeys(rule.check for rule in RULES if rule.check)
     return tuple(_weighed(found) for check in checks for found in check(evidence))
+
+
+def find_errors(evidence: Evidence, codes: Collection[str] = _ERRORS) -> tuple[Diagnostic, ...]:
+    """The findings of some codes that are errors; no check is asked that has other codes only."""
+    checks = dict.fromkeys(rule.check for rule in RULES if rule.check and rule.code in codes)
+    weighed = (_weighed(found) for check in checks for found in check(evidence))
+    return tuple(found for found in weighed if found.code in codes and found.severity is Severity.ERROR)
 
 
 def _weighed(found: Diagnostic) -> Diagnostic:
