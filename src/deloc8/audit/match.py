@@ -248,17 +248,8 @@ def _violations(facts: WheelFacts, policy: Policy, closure: Closure, found: _Fou
                 since=told_release(row),
                 limit=limit,
             )
-        for wanted, symbol in _too_new(file, policy, closure, refused):
-            yield Violation(
-                code=ViolationCode.SYMBOL_TOO_NEW,
-                policy=policy.name,
-                file=file.label,
-                chain=chain,
-                library=wanted.library,
-                symbol=symbol,
-                version=wanted.version,
-                limit=_limit(policy, wanted.version),
-            )
+        for wanted in _too_new(file, policy, closure, refused):
+            yield from _of_symbols(file, policy, chain, wanted)
         for code in _faults_of_file(file, policy, found):
             yield Violation(code=code, policy=policy.name, file=file.label, chain=chain, version=_VERSIONS.get(code))
         if file.path in found.levels:
@@ -293,14 +284,30 @@ def _faults_of_file(file: ElfFile, policy: Policy, found: _Found) -> Iterator[Vi
         yield ViolationCode.RELR_WITHOUT_MARKER
 
 
-def _too_new(
-    file: ElfFile, policy: Policy, closure: Closure, refused: set[str]
-) -> Iterator[tuple[WantedVersion, str | None]]:
+def _too_new(file: ElfFile, policy: Policy, closure: Closure, refused: set[str]) -> Iterator[WantedVersion]:
     for wanted in file.wanted:
         if wanted.version in refused:
             provision = closure.provisions.get((file.path, wanted.library), Provision.SYSTEM)
             if counts(wanted, provision, policy):
-                yield from ((wanted, symbol) for symbol in wanted.symbols or (None,))
+                yield wanted
+
+
+def _of_symbols(file: ElfFile, policy: Policy, chain: tuple[str, ...], wanted: WantedVersion) -> Iterator[Violation]:
+    """A violation for each symbol of a version that is too new: a wheel can have a hundred thousand."""
+    label, limit = file.label, _limit(policy, wanted.version)
+    for symbol in wanted.symbols or (None,):
+        # All fields are given: looking up those that are missing takes longer than all else.
+        yield Violation(
+            code=ViolationCode.SYMBOL_TOO_NEW,
+            policy=policy.name,
+            file=label,
+            chain=chain,
+            library=wanted.library,
+            symbol=symbol,
+            version=wanted.version,
+            since=None,
+            limit=limit,
+        )
 
 
 def _too_late(facts: WheelFacts, file: ElfFile, policy: Policy, closure: Closure) -> Iterator[tuple[Borrowed, str]]:
