@@ -309,7 +309,8 @@ def _read_policy_files(paths: Sequence[StrPath], arch: Arch) -> tuple[Policy, ..
 
 def _plan(audit: Audit, goal: Goal, archive: WheelArchive, sysroot: Sysroot, known: Known) -> Plan:
     from deloc8.audit.notices import files_left_alone  # noqa: PLC0415  `show` has it already
-    from deloc8.repair.choose import choose  # noqa: PLC0415  `show` does without these
+    from deloc8.audit.vendor import vendor_folders  # noqa: PLC0415  `show` does without these
+    from deloc8.repair.choose import choose  # noqa: PLC0415
     from deloc8.repair.grafting import check_compat, fingerprint  # noqa: PLC0415
     from deloc8.repair.payloads import check_payloads  # noqa: PLC0415
     from deloc8.repair.plan import make_plan  # noqa: PLC0415
@@ -329,7 +330,8 @@ def _plan(audit: Audit, goal: Goal, archive: WheelArchive, sysroot: Sysroot, kno
 
         find_strip(audit.facts.arch)
     aim = choose(audit, goal, sysroot)
-    plan = make_plan(aim, goal, fingerprint(aim.match.closure.grafts, sysroot))
+    vendors = vendor_folders(audit.facts, audit.options.exclude, sysroot)
+    plan = make_plan(aim, goal, fingerprint(aim.match.closure.grafts, sysroot), vendors)
     # It is written anew in any case; what was wrong with the old one is told before.
     plan = replace(plan, notes=(*plan.notes, *read_record(archive).oddities))
     if plan.rewrites:

@@ -178,6 +178,15 @@ FAULTS: Mapping[str, Fault] = {
     "text-relocations": core(replace(SOUND, textrel=True)),
     "absolute-rpath": core(replace(SOUND, rpath="$ORIGIN/../demo.libs:/home/me/lib")),
     "relative-rpath": core(replace(SOUND, runpath="$ORIGIN/../demo.libs::lib")),
+    "rpath-missing-folder": core(
+        replace(
+            SOUND,
+            needed=("libfoo.so.1", GLIBC),
+            undefined=(*SOUND.undefined, Undefined("foo")),
+            rpath="$ORIGIN/bin/../../demo.libs",
+        ),
+        libfoo_so_1=_FOO,
+    ),
     "debug-sections": files({"demo/_other.so": with_debug(build_elf(SOUND))}),
     "host-only-library": beside("demo.libs/libX11-12345678.so.6.4.0", ElfSpec(soname="libX11-12345678.so.6.4.0")),
     "duplicate-library": beside("demo.libs/libfoo.so", _FOO, ("demo.libs/libfoo.so.1", _FOO)),

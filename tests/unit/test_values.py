@@ -250,7 +250,7 @@ def test_wrong_arguments_of_a_row(arguments: tuple[Any, ...], given: dict[str, A
 
 # What is written at many places in little room, or holds a cache, is as the standard library's default has it.
 BY_PLACE = {"DynamicTable", "Layout", "View", "_Number", "_Object", "_Work"}
-WITH_DICTIONARY = {"DynamicTable", "Layout", "View", "LoadGraph", "_Chooser", "_Builder"}
+WITH_DICTIONARY = {"DynamicTable", "FolderTree", "Ground", "Layout", "View", "LoadGraph", "_Chooser", "_Builder"}
 
 
 def test_all_values_are_given_by_name_and_have_slots() -> None:

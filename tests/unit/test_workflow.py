@@ -66,7 +66,7 @@ def test_each_option_reaches_its_stage(bench: Bench, tmp_path: Path) -> None:
     wheel = bench.extension(needed=("liba.so.1",))
 
     def place(**options: object) -> str | None:
-        return bench.audit(wheel, **options).facts.dependencies[f"/.wheel/lib/python/site-packages/{EXT}"][0].target
+        return bench.audit(wheel, **options).facts.dependencies[f"/.wheel/lib/pythonX.Y/site-packages/{EXT}"][0].target
 
     for folder in ("/one", "/two", "/three"):
         bench.library(f"{folder}/liba.so.1")

@@ -7,7 +7,8 @@ import posixpath
 from fnmatch import fnmatchcase
 from itertools import islice
 
-from deloc8.audit.facts import SITE_PACKAGES, VIRTUAL_ROOT, install_path, names_of_libraries
+from deloc8.audit.facts import names_of_libraries
+from deloc8.audit.layout import SITE_PACKAGES, VIRTUAL_ROOT, install_path
 from deloc8.elf.dynamic import Dynamic
 from deloc8.elf.notes import dlopen_declarations
 from deloc8.loader.ldconf import library_folders
@@ -113,7 +114,7 @@ def find_openings(
         options: How they are looked for.
     """
     finder = _Finder(facts, policy, sysroot, options)
-    kinds = (_declared(facts, finder), _called(sources, finder), _mentioned(facts, finder))
+    kinds = (_declared(facts, finder), _called(sources, facts, finder), _mentioned(facts, finder))
     return tuple(opening for openings in kinds for opening in islice(openings, _MOST_OPENINGS))
 
 
@@ -129,13 +130,13 @@ def _declared(facts: WheelFacts, finder: _Finder) -> Iterator[Opening]:
             )
 
 
-def _called(sources: Sources, finder: _Finder) -> Iterator[Opening]:
+def _called(sources: Sources, facts: WheelFacts, finder: _Finder) -> Iterator[Opening]:
+    links = facts.environment.links
     for member in sources.openers:
         from deloc8.audit.pycalls import opening_calls  # noqa: PLC0415  `ast` costs 10 ms, which few wheels need pay
 
-        for call in opening_calls(
-            bytes(sources.archive.read(member)), install_path(member.name, sources.archive.data_folder)
-        ):
+        path = install_path(member.name, sources.archive.data_folder, links)
+        for call in opening_calls(bytes(sources.archive.read(member)), path):
             yield Opening(
                 place=member.name,
                 line=call.line,
@@ -168,7 +169,7 @@ class _Finder:
         self._policy = policy
         images = {file.path: file.image for file in facts.own}
         own = names_of_libraries(facts.own, facts.libc, facts.variants)
-        self._files = Overlay(sysroot, images)
+        self._files = Overlay(sysroot, images, facts.environment)
         libc = facts.libc or options.libc
         self._search = Search(self._files, replace(options, libc=libc), own)
         self._known: dict[tuple[str, str], Resolution] = {}
@@ -201,8 +202,9 @@ class _Finder:
         lookup = self._search.find(name, (asker,), self._search.machine_of(asker.image))
         if lookup.path is None:
             return _NOTHING
-        is_member = lookup.path.startswith(VIRTUAL_ROOT + "/")
-        return _member(lookup.path) if is_member else Resolution(source=Source.SYSTEM, target=lookup.real_path)
+        real = lookup.real_path or lookup.path
+        is_member = real.startswith(VIRTUAL_ROOT + "/")
+        return _member(real) if is_member else Resolution(source=Source.SYSTEM, target=lookup.real_path)
 
     def _match(self, pattern: str, asker: Located) -> Resolution:
         """What `find_library` finds: never a library of the wheel."""

@@ -14,6 +14,7 @@ from deloc8.audit.elffiles import (
 )
 from deloc8.audit.images import Reading, read_images
 from deloc8.audit.kinds import choose_arch, choose_libc, describe_machine
+from deloc8.audit.layout import VIRTUAL_ROOT, environment_of, install_path, links_for
 from deloc8.elf.dynamic import Dynamic
 from deloc8.elf.image import parse_defined
 from deloc8.errors import InputError, WheelError
@@ -22,6 +23,7 @@ from deloc8.loader.libc import libc_of
 from deloc8.loader.lookup import Located
 from deloc8.loader.resolve import Resolver
 from deloc8.loader.sysroot import Overlay
+from deloc8.loader.tokens import Tokens
 from deloc8.policy.load import builtin_policies
 from deloc8.target import Libc
 from deloc8.values import dataclass, field, replace
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
     from deloc8.audit.rivals import Rival
     from deloc8.elf.image import ElfImage
+    from deloc8.loader.folders import FolderTree
     from deloc8.loader.hwcaps import Variant
     from deloc8.loader.search import SearchOptions
     from deloc8.loader.sysroot import Sysroot
@@ -43,8 +46,6 @@ if TYPE_CHECKING:
 # The values of `elffiles` are this module's vocabulary: they are found here as well.
 __all__ = [
     "REQUEST",
-    "SITE_PACKAGES",
-    "VIRTUAL_ROOT",
     "Dependency",
     "ElfFile",
     "ForeignFile",
@@ -52,23 +53,10 @@ __all__ = [
     "WheelFacts",
     "found_beforehand",
     "gather",
-    "install_path",
     "merge_graph",
     "names_of_libraries",
     "wanted_versions",
 ]
-
-# Where the loader simulation sees the installed wheel: below a folder that no system has, laid out as an environment.
-# `bin` and `data` are neighbours wherever a wheel is installed; how far site-packages is from them, nobody knows.
-VIRTUAL_ROOT = "/.wheel"
-SITE_PACKAGES = VIRTUAL_ROOT + "/lib/python/site-packages"
-_SCHEMES = {
-    "purelib": SITE_PACKAGES,
-    "platlib": SITE_PACKAGES,
-    "scripts": VIRTUAL_ROOT + "/bin",
-    "data": VIRTUAL_ROOT,
-    "headers": VIRTUAL_ROOT + "/include",
-}
 
 # The libraries that the user asks for hang on a file that no wheel has, as if it needed them.
 REQUEST = VIRTUAL_ROOT + "/--include"
@@ -99,6 +87,8 @@ class WheelFacts:
         arch: The machine of its ELF files; None for a wheel without any.
         libc: Their C library; None for a wheel without ELF files.
         members: The paths of all members, as installed, without a folder for each.
+        environment: The folders of an environment that has this wheel alone.
+        tokens: What the tokens of search paths stand for on the searched system, but `$ORIGIN`.
         own: The ELF files of the wheel, in the order of the archive.
         files: All ELF files by path: the wheel's own and those of the system that they bring in.
         dependencies: What each file names to be loaded, in the order of ld.so; under REQUEST what the user asks for.
@@ -116,6 +106,8 @@ class WheelFacts:
     arch: Arch | None
     libc: Libc | None
     members: frozenset[str]
+    environment: FolderTree
+    tokens: Tokens
     own: tuple[ElfFile, ...]
     files: Mapping[str, ElfFile]
     dependencies: Mapping[str, tuple[Dependency, ...]]
@@ -124,15 +116,6 @@ class WheelFacts:
     variants: Mapping[str, Variant] = field(default_factory=dict)
     rivals: tuple[Rival, ...] = ()
     borrowed: Mapping[str, tuple[Borrowed, ...]] = field(default_factory=dict)
-
-
-def install_path(member: str, data_folder: str) -> str:
-    """Where an installer puts a member, below VIRTUAL_ROOT (PEP 427, "The .data directory")."""
-    if member.startswith(data_folder + "/"):
-        scheme, _, rest = member[len(data_folder) + 1 :].partition("/")
-        if scheme in _SCHEMES:
-            return f"{_SCHEMES[scheme]}/{rest}"
-    return f"{SITE_PACKAGES}/{member}"
 
 
 def gather(
@@ -159,16 +142,21 @@ def gather(
     """
     images, alone = _read(archive, reading)
     _refuse_purelib(archive, images)
+    links = links_for(archive.name)
+    members = frozenset(install_path(member.name, archive.data_folder, links) for member in archive.members)
+    environment = environment_of(members, links)
     arch = choose_arch(archive.name, images)
     libc = choose_libc(archive.name, images, arch, sysroot)
-    own, foreign = _sort_out(archive, images, arch, libc)
+    own, foreign = _sort_out(archive, images, arch, libc, links)
     files = {file.path: file for file in own}
     dependencies: dict[str, dict[str, Dependency]] = {}
     variants = find_variants([Located(file.path, file.image) for file in own], arch, libc)
+    tokens = Tokens(origin="")
     if libc is not None:
-        overlay = Overlay(sysroot, {file.path: file.image for file in own})
+        overlay = Overlay(sysroot, {file.path: file.image for file in own}, environment)
         names = names_of_libraries(own, libc, variants)
         resolver = Resolver(overlay, replace(options, libc=libc), names)
+        tokens = resolver.tokens(own[0].path, own[0].image)
         for file in own:
             merge_graph(resolver.resolve(file.path, file.image), files, dependencies)
         # What is loaded on newer processors can be led on by whoever loads it.
@@ -190,7 +178,9 @@ def gather(
         metadata_tags=metadata.tags,
         arch=arch,
         libc=libc,
-        members=frozenset(install_path(member.name, archive.data_folder) for member in archive.members),
+        members=members,
+        environment=environment,
+        tokens=tokens,
         own=own,
         files=files,
         dependencies={path: tuple(rows.values()) for path, rows in dependencies.items()},
@@ -302,7 +292,11 @@ def _refuse_purelib(archive: WheelArchive, images: Mapping[str, ElfImage]) -> No
 
 
 def _sort_out(
-    archive: WheelArchive, images: Mapping[str, ElfImage], arch: Arch | None, libc: Libc | None
+    archive: WheelArchive,
+    images: Mapping[str, ElfImage],
+    arch: Arch | None,
+    libc: Libc | None,
+    links: Mapping[str, str],
 ) -> tuple[tuple[ElfFile, ...], tuple[ForeignFile, ...]]:
     own, foreign = [], []
     for member, image in images.items():
@@ -313,6 +307,6 @@ def _sort_out(
         elif shown is not None and shown is not libc:
             foreign.append(ForeignFile(member=member, reason=f"was linked against {shown.value}"))
         else:
-            path = install_path(member, archive.data_folder)
+            path = install_path(member, archive.data_folder, links)
             own.append(ElfFile(path=path, member=member, image=image, wanted=wanted_versions(image)))
     return tuple(own), tuple(foreign)

@@ -74,7 +74,7 @@ def forest_of_files(path: Path, root: Path, options: SearchOptions) -> Forest:
     images = {place: parse(place.read_bytes(), str(place)) for place in _elf_files(path)}
     seen = {place: _seen_from(root.resolve(), place) for place in images}
     # A file that is not below the root is laid over it, so that its neighbours find it.
-    view = Overlay(sysroot, {seen[place]: image for place, image in images.items()}, hides=False)
+    view = Overlay(sysroot, {seen[place]: image for place, image in images.items()})
     for place, image in images.items():
         files[seen[place]] = ElfFile(path=seen[place], member=str(place), image=image, wanted=())
     for place, image in images.items():

@@ -244,11 +244,28 @@ def _fix_one(path: str, options: argparse.Namespace, console: Console) -> tuple[
     return text, to_json.outcome_value(outcome), outcome
 
 
+# Notes on what a repaired wheel finds, or does not find any more: these are always told.
+_ALWAYS_TOLD = frozenset({"rpath-dropped", "rpath-kept", "rpath-crosses-schemes"})
+
+
 def _tell(notes: Sequence[Diagnostic], console: Console) -> None:
-    """Warnings always; notes with -v."""
-    for note in notes:
-        if note.severity is not Severity.NOTE or console.verbosity > 0:
+    """Report warnings and some notes always, the other notes with -v.
+
+    Without it, what is equal of many files is told once.
+    """
+    if console.verbosity > 0:
+        for note in notes:
             console.diagnostic(note)
+        return
+    equal: dict[object, list[Diagnostic]] = {}
+    for note in notes:
+        if note.code in _ALWAYS_TOLD and console.verbosity == 0:
+            equal.setdefault((note.code, note.context), []).append(note)
+        elif note.severity is not Severity.NOTE:
+            equal[id(note)] = [note]
+    for first, *others in equal.values():
+        more = f" and {len(others)} more files (-v shows all)" if others else ""
+        console.diagnostic(replace(first, subject=first.subject + more))
 
 
 def _tree(options: argparse.Namespace, console: Console) -> int:

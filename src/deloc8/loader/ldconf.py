@@ -329,8 +329,12 @@ def default_folders(files: Files, loader: str | None, arch: Arch | None) -> tupl
             # The linker may have merged the tail of the list with other strings: the longest is the list itself.
             longest: bytes = max(runs, key=len)
             return unique(folder.rstrip("/") for folder in longest.decode().split("\0") if folder)
-    names = arch.row.lib_names if arch else LIB_NAMES_OF_UNKNOWN
-    return tuple(f"{prefix}/{name}" for name in names for prefix in ("", "/usr"))
+    return tuple(f"{prefix}/{name}" for name in lib_names(arch) for prefix in ("", "/usr"))
+
+
+def lib_names(arch: Arch | None) -> tuple[str, ...]:
+    """What `$LIB` may stand for: the folders of libraries that distributions have below `/` and `/usr`."""
+    return arch.row.lib_names if arch else LIB_NAMES_OF_UNKNOWN
 
 
 def library_folders(files: Files, arch: Arch | None) -> tuple[str, ...]:

@@ -29,6 +29,7 @@ class SearchOptions:
             wheel must run on every processor.
         own_hwcaps: The same for folders of the wheel.
         platform: What `$PLATFORM` stands for; None: the name of the machine's baseline processor.
+        knows_tokens: Whether `$LIB` and `$PLATFORM` are known in search paths; else such entries are not searched.
     """
 
     libc: Libc = Libc.GLIBC
@@ -39,6 +40,7 @@ class SearchOptions:
     hwcaps: tuple[str, ...] = ()
     own_hwcaps: tuple[str, ...] = ()
     platform: str | None = None
+    knows_tokens: bool = True
 
     @property
     def loader_path(self) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from deloc8.elf.dynamic import Link
     from deloc8.elf.image import ElfImage
     from deloc8.loader.sysroot import Files
+    from deloc8.loader.tokens import Tokens
 
 # `find_libc` and `libc_of` are wanted wherever a graph is resolved: they are found here as well.
 __all__ = ["Edge", "LoadGraph", "LoadedObject", "Resolver", "find_libc", "libc_of", "needed_by", "resolve"]
@@ -127,6 +128,10 @@ class Resolver:
         self._options = options
         self._search = Search(files, options, own or {})
         self._loaded: dict[tuple[str, str], Lookup] = {}
+
+    def tokens(self, path: str, image: ElfImage) -> Tokens:
+        """What the tokens in the search path of a file stand for."""
+        return self._search.tokens(Located(path, image), self._search.machine_of(image))
 
     def resolve(self, path: str, image: ElfImage) -> LoadGraph:
         """What is loaded for one file.

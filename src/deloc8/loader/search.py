@@ -151,7 +151,7 @@ class Search:
         """
         if self._options.libc is not Libc.GLIBC or "$" not in name:
             return name
-        return expand(name, self._tokens(asker, machine))
+        return expand(name, self.tokens(asker, machine))
 
     def _find(self, query: _Query) -> Lookup:
         tried: list[Attempt] = []
@@ -324,19 +324,24 @@ class Search:
         candidates = self._in_folders(query, query.machine.defaults, Origin(Stage.DEFAULT))
         return (_unless_default(candidate, query) for candidate in candidates)
 
-    def _tokens(self, owner: Located, machine: Machine) -> Tokens:
-        return Tokens(
-            origin=folder_of(owner.path),
+    def tokens(self, owner: Located, machine: Machine) -> Tokens:
+        """What the tokens in the search path of a file stand for."""
+        lib = None
+        if self._options.libc is Libc.ANDROID and machine.arch:
+            lib = "lib64" if machine.arch.bits == 64 else "lib"  # noqa: PLR2004  kLibPath in bionic's linker.cpp
+        elif machine.defaults:
             # glibc's $LIB is its first folder, on Debian with the multiarch part.
-            lib=machine.defaults[0].removeprefix("/usr").lstrip("/") if machine.defaults else None,
-            platform=self._options.platform or (machine.arch and machine.arch.row.platform),
-        )
+            lib = machine.defaults[0].removeprefix("/usr").lstrip("/")
+        platform = self._options.platform or (machine.arch and machine.arch.row.platform)
+        return Tokens(origin=folder_of(owner.path), lib=lib, platform=platform)
 
     def _expand(self, entry: str, owner: Located, machine: Machine) -> str | None:
         """An entry of a search path without its tokens; whatever a file brings along is looked for by its entries."""
         key = (entry, owner.path, machine.kind, machine.arch is None, machine.defaults)
         if key not in self._expanded:
-            self._expanded[key] = expand(entry, self._tokens(owner, machine))
+            tokens = self.tokens(owner, machine)
+            known = tokens if self._options.knows_tokens else Tokens(origin=tokens.origin)
+            self._expanded[key] = expand(entry, known)
         return self._expanded[key]
 
     def _in_entries(

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from deloc8.elf.constants import ELF_MAGIC
 from deloc8.elf.image import ElfImage, parse
 from deloc8.errors import ElfError, InputError
+from deloc8.loader.folders import FolderTree, folders_of
 from deloc8.values import Protocol, dataclass
 
 TYPE_CHECKING = False
@@ -249,44 +250,54 @@ class Sysroot:
 class Overlay:
     """Members of a wheel at virtual paths, laid over a file system.
 
-    The members stand below a top folder of their own, such as ``/.wheel``. In it nothing else exists: the machine's
-    own files are not seen there, and a path that leaves it by `..` leads nowhere, because nobody knows where the
-    wheel will be installed.
+    The members are below a top folder of their own, such as ``/.wheel``. In it nothing else exists: the machine's own
+    files are not seen there, and a path that leaves it by `..` leads nowhere, because it is not known where the wheel
+    will be installed.
     """
 
-    def __init__(self, files: Files, images: Mapping[str, ElfImage], *, hides: bool = True) -> None:
+    def __init__(self, files: Files, images: Mapping[str, ElfImage], folders: FolderTree | None = None) -> None:
         """Lay `images` over `files`.
 
         Args:
             files: The file system.
-            images: The members by normal absolute paths.
-            hides: Whether their top folders hide those of the file system; else each member stands alone in it.
+            images: The members by their real paths.
+            folders: The folders that the members are in, whose top folder hides that of the file system. None: each
+                member is alone in the file system.
         """
         self._files = files
         self._images = images
-        self._tops = tuple({f"/{path.split('/')[1]}/" for path in images} if hides else ())
+        self._top = folders.top + "/" if folders else None
+        self._folders = folders or FolderTree(top="", folders=folders_of(images))
 
-    def _covers(self, path: str) -> bool:
-        return path.startswith(self._tops) or os.path.normpath(path) in self._images
-
-    def _virtual(self, path: str) -> str | None:
-        normal = os.path.normpath(path)
-        return normal if normal in self._images else None
+    def _place(self, path: str) -> str | None:
+        """The real path of a member, or of nothing below the top folder; None for what is the file system's."""
+        folder, _, name = path.rpartition("/")
+        if self._top is not None:
+            if not f"/{path.lstrip('/')}".startswith(self._top):
+                return None
+            real = self._folders.find(folder)
+            return f"{real}/{name}" if real else ""
+        for real in (self._folders.find(folder), self._files.real_path(folder)):
+            if real is not None and f"{real.rstrip('/')}/{name}" in self._images:
+                return f"{real.rstrip('/')}/{name}"
+        return None
 
     def real_path(self, path: str) -> str | None:
-        """The path without dots for a member; else the underlying real path."""
-        return self._virtual(path) if self._covers(path) else self._files.real_path(path)
+        """The path without dots and links for a member; else the underlying real path."""
+        place = self._place(path)
+        if place is None:
+            return self._files.real_path(path)
+        return place if place in self._images else None
 
     def image(self, path: str) -> ElfImage | NoImage:
         """The ELF file at a path, or why there is none."""
-        if not self._covers(path):
-            return self._files.image(path)
-        virtual = self._virtual(path)
-        return _MISSING if virtual is None else self._images[virtual]
+        place = self._place(path)
+        return self._files.image(path) if place is None else self._images.get(place, _MISSING)
 
     def identity(self, path: str) -> Hashable:
         """A member is itself; other files are what they are below."""
-        return os.path.normpath(path) if self._covers(path) else self._files.identity(path)
+        place = self._place(path)
+        return self._files.identity(path) if place is None else place or path
 
     def read(self, path: str) -> Buffer:
         """The whole contents of an underlying file; members are read from their archive.

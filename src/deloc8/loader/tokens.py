@@ -5,6 +5,10 @@ from __future__ import annotations
 from deloc8.patterns import pattern
 from deloc8.values import dataclass
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from deloc8.elf.image import ElfImage
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tokens:
@@ -20,9 +24,27 @@ def folder_of(path: str) -> str:
     return path.rpartition("/")[0] or "/"
 
 
+def search_entries(image: ElfImage) -> tuple[str, ...]:
+    """The entries of a search path as they are in a file: of DT_RUNPATH, which the loader prefers, else of DT_RPATH."""
+    dynamic = image.dynamic
+    text = (dynamic.rpath if dynamic.runpath is None else dynamic.runpath) if dynamic else None
+    return tuple(text.split(":")) if text is not None else ()
+
+
 # Without braces a token ends where an identifier would (is_dst in elf/dl-load.c).
 _TOKEN = pattern(r"\$(?:(ORIGIN|LIB|PLATFORM)(?![A-Za-z0-9_])|\{(ORIGIN|LIB|PLATFORM)\})")
 _ORIGIN = pattern(r"\$(?:ORIGIN|\{ORIGIN\})")
+_AT_ORIGIN = pattern(r"\$(?:ORIGIN(?![A-Za-z0-9_])|\{ORIGIN\})")
+
+
+def begins_at_origin(entry: str) -> bool:
+    """Whether an entry leads on from the folder of its file."""
+    return _AT_ORIGIN.match(entry) is not None
+
+
+def varies(entry: str) -> bool:
+    """Whether what an entry stands for differs between systems: by `$LIB` or `$PLATFORM`."""
+    return any(match[1] or match[2] for match in _TOKEN.finditer(entry) if "ORIGIN" not in match[0])
 
 
 def expand(entry: str, tokens: Tokens) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 
-from deloc8.audit.facts import SITE_PACKAGES, VIRTUAL_ROOT
+from deloc8.audit.layout import SITE_PACKAGES, VIRTUAL_ROOT
 from deloc8.audit.verdict import Truth, find_tag, judge_again, plain_lie
 from deloc8.audit.violations import ViolationCode, describe
 from deloc8.errors import UnrepairableError, UsageError
@@ -336,10 +336,14 @@ def _place(attempt: Attempt) -> str:
     if attempt.origin.stage is Stage.CACHE:
         return attempt.path
     folder = posixpath.dirname(attempt.path) or attempt.path
-    if folder == VIRTUAL_ROOT or folder.startswith(VIRTUAL_ROOT + "/"):
-        inside = posixpath.relpath(folder, SITE_PACKAGES)
-        return "the wheel's own top folder" if inside == "." else f"the wheel's own {inside}"
-    return folder
+    if not f"{folder}/".startswith(VIRTUAL_ROOT + "/"):
+        return folder
+    inside = posixpath.relpath(folder, SITE_PACKAGES)
+    if inside == ".":
+        return "the wheel's own top folder"
+    if not inside.startswith("../"):
+        return f"the wheel's own {inside}"
+    return f"<environment>{posixpath.normpath(folder)[len(VIRTUAL_ROOT) :]}"
 
 
 # The versions of libstdc++.

@@ -1,4 +1,4 @@
-"""How grafted libraries are named, and how files of the wheel find them."""
+"""How grafted libraries are named, and what is made for those that move."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import fnmatch
 import posixpath
 from hashlib import sha256
 
-from deloc8.audit.facts import REQUEST, SITE_PACKAGES, VIRTUAL_ROOT
+from deloc8.audit.facts import REQUEST
 from deloc8.audit.match import Provision
 from deloc8.diagnostic import Diagnostic, Severity
-from deloc8.elf.edits import RemoveRpath, RpathKind, SetRpath, SetSoname
+from deloc8.elf.edits import SetSoname
 from deloc8.elf.writer import edit
 from deloc8.errors import InputError, UsageError
 from deloc8.repair import compatlib
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from deloc8.audit.facts import ElfFile, WheelFacts
     from deloc8.audit.match import Closure, PolicyMatch
-    from deloc8.elf.edits import Edit
     from deloc8.loader.sysroot import Sysroot
     from deloc8.target import Arch
     from deloc8.wheel.archive import WheelArchive
@@ -209,105 +208,6 @@ def runtime_warnings(match: PolicyMatch) -> Iterator[Diagnostic]:
             )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunPath:
-    """The search folders of a file after the repair.
-
-    Attributes:
-        entries: What stays and what comes.
-        dropped: What goes: folders of the build machine, and folders that the wheel does not have.
-    """
-
-    entries: tuple[str, ...]
-    dropped: tuple[str, ...]
-
-
-def new_run_path(
-    file: ElfFile, wanted_folders: Iterable[str], folders: frozenset[str], *, new_path: str | None = None
-) -> RunPath:
-    """The search folders of a file of the wheel: those that mean something after installation, and the wanted ones.
-
-    Args:
-        file: The file.
-        wanted_folders: Folders that must be found, as installed.
-        folders: All folders of the wheel, as installed.
-        new_path: Where the file moves; what it searched from its old place it cannot find from there.
-    """
-    origin = posixpath.dirname(new_path or file.path)
-    entries: list[str] = []
-    dropped = []
-    reached = set()
-    for entry in old_entries(file):
-        folder = _installed_folder(entry, origin)
-        if folder is None or new_path is not None or not _may_exist(folder, origin, folders):
-            dropped.append(entry)
-        elif folder not in reached:
-            entries.append(entry)
-            reached.add(folder)
-    for folder in wanted_folders:
-        if folder not in reached:
-            entries.append(relative_entry(origin, folder))
-            reached.add(folder)
-    return RunPath(entries=tuple(entries), dropped=tuple(dropped))
-
-
-def old_entries(file: ElfFile) -> tuple[str, ...]:
-    """The search folders as they stand in the file: DT_RUNPATH, which the loader prefers, else DT_RPATH."""
-    dynamic = file.image.dynamic
-    text = (dynamic.rpath if dynamic.runpath is None else dynamic.runpath) if dynamic else None
-    return tuple(text.split(":")) if text is not None else ()
-
-
-def relative_entry(origin: str, folder: str) -> str:
-    """The entry that leads from one folder to another, such as ``$ORIGIN/../numpy.libs``."""
-    step = posixpath.relpath(folder, origin)
-    return "$ORIGIN" if step == "." else f"$ORIGIN/{step}"
-
-
-def _installed_folder(entry: str, origin: str) -> str | None:
-    """The folder that an entry means after installation; None where it is one of the build machine."""
-    for token in ("${ORIGIN}", "$ORIGIN"):
-        rest = entry[len(token) :]
-        if entry.startswith(token) and rest[:1] in {"", "/"}:
-            return posixpath.normpath(origin + rest)
-    return None
-
-
-def _may_exist(folder: str, origin: str, folders: frozenset[str]) -> bool:
-    """Whether a folder is one of the wheel, or may be one of another distribution in site-packages.
-
-    Several distributions can share a top folder: `nvidia/cusolver/lib` searches `nvidia/cublas/lib`. Only below its own
-    folder a file knows all that there will be.
-    """
-    if installed_tree(folder) != installed_tree(origin):
-        return False
-    if folder in folders:
-        return True
-    if not folder.startswith(SITE_PACKAGES + "/"):
-        return False
-    top = folder[len(SITE_PACKAGES) + 1 :].split("/", 1)[0]
-    return f"{SITE_PACKAGES}/{top}" not in folders or not folder.startswith(origin + "/")
-
-
-def installed_tree(path: str) -> str:
-    """The folder that an installer fills as a whole: site-packages, or the environment around it.
-
-    Inside one of them a path from file to file is certain; where the one stands in the other, nobody knows.
-    """
-    return SITE_PACKAGES if f"{path}/".startswith(SITE_PACKAGES + "/") else VIRTUAL_ROOT
-
-
-def folders_of(paths: Iterable[str]) -> frozenset[str]:
-    """All folders that hold a path or a folder that does."""
-    folders: set[str] = set()
-    for path in paths:
-        folder = posixpath.dirname(path)
-        while folder not in folders and folder != "/":
-            folders.add(folder)
-            folder = posixpath.dirname(folder)
-    return frozenset(folders)
-
-
 def launcher(member: str) -> bytes:
     """The script that starts a program which moved into site-packages (`member` is relative to that folder).
 
@@ -326,24 +226,3 @@ def launcher(member: str) -> bytes:
         "        os.execv(program, [program, *sys.argv[1:]])\n"
         "sys.exit(member + ' is in no folder of sys.path')\n"
     ).encode()
-
-
-def kind_of(file: ElfFile, otherwise: RpathKind) -> RpathKind:
-    """The kind of search path entry that a file has, or else another."""
-    dynamic = file.image.dynamic
-    if dynamic and dynamic.runpath is not None:
-        return RpathKind.RUNPATH
-    return RpathKind.RPATH if dynamic and dynamic.rpath is not None else otherwise
-
-
-def rpath_edits(file: ElfFile, entries: tuple[str, ...], kind: RpathKind) -> list[Edit]:
-    """What gives a file these search folders; nothing where it has them."""
-    dynamic = file.image.dynamic
-    if dynamic is None:
-        return []
-    present = (dynamic.rpath, dynamic.runpath)
-    if not entries:
-        return [] if present == (None, None) else [RemoveRpath()]
-    path = ":".join(entries)
-    wanted = (path, None) if kind is RpathKind.RPATH else (None, path)
-    return [] if present == wanted else [SetRpath(path=path, kind=kind)]

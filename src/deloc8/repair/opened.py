@@ -6,7 +6,8 @@ import fnmatch
 import posixpath
 
 from deloc8.audit.dlopen import Confidence, Source
-from deloc8.audit.facts import REQUEST, SITE_PACKAGES, install_path
+from deloc8.audit.facts import REQUEST
+from deloc8.audit.layout import SITE_PACKAGES, install_path
 from deloc8.diagnostic import Diagnostic, Severity
 from deloc8.elf.image import ElfImage
 from deloc8.elf.mentions import OPENERS
@@ -151,7 +152,8 @@ def opened_notes(audit: Audit, grafts: Sequence[Graft]) -> Iterator[Diagnostic]:
             is_enough = audit.facts.libc is Libc.GLIBC and graft.new_name in asked
             when = "before it opens the library" if is_enough else "in place of its call"
             message = f"opens {graft.new_name} by its name, which leads nowhere in a wheel: put these two lines {when}"
-            yield _python_note(graft, f"{place}, line {lines}", message, install_path(place, data_folder))
+            path = install_path(place, data_folder, audit.facts.environment.links)
+            yield _python_note(graft, f"{place}, line {lines}", message, path)
         if not callers and not graft.openers:
             message = f"nothing is known to open {graft.new_name}: these two lines load it, in a module of a package"
             yield _python_note(graft, graft.member, message, f"{SITE_PACKAGES}/package/module.py")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import posixpath
 from functools import cached_property
 
-from deloc8.audit.facts import REQUEST, SITE_PACKAGES, VIRTUAL_ROOT, found_beforehand
+from deloc8.audit.facts import REQUEST, found_beforehand
+from deloc8.audit.layout import SITE_PACKAGES, VIRTUAL_ROOT
 from deloc8.audit.match import Provision, match_policies
 from deloc8.audit.notices import notices
 from deloc8.audit.verdict import Truth, find_tag
@@ -13,7 +14,7 @@ from deloc8.audit.violations import describe
 from deloc8.diagnostic import Diagnostic, Severity
 from deloc8.elf.edits import AddNeeded, RemoveNeeded, ReplaceAudit, ReplaceNeeded, RpathKind, SetSoname
 from deloc8.errors import UnrepairableError, UsageError
-from deloc8.repair import grafting
+from deloc8.repair import grafting, searchpaths
 from deloc8.repair.choose import is_blind
 from deloc8.repair.model import Graft, Patch, Plan
 from deloc8.repair.opened import OPENED, opened_notes, opens
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from deloc8.audit.facts import ElfFile, WheelFacts
     from deloc8.audit.match import Closure, PolicyMatch
+    from deloc8.audit.vendor import VendorFolder
     from deloc8.audit.verdict import Audit, Claim
     from deloc8.elf.edits import Edit
     from deloc8.policy.model import Policy
@@ -41,13 +43,19 @@ if TYPE_CHECKING:
 _SCRIPTS = VIRTUAL_ROOT + "/bin/"
 
 
-def make_plan(aim: Aim, goal: Goal, fingerprints: Mapping[str, Fingerprint]) -> Plan:
+def make_plan(
+    aim: Aim,
+    goal: Goal,
+    fingerprints: Mapping[str, Fingerprint],
+    vendors: Mapping[str, Mapping[str, VendorFolder]],
+) -> Plan:
     """The plan that brings a wheel to a policy.
 
     Args:
         aim: The policy to reach, and the symbols to lower for it, as `choose` chose them.
         goal: What the user wants.
         fingerprints: Of every library that will be grafted, by path.
+        vendors: The folders of the system that search paths may keep, by the path of the file and the entry.
 
     Raises:
         UsageError: Two libraries would have one name, or a graft would have a name that cannot be.
@@ -63,7 +71,7 @@ def make_plan(aim: Aim, goal: Goal, fingerprints: Mapping[str, Fingerprint]) -> 
         closure=closure,
         names=names,
         library_folder=_library_folder(facts, goal),
-        folders=grafting.folders_of(facts.members),
+        ground=searchpaths.Ground(facts=facts, vendors=vendors),
         requested=frozenset(target for _, target in grafting.graft_edges(REQUEST, closure, facts)),
         lowering=aim.lowering,
         stacks=stack_edits(audit),
@@ -123,7 +131,7 @@ class _Builder:
     closure: Closure
     names: Mapping[str, str]
     library_folder: str
-    folders: frozenset[str]
+    ground: searchpaths.Ground
     requested: frozenset[str]
     lowering: Lowering
     stacks: Mapping[str, tuple[Edit, ...]]
@@ -149,8 +157,8 @@ class _Builder:
         edits: list[Edit] = [] if file.image.soname == name else [SetSoname(soname=name)]
         edits += [*self._needed(file), *self._lowered(file)]
         installed = replace(file, path=f"{home}/{name}")
-        entries = [grafting.relative_entry(home, folder) for folder in self._wanted_folders(file)]
-        edits += grafting.rpath_edits(installed, tuple(entries), self._kind)
+        entries = searchpaths.graft_entries(file, home, self._wanted_folders(file), self.ground)
+        edits += searchpaths.rpath_edits(installed, entries, self._kind)
         edits += self.stacks.get(file.path, ())
         return Graft(
             source=file.path,
@@ -169,14 +177,39 @@ class _Builder:
     def patch(self, file: ElfFile) -> Patch:
         needed = [*self._needed(file), *self._lowered(file)]
         wanted = self._wanted_folders(file)
-        moved_to = None
-        if any(grafting.installed_tree(folder) != grafting.installed_tree(file.path) for folder in wanted):
-            moved_to = self._new_home(file)
-        new_path = f"{SITE_PACKAGES}/{moved_to}" if moved_to else None
-        run_path = grafting.new_run_path(file, wanted, self.folders, new_path=new_path)
-        kind = self._kind if wanted else grafting.kind_of(file, self._kind)
-        edits = (*needed, *grafting.rpath_edits(file, run_path.entries, kind), *self.stacks.get(file.path, ()))
-        return Patch(member=file.label, edits=edits, moved_to=moved_to)
+        kind = self._kind if wanted else searchpaths.kind_of(file, self._kind)
+        path_edits = searchpaths.rpath_edits(file, self._run_paths[file.path].entries, kind)
+        edits = (*needed, *path_edits, *self.stacks.get(file.path, ()))
+        return Patch(member=file.label, edits=edits, moved_to=self._moved_to(file))
+
+    @cached_property
+    def _run_paths(self) -> Mapping[str, searchpaths.RunPath]:
+        """The search folders of each file of the wheel after the repair."""
+        paths = {}
+        for file in self.facts.own:
+            moved_to = self._moved_to(file)
+            new_path = f"{SITE_PACKAGES}/{moved_to}" if moved_to else None
+            wanted = self._wanted_folders(file)
+            paths[file.path] = searchpaths.new_run_path(file, wanted, self.ground, new_path=new_path)
+        return paths
+
+    def _moved_to(self, file: ElfFile) -> str | None:
+        """The member that a program becomes which cannot find what it needs from its place; None where it stays.
+
+        Raises:
+            UnrepairableError: It is no program.
+        """
+        origin = posixpath.dirname(file.path)
+        if all(searchpaths.reaches(origin, folder) for folder in self._wanted_folders(file)):
+            return None
+        if _is_program(file):
+            return f"{self.facts.name.distribution}.scripts/{file.path[len(_SCRIPTS) :]}"
+        raise UnrepairableError(
+            f"`{file.label}` needs libraries of the wheel, but an installer puts it where it cannot find them",
+            code="no-way-to-grafts",
+            context=("from scripts and data, the way to platlib has the version of Python in it",),
+            hints=("install the file into the package's own folder",),
+        )
 
     @property
     def _kind(self) -> RpathKind:
@@ -235,46 +268,20 @@ class _Builder:
         home = self.home(min(self.requested, default=""))
         return (home,) if self.requested and opens(file) and _can_reach(file, home) else ()
 
-    def _new_home(self, file: ElfFile) -> str:
-        left_behind = any(
-            self.closure.provisions[file.path, dependency.name] is Provision.INSIDE
-            and grafting.installed_tree(dependency.target or "") != SITE_PACKAGES
-            for dependency in self.facts.dependencies[file.path]
-        )
-        if _is_program(file) and not left_behind:
-            return f"{self.facts.name.distribution}.scripts/{file.path[len(_SCRIPTS) :]}"
-        raise UnrepairableError(
-            f"`{file.label}` needs libraries of the wheel, but an installer puts it where it cannot find them",
-            code="no-way-to-grafts",
-            context=("search folders lead from platlib to platlib, and from scripts and data to scripts and data",),
-            hints=("install the file into the package's own folder",),
-        )
-
     def notes(self, patches: Sequence[Patch]) -> tuple[Diagnostic, ...]:
-        found = []
-        by_member = {file.member: file for file in self.facts.own}
-        for patch in patches:
-            file = by_member[patch.member]
-            dropped = grafting.new_run_path(file, (), self.folders, new_path=patch.moved_to).dropped
-            if dropped:
-                found.append(
-                    Diagnostic(
-                        code="rpath-dropped",
-                        severity=Severity.NOTE,
-                        subject=patch.member,
-                        message="search folders that mean nothing after installation are dropped",
-                        context=dropped,
-                    )
-                )
-            if patch.moved_to:
-                found.append(
-                    Diagnostic(
-                        code="program-moved",
-                        severity=Severity.NOTE,
-                        subject=patch.member,
-                        message=f"the program moves to {patch.moved_to}; a launcher takes its place",
-                    )
-                )
+        found: list[Diagnostic] = []
+        for file in self.facts.own:
+            found += searchpaths.path_notes(file.label, self._run_paths[file.path])
+        found += [
+            Diagnostic(
+                code="program-moved",
+                severity=Severity.NOTE,
+                subject=patch.member,
+                message=f"the program moves to {patch.moved_to}; a launcher takes its place",
+            )
+            for patch in patches
+            if patch.moved_to
+        ]
         return tuple(found)
 
 
@@ -294,7 +301,7 @@ def _is_program(file: ElfFile) -> bool:
 def _can_reach(file: ElfFile, folder: str) -> bool:
     """Whether search folders, or a move, can lead a file to a folder of the wheel."""
     origin = SITE_PACKAGES if file.member is None else file.path
-    return grafting.installed_tree(origin) == grafting.installed_tree(folder) or _is_program(file)
+    return searchpaths.reaches(origin, folder) or _is_program(file)
 
 
 def _platforms(audit: Audit, goal: Goal, match: PolicyMatch) -> tuple[str, ...]:

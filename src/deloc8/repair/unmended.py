@@ -69,7 +69,15 @@ def _evidence(
 ) -> Evidence:
     claim, match = strictest(audit)
     return Evidence(
-        audit=audit, claim=claim, match=match, wheel=wheel, core=core, defined=defined, debug={}, contents={}
+        audit=audit,
+        claim=claim,
+        match=match,
+        wheel=wheel,
+        core=core,
+        defined=defined,
+        debug={},
+        contents={},
+        vendors={},
     )
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import posixpath
 from functools import partial
 
-from deloc8.audit.facts import SITE_PACKAGES, found_beforehand, gather, names_of_libraries
+from deloc8.audit.facts import found_beforehand, gather, names_of_libraries
 from deloc8.audit.images import Reading
+from deloc8.audit.layout import SITE_PACKAGES
 from deloc8.audit.loading import stack_fault
 from deloc8.audit.match import match_policies
 from deloc8.audit.verdict import Truth, judge
@@ -19,9 +20,10 @@ from deloc8.loader.own import are_one_library
 from deloc8.loader.search import Located, Search, SearchOptions
 from deloc8.loader.sysroot import Overlay
 from deloc8.repair.editproof import means_as_planned, name_problems
-from deloc8.repair.grafting import compat_contents, installed_tree, launcher
+from deloc8.repair.grafting import compat_contents, launcher
 from deloc8.repair.model import Check, Proof
 from deloc8.repair.provenance import provenance_problems
+from deloc8.repair.searchpaths import reaches
 from deloc8.repair.unmended import tag_errors
 from deloc8.values import dataclass, field, replace
 from deloc8.wheel.archive import open_wheel
@@ -49,7 +51,8 @@ if TYPE_CHECKING:
     from deloc8.wheel.names import WheelName
 
 # A system that offers no library: what is found there is found inside the wheel.
-_NOTHING = SearchOptions(only_paths=())
+# The tokens of search paths differ between systems: it is found without them.
+_NOTHING = SearchOptions(only_paths=(), knows_tokens=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -318,7 +321,7 @@ def _needed(claim: Claim, facts: WheelFacts) -> Iterator[str]:
         for dependency in facts.dependencies.get(file.path, ()):
             if dependency.target is not None and found_beforehand(dependency):
                 # Right where the policy takes it from the system, or no folder leads to it.
-                near = installed_tree(dependency.target) == installed_tree(file.path)
+                near = reaches(posixpath.dirname(file.path), posixpath.dirname(dependency.target))
                 if near and not claim.plan.policy.allows_library(dependency.name):
                     yield f"{file.label} does not find {dependency.name}, though the wheel has it"
             elif dependency.target is None and posixpath.basename(dependency.name) in grafted:
@@ -355,13 +358,13 @@ def _opened(claim: Claim, facts: WheelFacts) -> Iterator[str]:
     """The names that stay as they are in the code lead, by the search path of who opens them, to the grafts."""
     own = {file.label: file for file in facts.own}
     moved = {patch.member: patch.target for patch in claim.plan.patches}
-    files = Overlay(claim.sysroot, {file.path: file.image for file in facts.own})
+    files = Overlay(claim.sysroot, {file.path: file.image for file in facts.own}, facts.environment)
     search = Search(files, replace(_NOTHING, libc=facts.libc or _NOTHING.libc), {})
     for graft in claim.plan.grafts:
         for opener in graft.openers:
             file = own[moved.get(opener, opener)]
             lookup = search.find(graft.new_name, (Located(file.path, file.image),), search.machine_of(file.image))
-            if lookup.path is None or posixpath.normpath(lookup.path) != f"{SITE_PACKAGES}/{graft.member}":
+            if lookup.real_path != f"{SITE_PACKAGES}/{graft.member}":
                 yield f"{file.label} does not find {graft.new_name}, which it shall open"
 
 

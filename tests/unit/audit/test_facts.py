@@ -9,17 +9,15 @@ import pytest
 from deloc8.audit import images
 from deloc8.audit.facts import (
     REQUEST,
-    SITE_PACKAGES,
-    VIRTUAL_ROOT,
     Dependency,
     WantedVersion,
     WheelFacts,
     found_beforehand,
     gather,
-    install_path,
     wanted_versions,
 )
 from deloc8.audit.images import Reading
+from deloc8.audit.layout import SITE_PACKAGES, VIRTUAL_ROOT
 from deloc8.elf.image import parse
 from deloc8.errors import ElfError, InputError, WheelError
 from deloc8.loader.search import SearchOptions, Stage
@@ -63,23 +61,6 @@ def facts_of(
 def row_of(facts: WheelFacts, member: str, name: str) -> Dependency:
     path = next(file.path for file in facts.own if file.member == member)
     return next(row for row in facts.dependencies[path] if row.name == name)
-
-
-@pytest.mark.parametrize(
-    ("member", "path"),
-    [
-        ("demo/_core.so", SITE_PACKAGES + "/demo/_core.so"),
-        ("demo-1.0.data/platlib/demo/_core.so", SITE_PACKAGES + "/demo/_core.so"),
-        ("demo-1.0.data/purelib/demo/a.py", SITE_PACKAGES + "/demo/a.py"),
-        ("demo-1.0.data/scripts/demo", VIRTUAL_ROOT + "/bin/demo"),
-        ("demo-1.0.data/data/lib/libdemo.so", VIRTUAL_ROOT + "/lib/libdemo.so"),
-        ("demo-1.0.data/headers/demo.h", VIRTUAL_ROOT + "/include/demo.h"),
-        ("demo-1.0.data/odd/demo.so", SITE_PACKAGES + "/demo-1.0.data/odd/demo.so"),
-        ("demo-1.0.database/demo.so", SITE_PACKAGES + "/demo-1.0.database/demo.so"),
-    ],
-)
-def test_a_member_goes_where_installers_put_it(member: str, path: str) -> None:
-    assert install_path(member, "demo-1.0.data") == path
 
 
 def test_wanted_versions_carry_the_symbols_bound_to_them() -> None:

@@ -373,12 +373,39 @@ def test_a_repair_in_json(command: Command, scene: Scene, wheel: Path) -> None:
 
 
 def test_warnings_are_told_and_notes_only_on_request(command: Command, scene: Scene) -> None:
-    core = replace(wants("GLIBC_2.14", needed=("libGL.so.1",)), rpath="/build/lib")
+    core = wants("GLIBC_2.14", needed=("libGL.so.1", "libpython3.11.so.1.0"))
     wheel = scene.wheel({CORE: core})
     short = command("fixup", wheel, *where(scene), "--dry-run").err
     assert short.startswith("warning: libGL.so.1: the policy takes it from the system")
-    assert "rpath-dropped" not in short
-    assert "note: demo/_core.so: " in command("fixup", wheel, *where(scene), "--dry-run", "-v").err
+    assert "libpython-dropped" not in short
+    assert "note: libpython3.11.so.1.0: " in command("fixup", wheel, *where(scene), "--dry-run", "-v").err
+
+
+def test_what_became_of_search_paths_is_always_told_once_for_equal_files(command: Command, scene: Scene) -> None:
+    core = replace(wants("GLIBC_2.14"), rpath="/build/lib:$ORIGIN/../torch/lib")
+    wheel = scene.wheel({CORE: core, "demo/two.so": core, "demo/three.so": replace(core, rpath="/home/me")})
+    short = command("fixup", wheel, *where(scene), "--dry-run").err
+    both = "note: demo/_core.so and 1 more files (-v shows all)"
+    dropped = "search folders are dropped that lead nowhere after"
+    kept = "search folders are kept that the wheel itself"
+    assert short.splitlines() == [
+        f"{both}: {dropped} installation [rpath-dropped]",
+        "  /build/lib: it is a folder of the build machine",
+        f"{both}: {kept} does not fill [rpath-kept]",
+        "  $ORIGIN/../torch/lib: it leads to `torch/lib`, which other distributions may fill",
+        f"note: demo/three.so: {dropped} installation [rpath-dropped]",
+        "  /home/me: it is a folder of the build machine",
+    ]
+    assert "note: demo/two.so: search folders are kept" in command("fixup", wheel, *where(scene), "--dry-run", "-v").err
+    assert command("fixup", wheel, *where(scene), "--dry-run", "-q").err == ""
+    result = command("fixup", wheel, *where(scene), "--dry-run", "--format", "json")
+    assert [(note["code"], note["subject"]) for note in result.json["wheels"][0]["notes"]] == [
+        ("rpath-dropped", CORE),
+        ("rpath-kept", CORE),
+        ("rpath-dropped", "demo/two.so"),
+        ("rpath-kept", "demo/two.so"),
+        ("rpath-dropped", "demo/three.so"),
+    ]
 
 
 def test_a_pure_wheel_is_copied_on_request(command: Command, scene: Scene) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from deloc8.elf.image import ElfImage
 from deloc8.errors import InputError
+from deloc8.loader.folders import FolderTree, ancestors
 from deloc8.loader.sysroot import Fault, NoImage, Overlay, Sysroot
 from kit.elf import ElfSpec, build_elf
 from kit.system import System, image_of
@@ -205,19 +206,39 @@ def test_overlay(system: System) -> None:
     system.library("/lib/libz.so.1", ElfSpec(soname="libz.so.1"))
     system.library("/.wheel/lib/hidden.so")
     image = image_of(ElfSpec(soname="own"))
-    overlay = Overlay(system.sysroot, {"/.wheel/lib/pkg/own.so": image})
+    tree = FolderTree(top="/.wheel", folders=ancestors(["/.wheel/lib/pkg"]), links={"/.wheel/lib64": "/.wheel/lib"})
+    overlay = Overlay(system.sysroot, {"/.wheel/lib/pkg/own.so": image}, tree)
     assert overlay.image("/.wheel/lib/pkg/own.so") is image
-    assert overlay.image("/.wheel/lib/pkg/../.././lib//pkg/own.so") is image
-    assert overlay.real_path("/.wheel/bin/../lib/pkg/own.so") == "/.wheel/lib/pkg/own.so"
-    assert overlay.identity("/.wheel/bin/../lib/pkg/own.so") == "/.wheel/lib/pkg/own.so"
-    for path in ("/.wheel/lib/hidden.so", "/.wheel/lib/pkg", "/.wheel/../lib/libz.so.1", "/.wheel/x"):
+    for path in ("/.wheel/lib/pkg/../.././lib//pkg/own.so", "//.wheel/lib64/pkg/own.so"):
+        assert overlay.image(path) is image
+        assert overlay.real_path(path) == "/.wheel/lib/pkg/own.so"
+        assert overlay.identity(path) == "/.wheel/lib/pkg/own.so"
+    missing = ("/.wheel/lib/hidden.so", "/.wheel/lib/pkg", "/.wheel/../lib/libz.so.1", "/.wheel/x")
+    for path in (*missing, "/.wheel/bin/../lib/pkg/own.so"):
         assert overlay.image(path) == NoImage(fault=Fault.MISSING)
         assert overlay.real_path(path) is None
+    assert overlay.identity("/.wheel/bin/../lib/pkg/own.so") == "/.wheel/bin/../lib/pkg/own.so"
     assert isinstance(overlay.image("/lib/libz.so.1"), ElfImage)
     assert overlay.real_path("/lib/../lib/libz.so.1") == "/lib/libz.so.1"
     assert overlay.identity("/lib/libz.so.1") == system.sysroot.identity("/lib/libz.so.1")
     assert bytes(overlay.read("/lib/libz.so.1")) == (system.top / "lib/libz.so.1").read_bytes()
     assert overlay.list("/lib") == ("libz.so.1",)
+
+
+def test_overlay_of_single_files(system: System) -> None:
+    """Files of this machine that are not below the root are laid over it; the folders around them are as on disk."""
+    system.library("/lib/libz.so.1", ElfSpec(soname="libz.so.1"))
+    system.write("/lib/bin/tool")
+    system.symlink("/usr/deep", "../lib/bin")
+    inside, outside = image_of(ElfSpec(soname="in")), image_of(ElfSpec(soname="out"))
+    overlay = Overlay(system.sysroot, {"/lib/own.so": inside, "/elsewhere/x/own.so": outside})
+    for path in ("/lib/own.so", "/lib/bin/../own.so", "/usr/deep/../own.so"):
+        assert overlay.image(path) is inside
+        assert overlay.real_path(path) == "/lib/own.so"
+        assert overlay.identity(path) == "/lib/own.so"
+    assert overlay.image("/elsewhere/x/../x/own.so") is outside
+    assert overlay.image("/lib/no/../own.so") == NoImage(fault=Fault.MISSING)
+    assert overlay.real_path("/lib/libz.so.1") == "/lib/libz.so.1"
 
 
 def test_overlay_of_nothing(system: System) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deloc8.audit.facts import SITE_PACKAGES, VIRTUAL_ROOT, ElfFile
+from deloc8.audit.facts import ElfFile
 from deloc8.elf.image import parse
 from deloc8.errors import InputError, UsageError
 from deloc8.repair.grafting import (
@@ -18,15 +18,11 @@ from deloc8.repair.grafting import (
     _tree_hash,
     fingerprint,
     launcher,
-    new_run_path,
-    old_entries,
-    relative_entry,
 )
 from kit.bench import Bench, graft, image, names
 from kit.elf import ElfSpec, build_elf
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from deloc8.repair.model import Plan
@@ -235,101 +231,6 @@ def test_a_glob_for_one_of_them_parts_them(bench: Bench) -> None:
     found = new_names(plan)
     assert found["/opt/one/liba.so.1"] == "liba.so.1"
     assert found["/opt/two/liba.so.1"] != "liba.so.1"
-
-
-# -- search folders ------------------------------------------------------------------------------------------------
-
-HERE = f"{SITE_PACKAGES}/demo"
-FOLDERS = frozenset({SITE_PACKAGES, HERE, f"{HERE}/lib", f"{SITE_PACKAGES}/demo.libs", f"{VIRTUAL_ROOT}/lib"})
-
-
-def file_at(path: str, **options: object) -> ElfFile:
-    return ElfFile(path=path, member="x", image=parse(build_elf(**options), "x"), wanted=())  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("entry", "stays"),
-    [
-        ("$ORIGIN", True),
-        ("${ORIGIN}", True),
-        ("$ORIGIN/lib", True),
-        ("${ORIGIN}/lib/", True),
-        ("$ORIGIN/./lib/../lib", True),
-        ("$ORIGIN/..", True),
-        ("$ORIGIN/../demo.libs", True),
-        ("$ORIGIN/missing", False),  # below the module's own folder everything is known
-        ("$ORIGIN/../demo/missing", False),
-        ("$ORIGIN/../torch/lib", True),  # another distribution's
-        ("${ORIGIN}/../nvidia/cublas/lib", True),
-        ("$ORIGIN/../..", False),  # out of site-packages: how far that is from anything, nobody knows
-        ("$ORIGIN/../../../../lib", False),
-        ("$ORIGIN/../../../lib/x86_64-linux-gnu", False),
-        ("/usr/lib64", False),
-        ("/", False),
-        ("", False),
-        (".", False),
-        ("lib", False),
-        ("$ORIGINAL/lib", False),
-        ("$LIB", False),
-        ("x$ORIGIN", False),
-    ],
-)
-def test_entries_that_mean_something_after_installation_stay(entry: str, stays: bool) -> None:  # noqa: FBT001
-    found = new_run_path(file_at(f"{HERE}/_core.so", rpath=entry), (), FOLDERS)
-    assert found.entries == ((entry,) if stays else ())
-    assert found.dropped == (() if stays else (entry,))
-
-
-def test_folders_shared_with_other_distributions_may_be_there() -> None:
-    own = f"{SITE_PACKAGES}/nvidia/cusolver/lib"
-    folders = frozenset({SITE_PACKAGES, f"{SITE_PACKAGES}/nvidia", f"{SITE_PACKAGES}/nvidia/cusolver", own})
-    found = new_run_path(file_at(f"{own}/libcusolver.so", runpath="$ORIGIN:$ORIGIN/../../cublas/lib"), (), folders)
-    assert found.entries == ("$ORIGIN", "$ORIGIN/../../cublas/lib")
-
-
-def test_a_module_at_the_top_knows_only_the_folders_of_its_wheel() -> None:
-    text = "$ORIGIN/torch/lib:$ORIGIN/demo/missing:$ORIGIN/demo/lib"
-    found = new_run_path(file_at(f"{SITE_PACKAGES}/_core.so", rpath=text), (), FOLDERS)
-    assert found.entries == ("$ORIGIN/torch/lib", "$ORIGIN/demo/lib")
-    assert found.dropped == ("$ORIGIN/demo/missing",)
-
-
-def test_programs_and_data_are_neighbours() -> None:
-    text = "$ORIGIN/../lib:$ORIGIN/../lib/python/site-packages/demo:$ORIGIN/../share"
-    found = new_run_path(file_at(f"{VIRTUAL_ROOT}/bin/program", rpath=text), (), FOLDERS)
-    assert found.entries == ("$ORIGIN/../lib",)
-
-
-@pytest.mark.parametrize("name", ["lib", "+lib", ".lib", "$lib", "demo.libs"])
-def test_the_way_from_folder_to_folder(name: str) -> None:
-    assert relative_entry("/w/demo", "/w/demo") == "$ORIGIN"
-    assert relative_entry("/w/demo", f"/w/demo/{name}") == f"$ORIGIN/{name}"
-    assert relative_entry(f"/w/demo/{name}", "/w/demo") == "$ORIGIN/.."
-
-
-def test_one_folder_is_searched_once_and_old_entries_come_first() -> None:
-    found = new_run_path(
-        file_at(f"{HERE}/_core.so", rpath="$ORIGIN/lib:${ORIGIN}/lib/:$ORIGIN/../demo.libs"),
-        (f"{SITE_PACKAGES}/demo.libs", HERE, f"{SITE_PACKAGES}/other"),
-        FOLDERS,
-    )
-    assert found.entries == ("$ORIGIN/lib", "$ORIGIN/../demo.libs", "$ORIGIN", "$ORIGIN/../other")
-    assert found.dropped == ()
-
-
-@pytest.mark.parametrize(
-    ("options", "entries"),
-    [
-        ({"rpath": "/a:/b"}, ("/a", "/b")),
-        ({"runpath": "/c"}, ("/c",)),
-        ({"rpath": "/a", "runpath": "/c"}, ("/c",)),  # ld.so ignores DT_RPATH beside DT_RUNPATH
-        ({"rpath": ""}, ("",)),
-        ({}, ()),
-        ({"dynamic": False, "type": 2}, ()),
-    ],
-)
-def test_old_entries_are_those_that_the_loader_reads(options: Mapping[str, object], entries: tuple[str, ...]) -> None:
-    assert old_entries(file_at("/x", **options)) == entries
 
 
 # -- the launcher --------------------------------------------------------------------------------------------------

@@ -51,7 +51,7 @@ def test_a_reason_is_told(tmp_path: Path) -> None:
     scene = Scene(tmp_path)
     audit = scene.judge(ElfSpec(needed=("libno.so",), rpath="relative"))
     assert (
-        "      tried relative (RPATH of /.wheel/lib/python/site-packages/demo/_core.so): not searched, it means the "
+        "      tried relative (RPATH of /.wheel/lib/pythonX.Y/site-packages/demo/_core.so): not searched, it means the "
         "current folder, wherever that is at run time"
     ) in tree_text(forest_of_wheel(audit.facts)).splitlines()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from deloc8.audit.vendor import vendor_folders
 from deloc8.audit.verdict import Truth, find_tag
 from deloc8.diagnostic import Diagnostic, Severity
 from deloc8.elf.debug import debug_size
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from deloc8.audit.facts import ElfFile
     from deloc8.audit.match import PolicyMatch
+    from deloc8.audit.vendor import VendorFolder
     from deloc8.audit.verdict import Audit, Claim
     from deloc8.loader.sysroot import Sysroot
     from deloc8.wheel.archive import WheelArchive
@@ -38,6 +40,8 @@ class Evidence:
             system that cannot be read is missing.
         debug: The bytes of debug information in each of the wheel's ELF files, by path.
         contents: What two of the wheel's ELF files have in common whose contents are equal, by path.
+        vendors: The folders of the system in which libraries are found that the user leaves out, by the path of the
+            file that names them and the entry of its search path.
     """
 
     audit: Audit
@@ -48,6 +52,7 @@ class Evidence:
     defined: Mapping[str, frozenset[str]]
     debug: Mapping[str, int]
     contents: Mapping[str, tuple[int, int]]
+    vendors: Mapping[str, Mapping[str, VendorFolder]]
 
     @property
     def libraries(self) -> tuple[ElfFile, ...]:
@@ -84,6 +89,7 @@ def gather_evidence(archive: WheelArchive, audit: Audit, sysroot: Sysroot) -> Ev
         defined=defined,
         debug=debug,
         contents={file.path: _identity(archive.member(file.label)) for file in audit.facts.own},
+        vendors=vendor_folders(audit.facts, audit.options.exclude, sysroot),
     )
 
 

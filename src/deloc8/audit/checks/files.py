@@ -92,33 +92,6 @@ def check_text_relocations(evidence: Evidence) -> Iterator[Diagnostic]:
             )
 
 
-def check_search_paths(evidence: Evidence) -> Iterator[Diagnostic]:
-    """RPATH and RUNPATH entries that lead out of the wheel, or to wherever the process stands."""
-    for file in evidence.audit.facts.own:
-        dynamic = file.image.dynamic
-        texts = (dynamic.rpath, dynamic.runpath) if dynamic else ()
-        # An RPATH without any text is no search path at all.
-        entries = tuple(dict.fromkeys(entry for text in texts if text for entry in text.split(":")))
-        absolute = tuple(entry for entry in entries if entry.startswith("/"))
-        relative = tuple(entry for entry in entries if not entry.startswith(("/", "$")))
-        if absolute:
-            yield finding(
-                "absolute-rpath",
-                file.label,
-                f"searches folders of the machine that built it: {listed(absolute)}",
-                (),
-                ("`deloc8 fixup` removes them",),
-            )
-        if relative:
-            yield finding(
-                "relative-rpath",
-                file.label,
-                "searches the folder in which the process happens to stand",
-                (f"its search path has {listed(tuple(entry or 'an empty entry' for entry in relative))}",),
-                ("write $ORIGIN/... for folders beside the file",),
-            )
-
-
 def check_libpython(evidence: Evidence) -> Iterator[Diagnostic]:
     """Extension modules that need libpython; on Android they must.
 

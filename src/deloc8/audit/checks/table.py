@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from deloc8.audit.checks import files, libraries, names, promises
+from deloc8.audit.checks.paths import check_search_paths
 from deloc8.audit.checks.stable_abi import check_stable_abi
 from deloc8.diagnostic import Diagnostic, Severity
 from deloc8.errors import InputError, WheelError
@@ -66,8 +67,9 @@ _CHECKED = (
     ("libpython-needed", _ERROR, files.check_libpython),
     ("small-page-alignment", _WARNING, files.check_alignment),
     ("text-relocations", _WARNING, files.check_text_relocations),
-    ("absolute-rpath", _WARNING, files.check_search_paths),
-    ("relative-rpath", _WARNING, files.check_search_paths),
+    ("absolute-rpath", _WARNING, check_search_paths),
+    ("relative-rpath", _WARNING, check_search_paths),
+    ("rpath-missing-folder", _WARNING, check_search_paths),
     ("debug-sections", _WARNING, files.check_debug_sections),
     ("host-only-library", _WARNING, libraries.check_host_only),
     ("duplicate-library", _WARNING, libraries.check_copies),

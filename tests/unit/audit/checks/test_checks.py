@@ -67,6 +67,38 @@ def test_several_faults_of_one_wheel_are_all_told(scene: Scene) -> None:
     assert sorted(codes(scene, core(spec))) == ["absolute-rpath", "executable-stack", "text-relocations"]
 
 
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("$ORIGIN/../demo.libs:${ORIGIN}/lib:/$ORIGIN/lib", set()),
+        ("$ORIGIN/..:/opt/$LIB", {"absolute-rpath"}),
+        ("/opt/x/$ORIGIN", {"absolute-rpath"}),
+        ("$LIB/x", {"relative-rpath"}),
+        ("$ORIGINAL/lib", {"relative-rpath"}),
+        ("x$ORIGIN", {"relative-rpath"}),
+        ("$ORIGIN/lib/../../demo.libs", {"rpath-missing-folder"}),
+        ("$ORIGIN/../other/../demo.libs", {"rpath-missing-folder"}),
+        ("$ORIGIN/lib/../../demo.libs:$ORIGIN/../demo.libs", set()),  # the loader gets there
+        ("$ORIGIN/lib/../../none", set()),  # there is nothing to be found
+        ("$ORIGIN/../../../../..", set()),
+    ],
+)
+def test_search_paths(scene: Scene, text: str, found: set[str]) -> None:
+    used = replace(SOUND, needed=("libfoo.so.1", GLIBC), undefined=(*SOUND.undefined, Undefined("foo")), rpath=text)
+    fault = core(used, libfoo_so_1=ElfSpec(soname="libfoo.so.1", defined=(Defined("foo"),)))
+    assert {code for code in codes(scene, fault) if "rpath" in code} == found
+
+
+def test_the_folder_of_what_is_left_out_may_be_named(scene: Scene) -> None:
+    scene.system.library("/opt/rocm/lib/libvendor.so.1", ElfSpec(soname="libvendor.so.1"))
+    scene.system.library("/home/me/lib/libmine.so.1", ElfSpec(soname="libmine.so.1"))
+    needed = ("libvendor.so.1", "libmine.so.1", GLIBC)
+    fault = core(replace(SOUND, needed=needed, runpath="/opt/rocm/lib:/home/me/lib"))
+    for exclude, folders in ((("libvendor*", "libmine*"), "/home/me/lib"), ((), "/opt/rocm/lib, /home/me/lib")):
+        (found,) = (found for found in check(scene, fault, exclude=exclude) if found.code == "absolute-rpath")
+        assert found.message.endswith(f": {folders}")
+
+
 def test_a_pure_wheel_has_nothing_to_find(scene: Scene) -> None:
     pure: Fault = lambda scene: scene.wheel({"demo/__init__.py": b""}, tags=("py3-none-any",))  # noqa: E731  a value
     assert codes(scene, pure) == []
