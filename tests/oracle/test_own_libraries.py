@@ -12,7 +12,7 @@ from deloc8.audit.notices import notices
 from deloc8.workflow import AuditOptions, audit_wheel, check_wheel
 from kit.compile import build, zig
 from kit.require import require
-from kit.shop import EXT, INIT, Shop, dynamic, run
+from kit.shop import EXT, INIT, Shop, dynamic, python_header, run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,6 +24,20 @@ COUNTER = "static int count = 40; int next_count(void) { return ++count; }\n"
 OTHER = "static int count = 140; int next_count(void) { return ++count; }\n"
 ASK = INIT + "int next_count(void); int call(void) { return next_count(); }\n"
 OWN = "demo/lib/libcount.so.1"
+
+
+MODULE = r"""
+#include <Python.h>
+int next_count(void);
+static PyObject *ask(PyObject *self, PyObject *none) { return PyLong_FromLong(next_count()); }
+static PyMethodDef methods[] = {{"ask", ask, METH_NOARGS, 0}, {0}};
+static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_core", 0, -1, methods};
+PyMODINIT_FUNC PyInit__core(void) { return PyModule_Create(&module); }
+"""
+PACKAGE = b"""import ctypes, os
+library = ctypes.CDLL(os.path.join(os.path.dirname(__file__), "lib", "libcount.so.1"))
+from demo._core import ask
+"""
 
 
 @pytest.fixture
@@ -52,6 +66,18 @@ def is_one(shop: Shop, outcome: Outcome, own: str = OWN) -> None:
     assert count(folder, own, EXT) == "41 42"
     assert count(folder, EXT, own) == "41 42"
     assert count(folder, EXT) == "41"
+
+
+def test_a_package_that_opens_its_library_first_is_imported(shop: Shop) -> None:
+    library = shop.library("libcount.so.1", COUNTER)
+    module = shop.extension(MODULE, python_header(), library)
+    wheel = shop.wheel({"demo/__init__.py": PACKAGE, EXT: module, OWN: library.read_bytes()})
+    code = "import demo; print(demo.library.next_count(), demo.ask())"
+    assert run([sys.executable, "-c", code], cwd=shop.unpack(wheel)).stdout == "41 42\n"
+    outcome = shop.repair(wheel)
+    shop.hide_libraries()
+    done = run([sys.executable, "-c", code], cwd=shop.unpack(outcome.path))
+    assert (done.stdout, done.stderr) == ("41 42\n", "")
 
 
 def told(outcome: Outcome) -> list[tuple[str, str]]:
