@@ -15,7 +15,7 @@ from deloc8.values import NamedTuple, dataclass, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from deloc8.audit.facts import ElfFile, WheelFacts
     from deloc8.audit.vendor import VendorFolder
@@ -115,7 +115,7 @@ class _Verdict(NamedTuple):
 
 
 def new_run_path(
-    file: ElfFile, wanted_folders: Iterable[str], ground: Ground, *, new_path: str | None = None
+    file: ElfFile, wanted_folders: Sequence[str], ground: Ground, *, new_path: str | None = None
 ) -> RunPath:
     """The search folders of a file of the wheel: those that mean something after installation, and the wanted ones.
 
@@ -147,14 +147,25 @@ def new_run_path(
             reached.add(verdict.folder)
         if verdict.reason:
             kept.append(Told(text, verdict.reason))
+    added: dict[str, str | None] = {}
     for folder in (*plain, *wanted_folders):
         if folder not in reached and reaches(origin, folder):
-            entries[relative_entry(origin, folder)] = folder
+            added[relative_entry(origin, folder)] = folder
             reached.add(folder)
+    to_own = ground.filled.intersection(wanted_folders).difference(plain)
+    own: dict[str, str | None] = {text: folder for text, folder in added.items() if folder in to_own}
+    entries = {**_with_own(entries, own, {told.entry for told in kept}), **added}
     crossing = [entry for entry, folder in entries.items() if folder and tree_of(folder) != tree_of(origin)]
     return RunPath(
         entries=tuple(entries), dropped=tuple(dict.fromkeys(dropped)), kept=tuple(kept), crossing=tuple(crossing)
     )
+
+
+def _with_own(entries: dict[str, str | None], own: dict[str, str | None], outside: set[str]) -> dict[str, str | None]:
+    """Entries with those to libraries of the wheel before those to folders that others fill: the wheel's win."""
+    texts = list(entries)
+    place = next((number for number, text in enumerate(texts) if text in outside), len(texts))
+    return {text: {**own, **entries}[text] for text in (*texts[:place], *own, *texts[place:])}
 
 
 def _moved(verdict: _Verdict) -> _Verdict:

@@ -117,3 +117,15 @@ def test_the_proof_refuses_a_graft_that_is_a_second_copy(bench: Bench, monkeypat
     (problem,) = caught.value.context
     assert problem.startswith("demo.libs/libx-")
     assert problem.endswith(f"is a copy of libx.so.1, which the wheel has in {OWN}")
+
+
+def test_the_own_library_is_found_before_a_vendor_folder_that_stays(bench: Bench) -> None:
+    """On the machine that it runs on the folder may have a copy, too."""
+    for name in ("libx.so.1", "libvendor.so.1"):
+        bench.library(f"/opt/vendor/lib/{name}")
+    user = ElfSpec(needed=("libx.so.1", "libvendor.so.1", GLIBC), runpath="/opt/vendor/lib")
+    wheel = bench.wheel({EXT: user, OWN: ElfSpec(soname="libx.so.1")})
+    (patch,) = bench.repair(wheel, exclude=("libvendor.so.1",)).plan.patches
+    (edit,) = patch.edits
+    assert isinstance(edit, SetRpath)
+    assert edit.path == "$ORIGIN/lib:/opt/vendor/lib"
