@@ -70,6 +70,8 @@ class MachineRow(NamedTuple):
         hash_bits: The width of a word of DT_HASH (ELF supplement of the machine).
         executable_stack: Whether glibc assumes an executable stack where PT_GNU_STACK is missing
             (sysdeps/*/stackinfo.h).
+        trampoline: A pattern of what gcc copies, or writes word by word, onto the stack to give a nested function an
+            address (TRAMPOLINE_TEMPLATE and trampoline_init of gcc/config/*); empty where it is not known.
         kernel_library: The soname of the library that the kernel maps into every process (vdso(7)): no file has it,
             and the loader finds it by its soname.
         hwcaps: The levels of its processors that have a folder below `glibc-hwcaps`, the best first
@@ -103,6 +105,7 @@ class MachineRow(NamedTuple):
     has_addends: bool = True
     hash_bits: int = 32
     executable_stack: bool = False
+    trampoline: bytes = b""
     kernel_library: str = "linux-vdso.so.1"
     hwcaps: tuple[str, ...] = ()
     old_hwcaps: tuple[str, ...] = ("tls",)
@@ -157,6 +160,7 @@ ROWS = (
         old_hwcaps=("tls", "x86_64", "haswell", "xeon_phi", "avx512_1"),
         # sysdeps/x86/cpu-features.c of glibc 2.36 has what it wants of each.
         old_levels=(("haswell", "x86-64-v3"), ("xeon_phi", "x86-64-v3"), ("avx512_1", "x86-64-v4")),
+        trampoline=rb"\x49\xff\xe3\x90",  # jmp *%r11; nop
     ),
     MachineRow(
         arch=Arch.I686,
@@ -181,6 +185,11 @@ ROWS = (
         executable_stack=True,
         kernel_library="linux-gate.so.1",
         old_hwcaps=("tls", "i586", "i686", "sse2"),
+        # movb $0xb9 (mov %ecx), and five bytes behind it movb $0xe9 (jmp), to the same place on the stack.
+        trampoline=(
+            rb"\xc6(?:[\x00-\x07]|\x44\x24.|[\x40-\x43\x45-\x47].|\x84\x24.{4}|[\x80-\x83\x85-\x87].{4})[\xb8\xb9]"
+            rb".{0,64}?\xc6(?:\x44\x24.|[\x40-\x43\x45-\x47].|\x84\x24.{4}|[\x80-\x83\x85-\x87].{4})\xe9"
+        ),
     ),
     MachineRow(
         arch=Arch.AARCH64,
@@ -201,6 +210,7 @@ ROWS = (
         platform="aarch64",
         largest_page=0x10000,
         old_hwcaps=("tls", "aarch64", "atomics"),
+        trampoline=rb".\x00\x00\x58.\x00\x00\x58\x20\x02\x1f\xd6",  # ldr x17; ldr x18; br x17
     ),
     MachineRow(
         arch=Arch.ARMV7L,
@@ -230,6 +240,8 @@ ROWS = (
         flags_mask=0xFF000200,
         flags=0x05000000,
         old_hwcaps=("tls", "v7l", "v8l", "neon", "vfp"),
+        # ldr ip, [pc, #n]; ldr pc, [pc, #n]: of Thumb, and of Arm itself.
+        trampoline=rb"\xdf\xf8\x04\xc0\xdf\xf8\x04\xf0|\x00\xc0\x9f\xe5\x00\xf0\x9f\xe5",
     ),
     MachineRow(
         arch=Arch.PPC64LE,
@@ -251,6 +263,8 @@ ROWS = (
         kernel_library="linux-vdso64.so.1",
         hwcaps=("power10", "power9"),
         old_hwcaps=("tls", "altivec", "dfp", "power8", "power9", "power10"),
+        # The end of __trampoline_setup of libgcc: std r5,16(r3); std r6,24(r3); mtctr r4; icbi 0,r3.
+        trampoline=rb"\x10\x00\xa3\xf8\x18\x00\xc3\xf8\xa6\x03\x89\x7c\xac\x1f\x00\x7c",
     ),
     MachineRow(
         arch=Arch.PPC64,
@@ -288,6 +302,7 @@ ROWS = (
         pointers=frozenset({10, 22}),  # R_390_GLOB_DAT, R_390_64
         hash_bits=64,
         executable_stack=True,
+        trampoline=rb"\x0d\x10\xeb\x01\x10\x0e\x00\x04\x07\xf1",  # basr %r1; lmg %r0,%r1,14(%r1); br %r1
         kernel_library="linux-vdso64.so.1",
         hwcaps=("z17", "z16", "z15", "z14", "z13"),
         old_hwcaps=(

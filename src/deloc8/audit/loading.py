@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 
 RELR_MARKER = "GLIBC_ABI_DT_RELR"
 
-STACK_CODES = frozenset({ViolationCode.EXECUTABLE_STACK, ViolationCode.MISSING_STACK_HEADER})
+STACK_CODES = frozenset(
+    {ViolationCode.EXECUTABLE_STACK, ViolationCode.MISSING_STACK_HEADER, ViolationCode.EXECUTED_STACK}
+)
+
+
+# A way out where code really runs on the stack.
+HEAP_INSTEAD = "do without functions inside functions, or compile with -ftrampoline-impl=heap of gcc 14"
 
 
 def stack_faults(facts: WheelFacts) -> Mapping[str, ViolationCode]:
@@ -42,6 +48,8 @@ def stack_fault(image: ElfImage) -> ViolationCode | None:
     """
     if image.dynamic is None or image.is_executable:
         return None
+    if image.runs_stack:
+        return ViolationCode.EXECUTED_STACK
     # ld.so believes the last one.
     flags = None
     for segment in image.segments:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from deloc8.audit.facts import REQUEST
-from deloc8.audit.loading import stack_faults
+from deloc8.audit.loading import HEAP_INSTEAD, stack_faults
 from deloc8.audit.match import Provision, close, is_named
 from deloc8.audit.together import graft_options, whole_project
+from deloc8.audit.violations import ViolationCode
 from deloc8.diagnostic import Diagnostic, Severity
 from deloc8.elf.dynamic import LinkKind
 from deloc8.policy.load import MINIMAL_SYSTEM_LACKS
@@ -207,17 +208,24 @@ def _newer_musl(match: PolicyMatch) -> Iterator[Diagnostic]:
 def _stacks(audit: Audit, match: PolicyMatch) -> Iterator[Diagnostic]:
     """Libraries that ask for an executable stack, of the wheel and of the grafts."""
     faults = stack_faults(audit.facts)
-    is_kept = audit.options.keep_executable_stack
+    way_out = "`deloc8 fixup` clears it"
+    if audit.options.keep_executable_stack:
+        way_out = "without --keep-executable-stack, `deloc8 fixup` clears it"
     for file in match.closure.files:
-        if file.path in faults:
-            way_out = "without --keep-executable-stack, `deloc8 fixup` clears it"
-            yield Diagnostic(
-                code=faults[file.path].value,
-                severity=Severity.WARNING,
-                subject=file.label,
-                message="asks for an executable stack; glibc 2.41 and newer refuse to load it",
-                hints=(way_out if is_kept else "`deloc8 fixup` clears it",),
-            )
+        code = faults.get(file.path)
+        if code is None:
+            continue
+        notice = Diagnostic(
+            code=code.value,
+            severity=Severity.WARNING,
+            subject=file.label,
+            message="asks for an executable stack; glibc 2.41 and newer refuse to load it",
+            hints=(way_out,),
+        )
+        if code is ViolationCode.EXECUTED_STACK:
+            context = ("its code runs there (functions inside functions, of C)",)
+            notice = replace(notice, code="executable-stack", context=context, hints=(HEAP_INSTEAD,))
+        yield notice
 
 
 def musl_needs(file: ElfFile) -> dict[str, tuple[int, ...]]:

@@ -27,6 +27,7 @@ class ViolationCode(enum.Enum):
     RELR_WITHOUT_MARKER = "relr-without-marker"
     EXECUTABLE_STACK = "executable-stack"
     MISSING_STACK_HEADER = "missing-stack-header"
+    EXECUTED_STACK = "executed-stack"
 
 
 # A graft cures the first, dropping the DT_NEEDED entry the second, clearing a flag the stacks; nothing the others.
@@ -130,6 +131,10 @@ _DESCRIPTIONS = {
     ViolationCode.EXECUTABLE_STACK: "asks for an executable stack; glibc 2.41 and newer refuse to load it",
     ViolationCode.MISSING_STACK_HEADER: (
         "does not say that its stack need not be executable (it has no PT_GNU_STACK); glibc 2.41 and newer refuse to "
+        "load it"
+    ),
+    ViolationCode.EXECUTED_STACK: (
+        "puts code on its stack and runs it there (functions inside functions, of C); glibc 2.41 and newer refuse to "
         "load it"
     ),
 }

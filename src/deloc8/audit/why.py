@@ -6,7 +6,7 @@ import enum
 import fnmatch
 from collections import deque
 
-from deloc8.audit.loading import STACK_CODES
+from deloc8.audit.loading import HEAP_INSTEAD, STACK_CODES
 from deloc8.audit.together import graft_options, projects_of, whole_project
 from deloc8.audit.verdict import find_tag
 from deloc8.audit.violations import ViolationCode
@@ -365,6 +365,8 @@ def _ways_by_option(blocking: Sequence[Violation]) -> Iterator[str]:
         yield f"install {', '.join(sorted(missing))}, or name the folder with --add-path"
     if ViolationCode.ISA_LEVEL in codes:
         yield "if the code checks the processor itself, pass --disable-isa-ext-check; else build without -march"
+    if ViolationCode.EXECUTED_STACK in codes:
+        yield HEAP_INSTEAD
     if ViolationCode.RELR_WITHOUT_MARKER in codes:
         yield "link with -Wl,-z,nopack-relative-relocs"
     if ViolationCode.FORBIDDEN_SYMBOL in codes:

@@ -6,6 +6,7 @@ from deloc8.elf import constants as c
 from deloc8.elf.dynamic import Dynamic, read_dynamic, read_table
 from deloc8.elf.notes import Note, read_notes
 from deloc8.elf.symbols import DefinedSymbol, UndefinedSymbol, read_defined, read_undefined
+from deloc8.elf.trampolines import writes_trampolines
 from deloc8.elf.versions import DefinedVersion, VersionNeed, read_defined_versions, read_version_needs
 from deloc8.elf.view import View
 from deloc8.target import arch_of_elf
@@ -39,6 +40,7 @@ class ElfImage:
         notes: Its notes.
         mentions: Names of libraries among its constants; empty where nobody looked.
         has_payload: Whether data follows its ELF part.
+        runs_stack: Whether it asks for an executable stack, and its code is seen to run there.
     """
 
     bits: int
@@ -55,6 +57,7 @@ class ElfImage:
     undefined: tuple[UndefinedSymbol, ...]
     notes: tuple[Note, ...]
     mentions: tuple[Mention, ...] = ()
+    runs_stack: bool = False
     has_payload: bool = False
 
     @property
@@ -123,6 +126,7 @@ def parse(data: Buffer, name: str) -> ElfImage:
         defined_versions=read_defined_versions(table) if table else (),
         undefined=read_undefined(table, needs) if table else (),
         notes=read_notes(view),
+        runs_stack=table is not None and writes_trampolines(view),
         has_payload=view.has_payload,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 
 from deloc8.audit.layout import SITE_PACKAGES, VIRTUAL_ROOT
+from deloc8.audit.loading import HEAP_INSTEAD
 from deloc8.audit.verdict import Truth, find_tag, judge_again, plain_lie
 from deloc8.audit.violations import ViolationCode, describe
 from deloc8.errors import UnrepairableError, UsageError
@@ -367,6 +368,9 @@ _HINTS = {
     ViolationCode.ISA_LEVEL: (
         "build for the baseline (no -march above x86-64), or, if the code checks the processor itself before it uses "
         "the instructions, pass --disable-isa-ext-check"
+    ),
+    ViolationCode.EXECUTED_STACK: (
+        f"{HEAP_INSTEAD}; for systems before glibc 2.41 alone, pass --keep-executable-stack"
     ),
     ViolationCode.RELR_WITHOUT_MARKER: "link with -Wl,-z,nopack-relative-relocs",
     ViolationCode.UCS2: "build with a wide-unicode (UCS4) Python",

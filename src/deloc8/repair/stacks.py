@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from deloc8.audit.loading import STACK_CODES, stack_faults
+from deloc8.audit.violations import ViolationCode
 from deloc8.diagnostic import Diagnostic, Severity
 from deloc8.elf.edits import ClearExecutableStack
 
@@ -19,22 +20,24 @@ def stack_edits(audit: Audit) -> Mapping[str, tuple[Edit, ...]]:
     """The edits that clear executable stacks, by the path of each file that has one."""
     if audit.options.keep_executable_stack:
         return {}
-    return dict.fromkeys(stack_faults(audit.facts), (ClearExecutableStack(),))
+    faults = stack_faults(audit.facts).items()
+    # Code that runs on its stack would crash without it.
+    return {path: (ClearExecutableStack(),) for path, code in faults if code is not ViolationCode.EXECUTED_STACK}
 
 
 def stack_notes(audit: Audit, closure: Closure, notices: Iterable[Diagnostic]) -> Iterator[Diagnostic]:
     """The notices on a wheel as they are once it is repaired: of a stack that is cleared, that it is."""
     codes = {code.value for code in STACK_CODES}
-    cleared = stack_edits(audit)
+    edits = stack_edits(audit)
+    cleared = [file.label for file in closure.files if file.path in edits]
     for notice in notices:
-        if not cleared or notice.code not in codes:
+        if notice.code not in codes or notice.subject not in cleared:
             yield notice
-    for file in closure.files:
-        if file.path in cleared:
-            yield Diagnostic(
-                code="executable-stack-cleared",
-                severity=Severity.WARNING,
-                subject=file.label,
-                message="asked for an executable stack, which glibc 2.41 and newer refuse, and does so no more",
-                hints=("where its code runs on the stack (nested functions of C), pass --keep-executable-stack",),
-            )
+    for label in cleared:
+        yield Diagnostic(
+            code="executable-stack-cleared",
+            severity=Severity.WARNING,
+            subject=label,
+            message="asked for an executable stack, which glibc 2.41 and newer refuse, and does so no more",
+            hints=("where its code runs on the stack (nested functions of C), pass --keep-executable-stack",),
+        )

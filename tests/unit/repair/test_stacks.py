@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from deloc8.audit.why import explain
 from deloc8.diagnostic import Severity
 from deloc8.elf import constants as c
 from deloc8.elf.edits import ClearExecutableStack, UnpackRelocations
 from deloc8.errors import UnrepairableError, VerificationError
 from deloc8.repair import execute
+from deloc8.workflow import AuditOptions, check_wheel
 from kit.bench import EXT, Bench, codes, graft, image
 from kit.elf import GLIBC, ElfSpec
 
@@ -89,6 +91,50 @@ def test_a_stack_that_was_not_cleared_fails_the_proof(
         bench.repair(bench.extension(needed=(GLIBC,), gnu_stack=stack))
     assert f"{EXT}: its stack is not what was planned" in caught.value.context
     assert bench.left == ["no folder"]
+
+
+# -- code that runs on its stack
+
+NESTED = b"\x66\xc7\x44\x24\x0e\x49\xba\xc7\x44\x24\x18\x49\xff\xe3\x90"
+
+
+@pytest.mark.parametrize("stack", [7, None])
+def test_a_stack_that_is_used_is_never_cleared(bench: Bench, stack: int | None) -> None:
+    """Cleared, the library would be loaded everywhere and crash at the first call."""
+    wheel = bench.extension(needed=(GLIBC,), gnu_stack=stack, payload=NESTED)
+    with pytest.raises(UnrepairableError) as caught:
+        bench.plan(wheel)
+    assert caught.value.code == "executed-stack"
+    assert "runs it there" in caught.value.context[0]
+    assert "--keep-executable-stack" in caught.value.hints[0]
+    for options in ({"platform": "linux"}, {"keep_executable_stack": True}):
+        plan = bench.plan(wheel, **options)
+        assert plan.patches == ()
+        assert codes(plan) == {"executable-stack": [EXT]}
+        (note,) = plan.notes
+        assert (note.severity, note.context) == (
+            Severity.WARNING,
+            ("its code runs there (functions inside functions, of C)",),
+        )
+
+
+def test_beside_one_that_is_used_another_is_cleared(bench: Bench) -> None:
+    other = ElfSpec(needed=(GLIBC,), gnu_stack=7)
+    wheel = bench.wheel({EXT: ElfSpec(needed=(GLIBC,), gnu_stack=7, payload=NESTED), "demo/b.so": other})
+    plan = bench.plan(wheel, platform="linux")
+    assert [patch.member for patch in plan.patches] == ["demo/b.so"]
+    assert codes(plan) == {"executable-stack": [EXT], "executable-stack-cleared": ["demo/b.so"]}
+
+
+def test_its_ways_out_are_told(bench: Bench) -> None:
+    wheel = bench.extension(needed=(GLIBC,), gnu_stack=7, payload=NESTED)
+    ways = explain(bench.audit(wheel), "manylinux_2_17").ways
+    assert "do without functions inside functions, or compile with -ftrampoline-impl=heap of gcc 14" in ways
+    (found,) = check_wheel(wheel, AuditOptions(sysroot=bench.system.top))
+    assert (found.code, found.context) == (
+        "executable-stack",
+        ("its code runs there (functions inside functions, of C)",),
+    )
 
 
 # -- packed relocations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deloc8.audit.checks.evidence import finding, listed
-from deloc8.audit.loading import stack_faults
+from deloc8.audit.loading import HEAP_INSTEAD, stack_faults
 from deloc8.audit.match import is_libpython, is_named
 from deloc8.audit.violations import ViolationCode
 from deloc8.diagnostic import Severity
@@ -58,7 +58,18 @@ def _missing_stack_header(label: str) -> Diagnostic:
     )
 
 
+def _executed_stack(label: str) -> Diagnostic:
+    return finding(
+        "executable-stack",
+        label,
+        "asks for an executable stack; glibc 2.41 and newer refuse to load it",
+        ("its code runs there (functions inside functions, of C)",),
+        (HEAP_INSTEAD,),
+    )
+
+
 _STACK_FINDINGS = {
+    ViolationCode.EXECUTED_STACK: _executed_stack,
     ViolationCode.EXECUTABLE_STACK: _executable_stack,
     ViolationCode.MISSING_STACK_HEADER: _missing_stack_header,
 }
