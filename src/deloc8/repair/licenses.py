@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from deloc8.elf.view import Buffer
     from deloc8.loader.sysroot import Sysroot
     from deloc8.repair.members import TakenNames
-    from deloc8.repair.model import Graft
+    from deloc8.repair.model import Graft, Package
 
 FOLDER = "licenses"
 """The folder of licence files in .dist-info (PEP 639)."""
@@ -40,9 +40,10 @@ _SINCE = (2, 4)
 def find_licences(
     grafts: Sequence[Graft], sysroot: Sysroot, dist_info: str, taken: TakenNames
 ) -> tuple[LicenceFile, ...]:
-    """The licence files of the grafts' packages, each package's in a folder of its name.
+    """The licence files of the grafts' packages, those of each source package in a folder of its name.
 
-    Those that cannot be read are left out, and so are all where the wheel has a file in the place of their folder.
+    The packages that are built from one source mostly have the same files: of equal ones the first is copied. Those
+    that cannot be read are left out, and so are all where the wheel has a file in the place of their folder.
 
     Args:
         grafts: With their owners.
@@ -52,11 +53,16 @@ def find_licences(
     """
     files = []
     common: dict[str, None] = {}
-    for folder, source in dict.fromkeys((plain(g.owner.name), path) for g in grafts for path in g.owner.licences):
+    copied: set[tuple[str, str]] = set()
+    for folder, source in dict.fromkeys((_folder(g.owner), path) for g in grafts for path in g.owner.licences):
         try:
             contents = sysroot.read(source)
         except InputError:
             continue
+        key = (folder, sha256(contents).hexdigest())
+        if key in copied:
+            continue
+        copied.add(key)
         custom = _CUSTOM.fullmatch(source)
         parts = (custom[1] if custom else posixpath.basename(source)).split("/")
         member = taken.claim(f"{dist_info}/{FOLDER}/{folder}", "/" + "/".join(plain(part) for part in parts))
@@ -73,6 +79,10 @@ def find_licences(
         if member:
             files.append(_licence_file(source, contents, member))
     return tuple(files)
+
+
+def _folder(owner: Package) -> str:
+    return plain(owner.origin or owner.name)
 
 
 def _licence_file(source: str, contents: Buffer, member: str) -> LicenceFile:

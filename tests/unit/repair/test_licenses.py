@@ -68,6 +68,34 @@ def test_two_grafts_of_one_package_bring_its_licence_once(system: System) -> Non
     assert list(find(system, graft("one", one), replace(graft("one", one), member="other"))) == ["one/copyright"]
 
 
+def of_source(origin: str, name: str, *licences: str) -> Graft:
+    """A graft of a package that was built from a source package of another name."""
+    return replace(graft(name), owner=Package(name=name, origin=origin, licences=licences))
+
+
+def test_packages_of_one_source_bring_equal_licences_once_in_its_folder(system: System) -> None:
+    names = ("libkrb5-3", "libk5crypto3", "libkrb5support0", "libgssapi-krb5-2")
+    paths = [system.write(f"/usr/share/doc/{name}/copyright", "MIT") for name in names]
+    grafts = [of_source("krb5", name, path) for name, path in zip(names, paths, strict=True)]
+    assert find(system, *grafts) == {"krb5/copyright": paths[0]}
+
+
+def test_packages_of_one_source_keep_licences_that_differ(system: System) -> None:
+    one = system.write("/usr/share/doc/libgcc-s1/copyright", "GPL, with the exception")
+    two = system.write("/usr/share/doc/libquadmath0/copyright", "LGPL")
+    found = find(system, of_source("gcc-12", "libgcc-s1", one), of_source("gcc-12", "libquadmath0", two))
+    assert found == {"gcc-12/copyright": one, "gcc-12-2/copyright": two}
+
+
+def test_two_sources_keep_one_licence_each_though_they_are_equal(system: System) -> None:
+    one = system.write("/usr/share/doc/liba1/copyright", "MIT")
+    two = system.write("/usr/share/doc/libb1/copyright", "MIT")
+    assert find(system, of_source("a", "liba1", one), of_source("b", "libb1", two)) == {
+        "a/copyright": one,
+        "b/copyright": two,
+    }
+
+
 def test_a_licence_may_be_a_symlink_into_another_package(system: System) -> None:
     system.write("/usr/share/doc/one/copyright", "1")
     system.symlink("/usr/share/doc/two", "one")
