@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import fnmatch
-
 from deloc8.audit.match import Provision
-from deloc8.policy.load import host_only_libraries
+from deloc8.policy.load import host_only_reason
 from deloc8.policy.releases import BEHIND, PROJECTS, WITHOUT_VERSIONS
 
 TYPE_CHECKING = False
@@ -50,7 +48,7 @@ def whole_project(facts: WheelFacts, project: str) -> tuple[str, ...]:
     names = {name for name in needed if PROJECTS.get(name) == project}
     for name in sorted(names):
         names.update(behind for behind in BEHIND.get(name, ()) if PROJECTS[behind] == project)
-    if any(fnmatch.fnmatchcase(name, glob) for glob in host_only_libraries() for name in names):
+    if any(map(host_only_reason, names)):
         return ()
     return tuple(sorted(names))
 

@@ -11,6 +11,7 @@ from deloc8.audit.together import graft_options, projects_of, whole_project
 from deloc8.audit.verdict import find_tag
 from deloc8.audit.violations import ViolationCode
 from deloc8.errors import UsageError
+from deloc8.policy.load import HINT_ON_GLIBC, is_of_glibc
 from deloc8.policy.model import split_version, version_key
 from deloc8.values import dataclass, replace
 
@@ -369,5 +370,8 @@ def _ways_by_option(blocking: Sequence[Violation]) -> Iterator[str]:
         yield HEAP_INSTEAD
     if ViolationCode.RELR_WITHOUT_MARKER in codes:
         yield "link with -Wl,-z,nopack-relative-relocs"
-    if ViolationCode.FORBIDDEN_SYMBOL in codes:
+    forbidden = {row.library for row in blocking if row.code is ViolationCode.FORBIDDEN_SYMBOL}
+    if any(map(is_of_glibc, forbidden)):
+        yield HINT_ON_GLIBC
+    if not all(map(is_of_glibc, forbidden)):
         yield "put the library whose symbol is forbidden into the wheel with --graft"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
 from functools import lru_cache
 
 from deloc8.errors import UsageError
@@ -23,7 +24,7 @@ __all__ = [
     "android_policy",
     "builtin_policies",
     "find_policy",
-    "host_only_libraries",
+    "host_only_reason",
     "manylinux_policy",
     "musllinux_policy",
     "policy_to_seed_json",
@@ -61,6 +62,19 @@ _ABI_SINCE = {"ABI_DT_RELR": 36, "ABI_GNU2_TLS": 43, "ABI_GNU_TLS": 43, "ABI_DT_
 _GLIBC_NAMES_SINCE = 18
 _GLIBC_LIBRARIES = frozenset({"libc.so.6", "libm.so.6", "libpthread.so.0"})
 
+
+def is_of_glibc(library: str | None) -> bool:
+    """Whether a library whose symbols some policies forbid is a part of glibc, which is never copied into a wheel."""
+    return library in _GLIBC_LIBRARIES
+
+
+HINT_ON_GLIBC = (
+    f"glibc is never copied into a wheel, and only some builds of older ones have the symbol: aim at "
+    f"manylinux_2_{_GLIBC_NAMES_SINCE} or newer with --plat, build with an older glibc, or look the symbol up at run "
+    "time (dlsym)"
+)
+"""How to do without a symbol of glibc that a policy forbids."""
+
 LAST_MINOR = 999
 """The last number of a computed policy.
 
@@ -79,6 +93,13 @@ if TYPE_CHECKING:
         more_libraries: list[str]
         forbidden_symbols: dict[str, list[str]]
         ceilings: dict[str, dict[str, list[str | None]]]
+
+    class _HostGroup(TypedDict):
+        """Libraries that must come from the machine the wheel runs on, for one reason."""
+
+        reason: str
+        source: str
+        libraries: list[str]
 
     class _Table(TypedDict):
         known_versions: dict[str, dict[str, list[str]]]
@@ -262,12 +283,20 @@ def _unknown(text: str, policies: Sequence[Policy]) -> UsageError:
 
 
 @lru_cache(maxsize=1)
-def host_only_libraries() -> tuple[str, ...]:
-    """Patterns (fnmatch, case matters) for sonames that must come from the machine the wheel runs on.
-
-    They talk to its drivers or its display, and crash when they are grafted.
-    """
+def _host_only() -> tuple[tuple[str, str], ...]:
+    """Patterns (fnmatch, case matters) for sonames that must come from the machine the wheel runs on, with reasons."""
     import json  # noqa: PLC0415 # only who reads policies pays for it
 
-    patterns: list[str] = json.loads(read_beside(__file__, "data", "host_libraries.json"))
-    return tuple(patterns)
+    groups: list[_HostGroup] = json.loads(read_beside(__file__, "data", "host_libraries.json"))
+    rows: list[tuple[str, str]] = []
+    for group in groups:
+        rows += [(pattern, group["reason"]) for pattern in group["libraries"]]
+    return tuple(rows)
+
+
+def host_only_reason(name: str) -> str | None:
+    """Why a library must come from the machine the wheel runs on, as the end of a sentence; None where it need not.
+
+    A copy from another machine fails there, or crashes.
+    """
+    return next((reason for glob, reason in _host_only() if fnmatchcase(name, glob)), None)

@@ -11,6 +11,7 @@ from deloc8.audit.violations import ViolationCode, describe
 from deloc8.errors import UnrepairableError, UsageError
 from deloc8.loader.search import Result, Stage
 from deloc8.patterns import pattern
+from deloc8.policy.load import HINT_ON_GLIBC, is_of_glibc
 from deloc8.policy.model import TOOLCHAIN_NAMESPACES, split_version, version_key
 from deloc8.repair.lowering import NO_LOWERING, Lowering, is_lowerable, lower, lowered_facts
 from deloc8.repair.model import AUTO
@@ -281,6 +282,8 @@ def _hint(violation: Violation) -> str:
         return _CXX_HINT
     if violation.code is ViolationCode.SYMBOL_TOO_NEW and namespace not in TOOLCHAIN_NAMESPACES:
         return f"put the newer {violation.library} into the wheel with --graft '{violation.library}'"
+    if violation.code is ViolationCode.FORBIDDEN_SYMBOL and is_of_glibc(violation.library):
+        return HINT_ON_GLIBC
     return _HINTS[violation.code].format(policy=violation.policy)
 
 

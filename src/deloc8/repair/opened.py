@@ -13,7 +13,7 @@ from deloc8.elf.image import ElfImage
 from deloc8.elf.mentions import OPENERS
 from deloc8.errors import InputError, UsageError
 from deloc8.loader.ldconf import library_folders
-from deloc8.policy.load import host_only_libraries
+from deloc8.policy.load import host_only_reason
 from deloc8.target import Libc
 
 TYPE_CHECKING = False
@@ -38,8 +38,8 @@ def opens(file: ElfFile) -> bool:
 
 
 def is_host_only(name: str) -> bool:
-    """Whether a library belongs to the drivers and displays of the machine that a wheel runs on."""
-    return any(fnmatch.fnmatchcase(posixpath.basename(name), pattern) for pattern in host_only_libraries())
+    """Whether a library must be that of the machine that a wheel runs on."""
+    return host_only_reason(posixpath.basename(name)) is not None
 
 
 def refuse_host_libraries(names: Iterable[str]) -> None:
@@ -53,9 +53,7 @@ def refuse_host_libraries(names: Iterable[str]) -> None:
         raise UsageError(
             f"{', '.join(found)} must be that of the machine that the wheel runs on",
             code="host-library",
-            context=(
-                "it belongs to the machine's drivers, or to its display: a copy from another machine fails there",
-            ),
+            context=tuple(f"{name} {host_only_reason(posixpath.basename(name))}" for name in found),
             hints=("to graft it nevertheless, pass --force",),
         )
 

@@ -144,6 +144,19 @@ def test_packed_relocations_without_a_marker_have_a_way_out(scene: Scene) -> Non
     assert "link with -Wl,-z,nopack-relative-relocs" in ways
 
 
+def test_a_forbidden_symbol_of_glibc_is_not_to_be_grafted(scene: Scene) -> None:
+    def ways(*needed: str, undefined: tuple[Undefined, ...]) -> tuple[str, ...]:
+        return explain(scene.judge(ElfSpec(needed=needed, undefined=undefined)), "manylinux_2_17").ways
+
+    of_glibc, of_zlib = Undefined("pthread_setattr_default_np"), Undefined("deflate_copyright")
+    found = ways("libc.so.6", undefined=(of_glibc,))
+    assert sum("glibc is never copied" in way for way in found) == 1
+    assert not any("--graft" in way for way in found)
+    found = ways("libc.so.6", "libz.so.1", undefined=(of_glibc, of_zlib))
+    assert sum("glibc is never copied" in way for way in found) == 1
+    assert any("--graft" in way for way in found)
+
+
 def test_what_the_wheel_has_nothing_to_do_with(audit: Audit) -> None:
     with pytest.raises(UsageError) as caught:
         explain(audit, "libfo.so.1")

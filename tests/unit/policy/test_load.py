@@ -1,18 +1,19 @@
 from __future__ import annotations
 
-import fnmatch
 import json
+from pathlib import Path
 
 import pytest
 
 from deloc8.errors import UsageError
+from deloc8.policy import load
 from deloc8.policy.load import (
     LAST_MINOR,
     MINIMAL_SYSTEM_LACKS,
     android_policy,
     builtin_policies,
     find_policy,
-    host_only_libraries,
+    host_only_reason,
     manylinux_policy,
     musllinux_policy,
 )
@@ -264,24 +265,49 @@ def test_close_names_are_offered() -> None:
     assert caught.value.hints == ()
 
 
-def test_libraries_of_the_host() -> None:
-    def host_only(soname: str) -> bool:
-        return any(fnmatch.fnmatchcase(soname, pattern) for pattern in host_only_libraries())
+HOST_ONLY = {
+    "drivers or the display": (
+        *("libGL.so.1", "libEGL.so.1", "libGLX.so.0", "libGLX_mesa.so.0", "libEGL_mesa.so.0", "libGLESv2.so.2"),
+        *("libGLESv1_CM.so.1", "libOpenGL.so.0", "libGLdispatch.so.0", "libgallium-24.2.8-1.so", "libglapi.so.0"),
+        *("libdrm.so.2", "libdrm_amdgpu.so.1", "libgbm.so.1", "libvulkan.so.1"),
+        *("libX11.so.6", "libxcb.so.1", "libwayland-client.so.0"),
+    ),
+    "graphics driver": (
+        *("libcuda.so.1", "libnvidia-ml.so.1", "libnvcuvid.so.1", "libnvoptix.so.1", "libcudadebugger.so.1"),
+    ),
+    "folder that its build names": ("libasound.so.2", "libva.so.2", "libva-drm.so.2", "libvdpau.so.1"),
+    "call back": ("libibverbs.so.1", "librdmacm.so.1", "libmlx5.so.1", "libefa.so.1"),
+    "modules of the machine": ("libpam.so.0", "libpam_misc.so.0", "libpipewire-0.3.so.0"),
+    "protocol": ("libpcsclite.so.1", "libpcsclite_real.so.1", "libjack.so.0"),
+    "udev": ("libudev.so.1",),
+    "module of the C library": ("libnss_files.so.2", "libnss_systemd.so.2"),
+}
 
-    for soname in ("libGL.so.1", "libEGL.so.1", "libGLX.so.0", "libGLX_mesa.so.0", "libdrm.so.2", "libdrm_amdgpu.so.1",
-                   "libgbm.so.1", "libX11.so.6", "libxcb.so.1", "libwayland-client.so.0", "libasound.so.2",
-                   "libcuda.so.1", "libnvidia-ml.so.1", "libvulkan.so.1", "libEGL_mesa.so.0", "libGLESv2.so.2",
-                   "libGLESv1_CM.so.1", "libOpenGL.so.0", "libGLdispatch.so.0", "libnvcuvid.so.1"):  # fmt: skip
-        assert host_only(soname), soname
-    for soname in (
-        "libGLU.so.1",
-        "libcudart.so.12",
-        "libGLESv2.so",
-        "libX11-xcb.so.1",
-        "libxcb-shm.so.0",
-        "libjpeg.so.62",
-    ):
-        assert not host_only(soname), soname
+# Loaders of drivers that bring no state of their own, and clients of protocols that every release speaks.
+NOT_HOST_ONLY = (
+    *("libGLU.so.1", "libGLESv2.so", "libX11-xcb.so.1", "libxcb-shm.so.0", "libjpeg.so.62"),
+    *("libcudart.so.12", "libOpenCL.so.1", "libze_loader.so.1", "libvapoursynth.so", "libibumad.so.3"),
+    *("libpulse.so.0", "libsystemd.so.0", "libdbus-1.so.3", "libusb-1.0.so.0", "libfuse3.so.3", "libselinux.so.1"),
+    *("libnss3.so", "libnssutil3.so", "libnsl.so.1", "libpango-1.0.so.0"),
+)
+
+
+@pytest.mark.parametrize("reason", HOST_ONLY)
+def test_libraries_of_the_host_have_a_reason(reason: str) -> None:
+    for soname in HOST_ONLY[reason]:
+        assert reason in (host_only_reason(soname) or ""), soname
+
+
+def test_other_libraries_can_come_from_elsewhere() -> None:
+    assert [soname for soname in NOT_HOST_ONLY if host_only_reason(soname)] == []
+
+
+def test_each_group_of_libraries_of_the_host_is_documented() -> None:
+    groups = json.loads(Path(load.__file__).with_name("data").joinpath("host_libraries.json").read_bytes())
+    page = Path(__file__).parents[3].joinpath("docs/diagnostics/host-only-library.md").read_text(encoding="utf-8")
+    for group in groups:
+        assert group["source"]
+        assert group["reason"] in page
 
 
 def test_what_a_minimal_system_lacks_is_whitelisted_by_the_newest_policy() -> None:

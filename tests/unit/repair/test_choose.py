@@ -254,6 +254,16 @@ def test_a_forbidden_symbol_of_a_grafted_library_is_found_too(bench: Bench) -> N
     assert len(plan.grafts) == 2
 
 
+@pytest.mark.parametrize("library", ["libc.so.6", "libpthread.so.0"])
+def test_what_to_do_without_a_symbol_of_glibc_is_told_once_and_not_to_graft_glibc(bench: Bench, library: str) -> None:
+    undefined = (Undefined("pthread_setattr_default_np"), Undefined("pthread_getattr_default_np"))
+    error = refused(bench, bench.extension(needed=(library,), undefined=undefined), platform="manylinux_2_17")
+    assert error.code == "forbidden-symbol"
+    (hint,) = error.hints
+    assert "manylinux_2_18" in hint
+    assert "--graft" not in hint
+
+
 # -- libraries that are not there ----------------------------------------------------------------------------------
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import fnmatch
-
 from deloc8.audit.checks.evidence import finding, is_c_library, library_name, listed
 from deloc8.audit.dlopen import Confidence, Source
 from deloc8.audit.match import is_libpython
 from deloc8.audit.together import SECOND_GLIB, SECOND_GLIB_HINT, SECOND_GLIB_MESSAGE, SECOND_GLIB_REASONS
 from deloc8.elf.dynamic import LinkKind
-from deloc8.policy.load import host_only_libraries
+from deloc8.policy.load import host_only_reason
 from deloc8.policy.releases import PROJECTS
 from deloc8.target import Libc
 
@@ -24,15 +22,15 @@ if TYPE_CHECKING:
 
 def check_host_only(evidence: Evidence) -> Iterator[Diagnostic]:
     """Libraries in the wheel that must come from the machine it runs on."""
-    patterns = host_only_libraries()
     for file in evidence.libraries:
         name = library_name(file)
-        if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns):
+        reason = host_only_reason(name)
+        if reason:
             yield finding(
                 "host-only-library",
                 file.label,
-                f"is {name}, which belongs to the drivers or the display of the machine it runs on",
-                ("a copy from another system can crash there",),
+                f"is {name}, which {reason}",
+                ("a copy from another system can fail or crash there",),
                 (f"leave it out: pass --exclude '{name}' to `deloc8 fixup`",),
             )
 
@@ -227,12 +225,11 @@ def check_opened(evidence: Evidence) -> Iterator[Diagnostic]:
     machine by their nature; what is only suggested, or opened where a failure is caught, may be missing; and what a
     file merely mentions may never be opened.
     """
-    patterns = host_only_libraries()
     for opening in evidence.audit.openings or ():
         may_be_missing = opening.is_optional or opening.priority == "suggested"
         if not opening.is_by_name or may_be_missing or opening.confidence is Confidence.MENTIONED:
             continue
-        is_host_only = any(fnmatch.fnmatchcase(name, pattern) for name in opening.names for pattern in patterns)
+        is_host_only = any(host_only_reason(name) for name in opening.names)
         is_missing = opening.resolution.source in {Source.SYSTEM, Source.NOTHING}
         if (is_missing or opening.is_in_vain) and not is_host_only:
             place = "" if opening.line is None else f", line {opening.line}"
