@@ -16,6 +16,7 @@ from deloc8.elf.edits import AddNeeded, RemoveNeeded, ReplaceAudit, ReplaceNeede
 from deloc8.errors import UnrepairableError, UsageError
 from deloc8.repair import grafting, searchpaths
 from deloc8.repair.choose import is_blind
+from deloc8.repair.left_out import left_out_notes
 from deloc8.repair.model import Graft, Patch, Plan
 from deloc8.repair.opened import OPENED, opened_notes, opens
 from deloc8.repair.stacks import stack_edits, stack_notes
@@ -374,16 +375,7 @@ def _notes(audit: Audit, match: PolicyMatch, platforms: Sequence[str]) -> list[D
     ]
     notes += [*stack_notes(audit, closure, notices(audit, match)), *grafting.runtime_warnings(match)]
     notes += second_glib_warning(match)
-    dropped = sorted({name for (_, name), provision in closure.provisions.items() if provision is Provision.DROPPED})
-    notes += [
-        Diagnostic(
-            code="libpython-dropped",
-            severity=Severity.NOTE,
-            subject=name,
-            message="extension modules must not need it: the entry is removed, the Python process has these symbols",
-        )
-        for name in dropped
-    ]
+    notes += left_out_notes(match)
     notes += [
         Diagnostic(
             code="signature-dropped",

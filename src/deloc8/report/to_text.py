@@ -153,7 +153,7 @@ def _barrier(barrier: Barrier, *, verbose: bool) -> str:
 
 def plan_text(plan: Plan, *, verbose: bool = False) -> str:
     """What a repair does, a line each; with the reason and the files of each symbol that is lowered if asked for."""
-    from deloc8.elf.edits import RemoveRpath, SetRpath  # noqa: PLC0415  other commands do without
+    from deloc8.elf.edits import RemoveNeeded, RemoveRpath, SetRpath  # noqa: PLC0415  other commands do without
     from deloc8.report.lowered import lowered_lines  # noqa: PLC0415
 
     lines = [f"Grafting: {graft.source}" for graft in plan.grafts]
@@ -164,7 +164,17 @@ def plan_text(plan: Plan, *, verbose: bool = False) -> str:
             lines.append(f"Removing RPATH: {patch.target}")
         else:
             lines.append(f"Changing: {patch.target}")
+    for name, edits in _edits_by_file(plan):
+        lines += [f"Removing {edit.name}: {name}" for edit in edits if isinstance(edit, RemoveNeeded)]
     return _lines([*lines, *lowered_lines(plan, verbose=verbose)])
+
+
+def _edits_by_file(plan: Plan) -> Iterator[tuple[str, Sequence[Edit]]]:
+    """The edits of each file of the written wheel, by its name there."""
+    for patch in plan.patches:
+        yield patch.target, patch.edits
+    for graft in plan.grafts:
+        yield graft.member, graft.edits
 
 
 def edit_text(edit: Edit) -> str:

@@ -11,7 +11,7 @@ from deloc8.elf.dynamic import Link, LinkKind
 from deloc8.elf.edits import RemoveRpath, ReplaceAudit, ReplaceNeeded, SetRpath
 from deloc8.errors import UnrepairableError, VerificationError
 from deloc8.repair import execute
-from kit.bench import EXT, Bench, image
+from kit.bench import EXT, Bench, codes, image
 from kit.elf import DT_AUDIT, DT_AUXILIARY, DT_DEPAUDIT, DT_FILTER, GLIBC, ElfSpec, Undefined
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def test_a_missing_auxiliary_library_is_a_warning_unless_it_is_needed_too(
 def test_an_excluded_filtee_and_one_of_the_policy_stay_as_they_are(bench: Bench, tag: int) -> None:
     wheel = bench.extension(needed=(GLIBC,), links=((tag, "libm.so.6"), (tag, "libb.so.1")))
     plan = bench.plan(wheel, exclude=("libb.so.1",))
-    assert (plan.grafts, plan.patches, plan.notes) == ((), (), ())
+    assert (plan.grafts, plan.patches, codes(plan)) == ((), (), {"library-left-out": ["libb.so.1"]})
 
 
 @pytest.mark.parametrize("tag", KINDS)

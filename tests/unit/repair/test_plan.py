@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from deloc8.diagnostic import Severity
 from deloc8.elf.edits import RemoveNeeded, RemoveRpath, ReplaceNeeded, RpathKind, SetRpath, SetSoname
 from deloc8.errors import UnrepairableError, UsageError
 from kit.bench import EXT, Bench, codes, contents, graft, image, names
@@ -304,7 +305,29 @@ def test_excluded_libraries_stay_as_they_are(bench: Bench) -> None:
     (found,) = outcome.plan.grafts
     assert found.soname == "libb.so.1"
     assert names(image(outcome.path, EXT))[0] == ("liba.so.1", found.new_name)
-    assert codes(outcome.plan) == {}
+    assert codes(outcome.plan) == {"library-left-out": ["liba.so.1"]}
+
+
+def test_a_library_that_is_left_out_is_told_once_with_all_who_need_it(bench: Bench) -> None:
+    bench.library(f"{LIB}/liba.so.1", needed=("libout.so.1",))
+    needing = ElfSpec(needed=("liba.so.1", "libout.so.1", "libz.so.1"))
+    wheel = bench.wheel({EXT: needing, "demo/other.so": needing})
+    plan = bench.plan(wheel, platform="manylinux_2_17", exclude=("libout*", "libz*"))
+    out, zlib = [note for note in plan.notes if note.code == "library-left-out"]
+    assert (out.severity, out.subject) == (Severity.WARNING, "libout.so.1")
+    assert "manylinux_2_17_x86_64 does not promise it" in out.message
+    assert out.context == tuple(f"needed by {file}" for file in (EXT, "demo/other.so", f"{LIB}/liba.so.1"))
+    # Where the policy takes a library from the system, it makes no difference.
+    assert (zlib.severity, zlib.subject) == (Severity.NOTE, "libz.so.1")
+    assert "anyway" in zlib.message
+
+
+def test_of_many_files_that_need_a_library_ten_are_named(bench: Bench) -> None:
+    spec = ElfSpec(needed=("libout.so.1",))
+    wheel = bench.wheel({f"demo/m{number:02}.so": spec for number in range(12)})
+    (note,) = bench.plan(wheel, exclude=("libout.so.1",)).notes
+    assert len(note.context) == 11
+    assert note.context[-1] == "and by 2 more files"
 
 
 def test_an_excluded_library_need_not_be_found(bench: Bench) -> None:
@@ -319,7 +342,10 @@ def test_exclude_that_matches_nothing_is_a_warning(bench: Bench) -> None:
     )
     globs = ("libcuda*", "liba.so.1", f"{LIB}/liba*", "libown*", "libc.so.6", "Liba*")
     plan = bench.plan(wheel, exclude=globs)
-    assert codes(plan) == {"exclude-without-match": ["libcuda*", "libown*", "Liba*"]}
+    assert codes(plan) == {
+        "exclude-without-match": ["libcuda*", "libown*", "Liba*"],
+        "library-left-out": ["liba.so.1", "libc.so.6"],
+    }
     assert "spelling" in plan.notes[0].hints[0]
 
 
@@ -331,9 +357,13 @@ def test_libraries_that_only_an_excluded_one_needs_are_named(bench: Bench) -> No
     wheel = bench.extension(needed=("liba.so.1", "libshared.so.1"))
     plan = bench.plan(wheel, exclude=("liba.so.1",))
     assert [found.soname for found in plan.grafts] == ["libshared.so.1"]
-    assert codes(plan) == {"left-out-with-excluded": [f"{LIB}/libb.so.1", f"{LIB}/libc9.so.1"]}
+    assert codes(plan) == {
+        "left-out-with-excluded": [f"{LIB}/libb.so.1", f"{LIB}/libc9.so.1"],
+        "library-left-out": ["liba.so.1"],
+    }
     # Those that are excluded themselves need no word.
-    assert codes(bench.plan(wheel, exclude=("liba.so.1", "libb.so.1", "libc9.so.1"))) == {}
+    all_excluded = bench.plan(wheel, exclude=("liba.so.1", "libb.so.1", "libc9.so.1"))
+    assert codes(all_excluded) == {"library-left-out": ["liba.so.1"]}
 
 
 def test_a_library_on_request_that_modules_take_from_the_system_too(bench: Bench) -> None:
@@ -357,7 +387,9 @@ def test_libpython_goes_from_extensions_and_grafts_but_stays_in_programs(bench: 
     assert names(image(outcome.path, EXT))[0] == (found.new_name,)
     assert names(image(outcome.path, found.member))[0] == ("libc.so.6",)
     assert names(image(outcome.path, "demo/embedding"))[0] == ("libpython3.11.so.1.0",)
-    assert codes(outcome.plan)["libpython-dropped"] == ["libpython3.11.so.1.0"]
+    (note,) = [note for note in outcome.plan.notes if note.code == "libpython-dropped"]
+    assert note.subject == "libpython3.11.so.1.0"
+    assert note.context == (f"needed by {EXT}", f"needed by {LIB}/libboost_python.so.1")
 
 
 # -- notes ---------------------------------------------------------------------------------------------------------

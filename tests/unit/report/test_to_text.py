@@ -255,7 +255,19 @@ def test_each_change_of_a_member_has_its_line(bench: Bench) -> None:
     removes = ElfSpec(needed=(GLIBC,), rpath="/build")
     drops = ElfSpec(needed=("libpython3.11.so.1.0", GLIBC))
     plan = bench.plan(bench.wheel({"demo/a.so": removes, "demo/b.so": drops}))
-    assert plan_text(plan) == "Removing RPATH: demo/a.so\nChanging: demo/b.so\n"
+    assert plan_text(plan) == (
+        "Removing RPATH: demo/a.so\nChanging: demo/b.so\nRemoving libpython3.11.so.1.0: demo/b.so\n"
+    )
+
+
+def test_libpython_taken_out_is_told_of_each_file(bench: Bench) -> None:
+    bench.library("/usr/lib/libboost_python.so.1", needed=("libpython3.11.so.1.0",))
+    spec = ElfSpec(needed=("libpython3.11.so.1.0", "libboost_python.so.1"))
+    plan = bench.plan(bench.wheel({"demo/a.so": spec}))
+    (graft,) = plan.grafts
+    lines = plan_text(plan).splitlines()
+    assert "Removing libpython3.11.so.1.0: demo/a.so" in lines
+    assert f"Removing libpython3.11.so.1.0: {graft.member}" in lines
 
 
 def test_a_dry_run_tells_everything(bench: Bench) -> None:
