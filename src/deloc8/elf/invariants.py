@@ -6,7 +6,15 @@ from itertools import pairwise
 
 from deloc8.elf import constants as c
 from deloc8.elf.dynamic import read_table
-from deloc8.elf.versions import read_version_needs
+from deloc8.elf.rebind import sysv_hash
+from deloc8.elf.relocations import REL, RELA
+from deloc8.elf.symbols import count_symbols
+from deloc8.elf.versions import (
+    read_defined_versions,
+    read_need_hashes,
+    read_need_records,
+    read_version_needs,
+)
 from deloc8.elf.view import View
 
 TYPE_CHECKING = False
@@ -67,6 +75,39 @@ def _dynamic(table: DynamicTable) -> Iterator[str]:
     for need in read_version_needs(table):
         if need.file not in needed:
             yield f"versions are needed of {need.file}, which is not among DT_NEEDED"
+    yield from _versions(table)
+    yield from _relocations(table)
     for section in table.view.sections:
         if section.type == c.SHT_DYNAMIC and section.offset != table.offset:
             yield f"the header of .dynamic says 0x{section.offset:x}, PT_DYNAMIC says 0x{table.offset:x}"
+
+
+def _versions(table: DynamicTable) -> Iterator[str]:
+    """What ld.so takes for granted of symbol versions: it checks none of this, or asserts it."""
+    values = table.values
+    has_records = c.DT_VERNEED in values or c.DT_VERDEF in values
+    if has_records != (c.DT_VERSYM in values):
+        yield "DT_VERSYM, and DT_VERNEED or DT_VERDEF: one is there without the other"
+        return
+    for name, value in read_need_hashes(table):
+        if sysv_hash(name.encode("utf-8", "surrogateescape")) != value:
+            yield f"the version {name} is looked for by a hash that is not its own"
+    if any(need.revision != 1 for need in read_need_records(table)):
+        yield "DT_VERNEED is of another revision than 1"
+    if has_records:
+        known = {version.index for need in read_version_needs(table) for version in need.versions}
+        known.update(definition.index for definition in read_defined_versions(table))
+        count = count_symbols(table)
+        numbers = table.view.numbers("DT_VERSYM", table.locate("DT_VERSYM", c.DT_VERSYM), count, "H")
+        highest = max((number & c.VERSYM_VERSION for number in numbers), default=0)
+        if highest > max(known, default=0) and highest > c.VER_NDX_GLOBAL:
+            yield f"DT_VERSYM has the number {highest}, which is beyond all versions"
+
+
+def _relocations(table: DynamicTable) -> Iterator[str]:
+    values = table.values
+    if c.DT_PLTREL in values and not {c.DT_JMPREL, c.DT_PLTRELSZ} <= values.keys():
+        yield "DT_PLTREL is there without DT_JMPREL or DT_PLTRELSZ"
+    for shape in (RELA, REL):
+        if shape.table in values and values.get(shape.entry) != shape.entry_size(table.view):
+            yield f"an entry of the relocations of type {shape.table} has another size than ld.so takes for granted"

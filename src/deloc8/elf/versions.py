@@ -142,6 +142,19 @@ def read_need_records(table: DynamicTable) -> tuple[NeedRecord, ...]:
     return tuple(records)
 
 
+def read_need_hashes(table: DynamicTable) -> tuple[tuple[str, int], ...]:
+    """The needed versions, each with its vna_hash: ld.so compares that before the name.
+
+    Raises:
+        ElfError: A record points outside the file, or there are more than versions can be numbered.
+    """
+    found = []
+    for _, _, entries in _needs(table):
+        for _, (value, _, _, name, _) in entries:
+            found.append((table.string("vna_name", name), value))
+    return tuple(found)
+
+
 def read_defined_versions(table: DynamicTable) -> tuple[DefinedVersion, ...]:
     """DT_VERDEF, in the order of the file.
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -7,8 +8,9 @@ import pytest
 from deloc8.elf.invariants import broken_invariants
 from deloc8.elf.view import View
 from deloc8.errors import ElfError
-from kit.elf import ET_EXEC, ET_REL, MACHINES, ElfSpec, NoteSpec, Undefined, build_elf
-from kit.patch import patch_entry, patch_section, patch_segment
+from kit.elf import ET_EXEC, ET_REL, MACHINES, Defined, ElfSpec, NoteSpec, Undefined, build_elf
+from kit.patch import patch_entry, patch_number, patch_section, patch_segment
+from kit.pyelf import dynamic_of, offset_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,6 +18,10 @@ if TYPE_CHECKING:
 PT_LOAD, PT_DYNAMIC, PT_PHDR = 1, 2, 6
 DT_STRSZ = 10
 PROGRAM = ElfSpec(interpreter="/lib/ld.so", needed=("libc.so.6",))
+DT_HASH, DT_RELAENT, DT_JMPREL, DT_VERSYM = 4, 9, 23, 0x6FFFFFF0
+UNUSED = 0x7000_0035  # a tag that means nothing
+SOME = (Undefined("a"), Undefined("b"))
+VERSIONED = ElfSpec(needed=("liba.so.1",), undefined=(Undefined("f", "V_1", "liba.so.1"),), hash="both")
 STATIC = ElfSpec(dynamic=False, type=ET_EXEC)
 
 
@@ -85,6 +91,37 @@ def without_phdr(data: bytes) -> bytes:
             ElfSpec(needed=("liba.so.1",), undefined=(Undefined("f", "V_1", "libother.so"),)),
             lambda data: data,
             "versions are needed of libother.so, which is not among DT_NEEDED",
+        ),
+        (VERSIONED, lambda data: patch_entry(data, DT_VERSYM, 0, new_tag=UNUSED), "one is there without the other"),
+        (
+            replace(VERSIONED, undefined=(Undefined("g"),), defined=(Defined("h"),)),
+            lambda data: patch_entry(data, DT_HASH, 0, new_tag=DT_VERSYM),
+            "one is there without the other",
+        ),
+        (
+            VERSIONED,
+            lambda data: patch_number(data, offset_of(data, dynamic_of(data)["DT_VERNEED"]) + 16, 4, 7),
+            "the version V_1 is looked for by a hash that is not its own",
+        ),
+        (
+            VERSIONED,
+            lambda data: patch_number(data, offset_of(data, dynamic_of(data)["DT_VERNEED"]), 2, 2),
+            "DT_VERNEED is of another revision than 1",
+        ),
+        (
+            VERSIONED,
+            lambda data: patch_number(data, offset_of(data, dynamic_of(data)["DT_VERSYM"]) + 2, 2, 9),
+            "DT_VERSYM has the number 9, which is beyond all versions",
+        ),
+        (
+            replace(VERSIONED, undefined=(*VERSIONED.undefined, *SOME), functions="behind"),
+            lambda data: patch_entry(data, DT_JMPREL, 0, new_tag=UNUSED),
+            "DT_PLTREL is there without DT_JMPREL or DT_PLTRELSZ",
+        ),
+        (
+            VERSIONED,
+            lambda data: patch_entry(data, DT_RELAENT, 16),
+            "an entry of the relocations of type 7 has another size than ld.so takes for granted",
         ),
         (
             ElfSpec(),
