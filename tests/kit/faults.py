@@ -150,6 +150,9 @@ FAULTS: Mapping[str, Fault] = {
     "pyfpe": core(_py("PyFPE_jbuf")),
     "relr-without-marker": core(replace(SOUND, relr=True)),
     "damaged-file": files({"demo/tests/truncated.so": b"\x7fELF" + bytes(60)}),
+    "newer-loader": core(
+        replace(SOUND, undefined=tuple(map(Undefined, ("PyList_New", "PyList_Size", "PyDict_New"))), functions="before")
+    ),
     "foreign-file": beside("demo/other.so", _AARCH64),
     "own-library-differs": _with_a_newer_copy,
     "no-baseline-library": beside(

@@ -31,11 +31,11 @@ def patch_header(data: bytes, field: str, value: int) -> bytes:
     return _patch(data, View.open(data, "kit").layout.file_header, 0, field, value)
 
 
-def patch_segment(data: bytes, kind: int, field: str, value: int) -> bytes:
-    """The file with a field of its first program header of a type changed, such as ``p_align``."""
+def patch_segment(data: bytes, kind: int, field: str, value: int, number: int = 0) -> bytes:
+    """The file with a field of its first (or a later) program header of a type changed, such as ``p_align``."""
     view = View.open(data, "kit")
     record = view.layout.program_header
-    index = [segment.type for segment in view.segments].index(kind)
+    index = [index for index, segment in enumerate(view.segments) if segment.type == kind][number]
     return _patch(data, record, view.header.e_phoff + index * record.size, field, value)
 
 

@@ -61,7 +61,7 @@ class Scene:
         """The verdict on a wheel, on this system."""
         return audit_wheel(self.wheel(members, tags=tags), replace(options or AuditOptions(), sysroot=self.root))
 
-    def judge(self, spec: ElfSpec, *, tag: str = "linux_x86_64", **options: object) -> Audit:
+    def judge(self, spec: ElfSpec | bytes, *, tag: str = "linux_x86_64", **options: object) -> Audit:
         """The verdict on a wheel of one extension module; `options` are those of AuditOptions."""
         return self.audit(
             {CORE: spec},

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from deloc8.elf.edits import JoinRelocations, UnpackRelocations
+from deloc8.elf.edits import JoinRelocations, SetSoname, UnpackRelocations
 from deloc8.elf.invariants import broken_invariants
 from deloc8.elf.writer import edit
 from kit.command import run_program
@@ -20,10 +20,11 @@ from kit.editor_check import check_peace
 from kit.machines import unpack
 from kit.oldglibc import functions_of
 from kit.oldloader import LINE, build_old_wheel
-from kit.patch import patch_entry
+from kit.patch import patch_entry, patch_segment
 from kit.pyelf import dynamic_of, offset_of
 from kit.require import require
 from kit.runtimes import extract, make_root
+from kit.wheels import build_wheel
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -152,13 +153,90 @@ def test_tables_that_are_apart_crash_the_old_loader_and_are_joined(old: OldGlibc
     assert edit(joined, [JoinRelocations()], "libdemo.so").data == joined
 
 
+# -- what the old loader reads otherwise, and no symbol version shows
+
+
+def here(*paths: Path) -> str:
+    """What the program says with this machine's own glibc."""
+    host = build(HOST, Toolchain("gcc"), kind="pie", options=("-ldl",))
+    folders = {**os.environ, "LD_LIBRARY_PATH": str(paths[0].parent)}
+    ended = subprocess.run([host, "now", *paths], capture_output=True, text=True, check=False, env=folders)
+    return ended.stdout.strip() if ended.returncode >= 0 else f"signal {-ended.returncode}"
+
+
+def floor(data: bytes, folder: Path) -> str:
+    """The best tag of a wheel with a file, without the library that it needs."""
+    wheel = build_wheel(folder, {"demo/libdemo.so": data}, tags=("py3-none-linux_x86_64",))
+    shown = run_program("show", wheel, "--format", "json", "--exclude", "libdependency.so.1")
+    return str(shown.json["wheels"][0]["overall_tag"])
+
+
+def test_a_read_only_dynamic_section(old: OldGlibc, tmp_path: Path) -> None:
+    data = built("lld", ("-Wl,-z,rodynamic",))
+    path = placed(data, tmp_path, "lld")
+    assert old.load(path) == "signal 11"
+    assert here(path).endswith(f" {ANSWER}")
+    assert floor(data, tmp_path) == "manylinux_2_35_x86_64"
+
+
+@pytest.mark.parametrize("linker", LINKERS)
+def test_alignment_that_is_less_than_a_page_or_more_than_the_places(old: OldGlibc, linker: str, tmp_path: Path) -> None:
+    data = built(linker, ())
+    assert floor(data, tmp_path) == "manylinux_2_5_x86_64"
+    for align, told in ((0x10, "alignment not page-aligned"), (0x40000000, "address/offset not properly aligned")):
+        changed = patch_segment(data, 1, "p_align", align, -1)
+        path = placed(changed, tmp_path, linker)
+        assert told in old.load(path)
+        assert floor(changed, tmp_path) == "manylinux_2_35_x86_64"
+        if align < 0x1000:
+            assert here(path).endswith(f" {ANSWER}")
+
+
+@pytest.mark.parametrize("linker", LINKERS)
+def test_a_wheel_whose_tables_are_apart_is_joined_on_request(old: OldGlibc, linker: str, tmp_path: Path) -> None:
+    """As they are where another tool has moved one of them."""
+    data = apart(built(linker, ()))
+    path = placed(data, tmp_path, linker)
+    assert old.load(path, mode="lazy") == f"2.17 {ANSWER}"
+    assert f" {ANSWER}" not in old.load(path)
+    assert here(path).endswith(f" {ANSWER}")
+    assert floor(data, tmp_path) == "manylinux_2_24_x86_64"
+    wheel = build_wheel(tmp_path, {"demo/libdemo.so": data}, tags=("py3-none-linux_x86_64",))
+    options = ("--plat", "manylinux_2_17_x86_64", "--exclude", "libdependency.so.1")
+    ended = run_program("fixup", wheel, "-w", tmp_path / "refused", *options)
+    assert ended.code == 1
+    assert "[newer-loader]" in ended.err
+    ended = run_program("fixup", wheel, "-w", tmp_path / "out", *options, "--lower-glibc")
+    assert ended.code == 0, ended.err
+    assert "DT_JMPREL apart from the other relocations -> DT_JMPREL directly behind them (joined)" in ended.out
+    (joined,) = unpack(next((tmp_path / "out").iterdir()), tmp_path / "unpacked").rglob("*.so")
+    path = placed(joined.read_bytes(), tmp_path, linker)
+    for mode, environment in MODES.values():
+        assert old.load(path, mode=mode, environment=environment) == f"2.17 {ANSWER}"
+
+
+def apart(data: bytes) -> bytes:
+    """A library whose DT_JMPREL is a copy elsewhere, with rubbish where it was."""
+    said = dynamic_of(data)
+    place, size = offset_of(data, said["DT_JMPREL"]), said["DT_PLTRELSZ"]
+    mark = "x" * (size + 32)
+    filled = edit(data, [SetSoname(soname=mark)], "libdemo.so").data
+    start = dynamic_of(filled)["DT_STRTAB"]
+    where = filled.index(mark.encode())
+    shift = -(start - offset_of(filled, start) + where) % 8
+    target = where + shift
+    changed = filled[:target] + data[place : place + size] + filled[target + size :]
+    changed = changed[:place] + b"\xf0" * size + changed[place + size :]
+    return patch_entry(changed, DT_JMPREL, start - offset_of(filled, start) + target)
+
+
 # -- whole wheels, in Python -------------------------------------------------------------------------------------------
 
 LINKS = {
     "bfd": ("plain", "now", "separate", "together", "sysv", "packed", "packed, now", "packed, sysv"),
     "gold": ("plain", "now", "sysv"),
-    "lld": ("plain", "now", "separate", "sysv"),
-    "mold": ("plain", "now", "sysv"),
+    "lld": ("plain", "now", "separate", "sysv", "packed", "packed, now"),
+    "mold": ("plain", "now", "sysv", "packed", "packed, now"),
 }
 CASES = [(linker, link) for linker, links in LINKS.items() for link in links]
 RUN = "import old; print(old.run())"

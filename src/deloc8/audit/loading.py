@@ -5,14 +5,16 @@ from __future__ import annotations
 from deloc8.audit.violations import ViolationCode
 from deloc8.elf import constants as c
 from deloc8.machines import assumes_executable_stack
-from deloc8.target import Libc
+from deloc8.target import Arch, Libc
+from deloc8.values import dataclass
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from deloc8.audit.facts import ElfFile, WheelFacts
     from deloc8.elf.image import ElfImage
+    from deloc8.elf.view import Segment
 
 RELR_MARKER = "GLIBC_ABI_DT_RELR"
 
@@ -58,6 +60,72 @@ def stack_fault(image: ElfImage) -> ViolationCode | None:
     if flags is None:
         return ViolationCode.MISSING_STACK_HEADER if assumes_executable_stack(image.machine) else None
     return ViolationCode.EXECUTABLE_STACK if flags & c.PF_X else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoaderNeed:
+    """What a file asks of ld.so that no symbol version shows.
+
+    Attributes:
+        what: The tag or header that older releases read otherwise.
+        version: The version of glibc whose ld.so is the first to load the file rightly.
+    """
+
+    what: str
+    version: str
+
+
+# The sources are commits of glibc: fa19d5c48a, b413280cfb, 163f625cf9, f8587a6189.
+TABLES_APART = LoaderNeed(what="DT_JMPREL", version="GLIBC_2.23")
+_READ_ONLY_DYNAMIC = LoaderNeed(what="PT_DYNAMIC", version="GLIBC_2.35")
+_LOOSE_ALIGNMENT = LoaderNeed(what="PT_LOAD", version="GLIBC_2.35")
+_MARKED_PLT = LoaderNeed(what="DT_X86_64_PLT", version="GLIBC_2.36")
+
+_SMALLEST_PAGE = 0x1000
+
+
+def loader_needs(facts: WheelFacts) -> Mapping[str, tuple[LoaderNeed, ...]]:
+    """The files that an older ld.so refuses, or loads wrongly, by path, each with the reasons."""
+    if facts.libc is not Libc.GLIBC:
+        return {}
+    found = {}
+    for path, file in facts.files.items():
+        needs = tuple(_loader_needs(file.image))
+        if needs:
+            found[path] = needs
+    return found
+
+
+def _loader_needs(image: ElfImage) -> Iterator[LoaderNeed]:
+    dynamic = image.dynamic
+    if dynamic is None or (image.is_executable and image.interpreter is None):
+        return
+    # With packed relocations the file needs a later one in any case, and once they are unpacked the tables are joined.
+    if dynamic.has_tables_apart and not dynamic.has_relr:
+        yield TABLES_APART
+    if dynamic.marks_plt and image.arch is Arch.X86_64:
+        yield _MARKED_PLT
+    loads = [segment for segment in image.segments if segment.type == c.PT_LOAD]
+    # The ld.so of this machine has never written to it (DL_RO_DYN_SECTION).
+    if image.arch is not Arch.RISCV64 and _is_read_only(image, loads):
+        yield _READ_ONLY_DYNAMIC
+    if any(_is_loose(segment) for segment in loads):
+        yield _LOOSE_ALIGNMENT
+
+
+def _is_read_only(image: ElfImage, loads: Sequence[Segment]) -> bool:
+    """Whether the dynamic section is where ld.so cannot write, as it does before 2.35."""
+    places = [segment.vaddr for segment in image.segments if segment.type == c.PT_DYNAMIC]
+    fixed = [load for load in loads if not load.flags & c.PF_W]
+    return any(load.vaddr <= places[-1] < load.vaddr + load.memsz for load in fixed)
+
+
+def _is_loose(load: Segment) -> bool:
+    """Whether a segment is aligned to pages and not to its p_align, or its p_align is no multiple of a page."""
+    if load.align & (_SMALLEST_PAGE - 1):
+        return True
+    distance = load.vaddr - load.offset
+    return bool(distance % load.align if load.align else distance)
 
 
 def packed_unmarked(facts: WheelFacts) -> frozenset[str]:

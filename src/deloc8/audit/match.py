@@ -5,10 +5,11 @@ from __future__ import annotations
 import enum
 import fnmatch
 from collections import deque
+from functools import partial
 
 from deloc8.audit.borrowed import is_in_release, told_release
 from deloc8.audit.facts import REQUEST
-from deloc8.audit.loading import RELR_MARKER, packed_unmarked, stack_faults
+from deloc8.audit.loading import RELR_MARKER, loader_needs, packed_unmarked, stack_faults
 from deloc8.audit.processors import excessive_levels
 from deloc8.audit.violations import Violation, ViolationCode
 from deloc8.patterns import pattern
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from deloc8.audit.borrowed import Borrowed
     from deloc8.audit.facts import Dependency, ElfFile, WantedVersion, WheelFacts
+    from deloc8.audit.loading import LoaderNeed
     from deloc8.audit.processors import Excess
     from deloc8.policy.model import Policy
 
@@ -135,6 +137,7 @@ def match_policies(
         levels=excessive_levels(facts) if options.check_isa else {},
         stacks={} if options.keep_executable_stack else stack_faults(facts),
         packed=packed_unmarked(facts),
+        needs=loader_needs(facts),
     )
     closures: dict[object, Closure] = {}
     matches = []
@@ -218,12 +221,14 @@ class _Found:
         levels: The processor levels above those that are sure.
         stacks: The kinds of requests for an executable stack.
         packed: The files whose packed relocations an older glibc leaves out.
+        needs: What files ask of ld.so that no version shows.
     """
 
     uses: Mapping[str, _Uses]
     levels: Mapping[str, Excess]
     stacks: Mapping[str, ViolationCode]
     packed: frozenset[str]
+    needs: Mapping[str, tuple[LoaderNeed, ...]]
 
 
 def _violations(facts: WheelFacts, policy: Policy, closure: Closure, found: _Found) -> Iterator[Violation]:
@@ -250,8 +255,8 @@ def _violations(facts: WheelFacts, policy: Policy, closure: Closure, found: _Fou
             )
         for wanted in _too_new(file, policy, closure, refused):
             yield from _of_symbols(file, policy, chain, wanted)
-        for code in _faults_of_file(file, policy, found):
-            yield Violation(code=code, policy=policy.name, file=file.label, chain=chain, version=_VERSIONS.get(code))
+        if policy.family in _FAMILIES_OF_GLIBC:
+            yield from _faults_of_file(file, policy, chain, found)
         if file.path in found.levels:
             version, limit = found.levels[file.path]
             yield Violation(
@@ -270,18 +275,20 @@ def _violations(facts: WheelFacts, policy: Policy, closure: Closure, found: _Fou
                 )
 
 
-_VERSIONS = {ViolationCode.RELR_WITHOUT_MARKER: RELR_MARKER}
 _FAMILIES_OF_GLIBC = frozenset({Family.MANYLINUX, Family.CUSTOM})
 
 
-def _faults_of_file(file: ElfFile, policy: Policy, found: _Found) -> Iterator[ViolationCode]:
+def _faults_of_file(file: ElfFile, policy: Policy, chain: tuple[str, ...], found: _Found) -> Iterator[Violation]:
     """What speaks against loading a file with the C library of a policy, whatever symbols it uses."""
-    if policy.family not in _FAMILIES_OF_GLIBC:
-        return
+    violation = partial(Violation, policy=policy.name, file=file.label, chain=chain)
     if file.path in found.stacks:
-        yield found.stacks[file.path]
+        yield violation(code=found.stacks[file.path])
     if file.path in found.packed and not policy.allows_version(RELR_MARKER):
-        yield ViolationCode.RELR_WITHOUT_MARKER
+        yield violation(code=ViolationCode.RELR_WITHOUT_MARKER, version=RELR_MARKER)
+    for need in found.needs.get(file.path, ()):
+        if not policy.allows_version(need.version):
+            limit = _limit(policy, need.version)
+            yield violation(code=ViolationCode.NEWER_LOADER, symbol=need.what, version=need.version, limit=limit)
 
 
 def _too_new(file: ElfFile, policy: Policy, closure: Closure, refused: set[str]) -> Iterator[WantedVersion]:

@@ -25,6 +25,7 @@ class ViolationCode(enum.Enum):
     UCS2 = "ucs2"
     PYFPE = "pyfpe"
     RELR_WITHOUT_MARKER = "relr-without-marker"
+    NEWER_LOADER = "newer-loader"
     EXECUTABLE_STACK = "executable-stack"
     MISSING_STACK_HEADER = "missing-stack-header"
     EXECUTED_STACK = "executed-stack"
@@ -127,6 +128,9 @@ _DESCRIPTIONS = {
     ViolationCode.RELR_WITHOUT_MARKER: (
         "has packed relocations (DT_RELR) and does not require {version}: glibc before 2.36 loads it, does not apply "
         "them, and crashes"
+    ),
+    ViolationCode.NEWER_LOADER: (
+        "needs the ld.so of {version} for its {symbol}, which older ones read otherwise; {policy} ends at {limit}"
     ),
     ViolationCode.EXECUTABLE_STACK: "asks for an executable stack; glibc 2.41 and newer refuse to load it",
     ViolationCode.MISSING_STACK_HEADER: (

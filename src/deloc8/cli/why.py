@@ -48,7 +48,7 @@ def why(options: argparse.Namespace, console: Console) -> int:
 
 
 # What `--lower-glibc` may help against.
-_LOWERED = frozenset({ViolationCode.SYMBOL_TOO_NEW, ViolationCode.RELR_WITHOUT_MARKER})
+_LOWERED = frozenset({ViolationCode.SYMBOL_TOO_NEW, ViolationCode.RELR_WITHOUT_MARKER, ViolationCode.NEWER_LOADER})
 
 
 def _remedy(audit: Audit) -> Remedy:

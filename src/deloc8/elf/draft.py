@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from deloc8.elf import constants as c
+from deloc8.elf.dynamic import are_apart
 from deloc8.elf.edits import (
     AddNeeded,
     BindToZero,
@@ -21,7 +22,7 @@ from deloc8.elf.edits import (
 )
 from deloc8.elf.joining import Joined, join, joined_entries
 from deloc8.elf.rebind import RELR_MARKER, Rebinder
-from deloc8.elf.relocations import are_apart, zero_patches
+from deloc8.elf.relocations import zero_patches
 from deloc8.elf.versions import NeedRecord, read_definition_records, read_need_records
 from deloc8.values import dataclass, field
 
@@ -258,7 +259,7 @@ class _Drafter:
     def settle_relocations(self) -> None:
         """Put the relocation tables elsewhere, once, where any edit needs that."""
         has_packed = c.DT_RELR in self.table.values
-        if (self.unpacks and has_packed) or (self.joins and are_apart(self.table)):
+        if (self.unpacks and has_packed) or (self.joins and are_apart(self.table.values)):
             self.joined = join(self.table, unpacks=self.unpacks and has_packed)
             self.entries = joined_entries(self.table, self.entries, self.joined)
 

@@ -65,6 +65,9 @@ class Dynamic:
         has_textrel: Whether relocations change read-only code (DT_TEXTREL or DF_TEXTREL).
         filters: DT_FILTER and DT_AUXILIARY, in their order: libraries that are searched before this file.
         audits: The names in the lists of DT_AUDIT and DT_DEPAUDIT.
+        has_tables_apart: Whether DT_JMPREL is not where glibc before 2.23 takes it to be.
+        marks_plt: Whether there is the tag that on x86-64 is DT_X86_64_PLT: relocations of functions say where their
+            PLT entry is.
     """
 
     needed: tuple[str, ...] = ()
@@ -77,6 +80,8 @@ class Dynamic:
     has_textrel: bool = False
     filters: tuple[Link, ...] = ()
     audits: tuple[Link, ...] = ()
+    has_tables_apart: bool = False
+    marks_plt: bool = False
 
 
 @dataclass(frozen=True)
@@ -277,6 +282,8 @@ def read_dynamic(table: DynamicTable) -> Dynamic:
         has_textrel=c.DT_TEXTREL in values or bool(flags & c.DF_TEXTREL),
         filters=tuple(link for link in others if not link.kind.is_audit),
         audits=tuple(link for link in others if link.kind.is_audit),
+        has_tables_apart=c.DT_JMPREL in values and are_apart(values),
+        marks_plt=c.DT_X86_64_PLT in values,
     )
 
 
@@ -305,3 +312,19 @@ def _read_links(table: DynamicTable) -> tuple[Link, ...]:
             names = text.split(":") if kind.is_audit else [text]
             links += [Link(kind, name) for name in names if name]
     return tuple(links)
+
+
+_SIZES = {c.DT_RELA: c.DT_RELASZ, c.DT_REL: c.DT_RELSZ}
+
+
+def are_apart(values: Mapping[int, int]) -> bool:
+    """Whether glibc before 2.23 reads past the end of DT_RELA (or DT_REL) when it binds at once.
+
+    It does not where DT_JMPREL is the end of DT_RELA, or follows it.
+    """
+    kind, size = values.get(c.DT_PLTREL, 0), values.get(c.DT_PLTRELSZ, 0)
+    others = values.get(_SIZES.get(kind, kind), 0)
+    if not size or not others or not {kind, c.DT_JMPREL} <= values.keys():
+        return False
+    end = values[kind] + others
+    return end not in {values[c.DT_JMPREL], values[c.DT_JMPREL] + size}

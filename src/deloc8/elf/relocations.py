@@ -212,21 +212,6 @@ def _zero_address(view: View) -> int:
     raise impossible(view.name, why, "link it on an older system")
 
 
-def are_apart(table: DynamicTable) -> bool:
-    """Whether glibc before 2.23 reads past the end of DT_RELA (or DT_REL) when it binds at once.
-
-    It does not where DT_JMPREL is the end of DT_RELA, or follows it.
-    """
-    values, shape = table.values, shape_of(table.view)
-    size = values.get(c.DT_PLTRELSZ, 0)
-    others = values.get(shape.size, 0)
-    has_both = {shape.table, c.DT_JMPREL} <= values.keys() and size and others
-    if not has_both or values.get(c.DT_PLTREL) != shape.table:
-        return False
-    end = values[shape.table] + others
-    return end not in {values[c.DT_JMPREL], values[c.DT_JMPREL] + size}
-
-
 def packed_addresses(table: DynamicTable) -> Iterator[int]:
     """The addresses that DT_RELR relocates.
 

@@ -376,6 +376,7 @@ _HINTS = {
         f"{HEAP_INSTEAD}; for systems before glibc 2.41 alone, pass --keep-executable-stack"
     ),
     ViolationCode.RELR_WITHOUT_MARKER: "link with -Wl,-z,nopack-relative-relocs",
+    ViolationCode.NEWER_LOADER: "link it with another linker, or with options that older releases of glibc know",
     ViolationCode.UCS2: "build with a wide-unicode (UCS4) Python",
     ViolationCode.PYFPE: "build with a Python that was not configured with fpectl",
 }

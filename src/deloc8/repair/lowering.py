@@ -6,8 +6,9 @@ Nothing is lowered further than the policy needs it. Pure: from violations and t
 from __future__ import annotations
 
 from deloc8.audit.facts import WantedVersion, wanted_versions
+from deloc8.audit.loading import TABLES_APART
 from deloc8.audit.violations import ViolationCode
-from deloc8.elf.edits import BindToZero, BindVersion, DropVersion, UnpackRelocations
+from deloc8.elf.edits import BindToZero, BindVersion, DropVersion, JoinRelocations, UnpackRelocations
 from deloc8.elf.layout import place
 from deloc8.elf.symbols import UndefinedSymbol
 from deloc8.elf.versions import NeededVersion, VersionNeed
@@ -90,9 +91,13 @@ NO_LOWERING = Lowering(rewrites={}, refused=())
 
 def is_lowerable(violation: Violation) -> bool:
     """Whether a violation is of the kind that lowering is about: a symbol of glibc, or a marker, that is too new."""
-    if violation.code is ViolationCode.RELR_WITHOUT_MARKER:
+    if violation.code is ViolationCode.RELR_WITHOUT_MARKER or _has_tables_apart(violation):
         return True
     return violation.code is ViolationCode.SYMBOL_TOO_NEW and split_version(violation.version or "")[0] == "GLIBC"
+
+
+def _has_tables_apart(violation: Violation) -> bool:
+    return violation.code is ViolationCode.NEWER_LOADER and violation.symbol == TABLES_APART.what
 
 
 def lower(facts: WheelFacts, match: PolicyMatch, *, allow_differs: bool) -> Lowering:
@@ -134,6 +139,9 @@ class _Chooser:
 
     def choose(self, file: ElfFile, violation: Violation) -> Rewrite | Refusal:
         symbol, version = violation.symbol, violation.version or ""
+        if _has_tables_apart(violation):
+            reason = "the relocations are the same, in the place where older releases take them to be"
+            return _rewrite(violation, RewriteKind.JOINED, reason)
         if symbol is None:
             if version == _RELR_VERSION:
                 return _rewrite(violation, RewriteKind.PACKED, "the relocations are the same, only not packed")
@@ -195,6 +203,8 @@ def _rewrite(violation: Violation, kind: RewriteKind, reason: str) -> Rewrite:
 def _edit(rewrite: Rewrite) -> Edit:
     if rewrite.kind is RewriteKind.PACKED:
         return UnpackRelocations()
+    if rewrite.kind is RewriteKind.JOINED:
+        return JoinRelocations()
     if rewrite.kind is RewriteKind.CONSTANT:
         return BindToZero(symbol=rewrite.symbol, old=rewrite.version)
     name = None if rewrite.to_symbol == rewrite.symbol else rewrite.to_symbol
@@ -237,7 +247,7 @@ def _wanted_by_compat(arch: Arch | None, functions: Collection[str]) -> tuple[Wa
     return tuple(WantedVersion(library="libc.so.6", version=version, symbols=()) for version in sorted(versions))
 
 
-_LOWERING = (BindVersion, DropVersion, BindToZero, UnpackRelocations)
+_LOWERING = (BindVersion, DropVersion, BindToZero, UnpackRelocations, JoinRelocations)
 
 
 def lowered_image(image: ElfImage, edits: Sequence[Edit]) -> ElfImage:
@@ -257,7 +267,9 @@ def lowered_image(image: ElfImage, edits: Sequence[Edit]) -> ElfImage:
                         undefined[place] = after(symbol)
             case UnpackRelocations():
                 left.update((need.file, _RELR_VERSION) for need in image.version_needs)
-                dynamic = replace(dynamic, has_relr=False) if dynamic else None
+                dynamic = replace(dynamic, has_relr=False, has_tables_apart=False) if dynamic else None
+            case JoinRelocations():
+                dynamic = replace(dynamic, has_tables_apart=False) if dynamic else None
     used = {(symbol.file or "", symbol.version or "") for symbol in undefined}
     return replace(
         image,
@@ -302,4 +314,4 @@ def check_edits(plan: Plan, archive: WheelArchive, sysroot: Sysroot, known: Know
             place(View.open(sysroot.read(graft.source), graft.source), graft.edits)
 
 
-_NEED_A_LOOK = (BindToZero, UnpackRelocations)
+_NEED_A_LOOK = (BindToZero, UnpackRelocations, JoinRelocations)

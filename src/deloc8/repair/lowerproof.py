@@ -10,13 +10,12 @@ from array import array
 from itertools import compress
 
 from deloc8.elf import constants as c
-from deloc8.elf.dynamic import read_table
+from deloc8.elf.dynamic import are_apart, read_table
 from deloc8.elf.edits import BindToZero, JoinRelocations, UnpackRelocations
 from deloc8.elf.relocations import (
     REL,
     RELA,
     Relocations,
-    are_apart,
     info_shift,
     packed_addresses,
     read_relocations,
@@ -103,7 +102,7 @@ def relocation_problems(planned: Planned, new: Buffer, name: str) -> Iterator[st
     sound = [address for address, info, addend in zeros if info == planned.relative and _is_zero(view, addend)]
     if set(sound) != planned.zeros or len(sound) != len(zeros):
         yield f"{name}: a variable that should be a constant of zero is none"
-    if planned.joined and are_apart(table):
+    if planned.joined and are_apart(table.values):
         yield f"{name}: DT_JMPREL is not where glibc before 2.23 reads it"
     for shape in (RELA, REL):
         count = table.values.get(shape.count, 0)

@@ -31,7 +31,7 @@ class RewriteKind(enum.Enum):
 
     MOVED, SAME, SUPERSET and DIFFERS are the classes of the table (`lowertable.LoweringClass`). WEAK: a weak reference
     loses its version. CONSTANT: a variable becomes a constant of the file itself. PACKED: relocations are unpacked.
-    CODE: the function travels in the wheel, for systems that lack it.
+    JOINED: tables of relocations become neighbours. CODE: the function travels in the wheel, for systems that lack it.
     """
 
     MOVED = "moved"
@@ -41,6 +41,7 @@ class RewriteKind(enum.Enum):
     WEAK = "weak"
     CONSTANT = "constant"
     PACKED = "packed"
+    JOINED = "joined"
     CODE = "code"
 
 

@@ -12,7 +12,7 @@ from deloc8.audit.loading import stack_fault
 from deloc8.audit.match import match_policies
 from deloc8.audit.verdict import Truth, judge
 from deloc8.audit.violations import describe
-from deloc8.elf.edits import BindToZero, ClearExecutableStack, UnpackRelocations
+from deloc8.elf.edits import BindToZero, ClearExecutableStack, JoinRelocations, UnpackRelocations
 from deloc8.elf.image import parse_defined
 from deloc8.elf.invariants import broken_invariants
 from deloc8.errors import ElfError, VerificationError, WheelError
@@ -243,7 +243,7 @@ def _relocations(claim: Claim, written: WheelArchive) -> Iterator[str]:
     files = [(patch.target, patch.edits, partial(_member, source, patch.member)) for patch in claim.plan.patches]
     files += [(graft.member, graft.edits, partial(sysroot.read, graft.source)) for graft in claim.plan.grafts]
     for member, edits, old in files:
-        if any(isinstance(edit, BindToZero | UnpackRelocations) for edit in edits):
+        if any(isinstance(edit, BindToZero | JoinRelocations | UnpackRelocations) for edit in edits):
             from deloc8.repair import lowerproof  # noqa: PLC0415  few wheels are lowered
 
             planned = lowerproof.planned_relocations(old(), edits, member)

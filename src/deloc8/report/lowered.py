@@ -46,12 +46,18 @@ def _row(rewrites: Sequence[Rewrite], plan: Plan) -> LoweredRow:
     first = rewrites[0]
     name = f"{first.symbol}@{first.version}" if first.symbol else first.version
     return LoweredRow(
-        before=f"{name} of {first.library}" if first.library else "packed relocations without a marker",
+        before=f"{name} of {first.library}" if first.library else _BEFORE[first.kind],
         after=_after(first, plan),
         kind=first.kind.value,
         reason=first.reason,
         files=tuple(rewrite.file for rewrite in rewrites),
     )
+
+
+_BEFORE = {
+    RewriteKind.PACKED: "packed relocations without a marker",
+    RewriteKind.JOINED: "DT_JMPREL apart from the other relocations",
+}
 
 
 def _after(rewrite: Rewrite, plan: Plan) -> str:
@@ -66,6 +72,7 @@ _AFTER = {
     RewriteKind.WEAK: "the symbol without a version",
     RewriteKind.CONSTANT: "a constant of the file itself",
     RewriteKind.PACKED: "relocations that are not packed",
+    RewriteKind.JOINED: "DT_JMPREL directly behind them",
 }
 
 

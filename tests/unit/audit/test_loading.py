@@ -9,7 +9,8 @@ import pytest
 
 from deloc8.audit.notices import notices
 from deloc8.audit.verdict import Truth
-from kit.elf import ET_EXEC, GLIBC, MACHINES, ElfSpec, NeedSpec
+from kit.elf import ET_EXEC, GLIBC, MACHINES, ElfSpec, NeedSpec, Undefined, build_elf
+from kit.patch import patch_segment
 from kit.scene import CORE, Scene, best_tag, codes_of, violations_of, wants
 
 if TYPE_CHECKING:
@@ -143,3 +144,65 @@ def test_a_policy_of_the_user_counts_like_a_tag(scene: Scene, tmp_path: Path) ->
     file.write_text('[{"name": "mine", "symbol_versions": {"GLIBC": "2.17"}, "lib_whitelist": ["libc.so.6"]}]')
     audit = scene.judge(replace(PLAIN, relr=True, gnu_stack=7), policy_files=(file,))
     assert codes_of(audit, "mine") == ["executable-stack", "relr-without-marker"]
+
+
+# -- what an older ld.so reads otherwise
+
+SOME = tuple(map(Undefined, ("one", "two", "three", "four")))
+DT_X86_64_PLT = (0x70000000, 0x1000)
+
+
+def segment(spec: ElfSpec, kind: int, field: str, value: int, number: int = 0) -> bytes:
+    return patch_segment(build_elf(spec), kind, field, value, number)
+
+
+@pytest.mark.parametrize(
+    ("made", "what", "version"),
+    [
+        (replace(PLAIN, undefined=SOME, functions="apart"), "DT_JMPREL", "2.23"),
+        (replace(PLAIN, undefined=SOME, functions="before"), "DT_JMPREL", "2.23"),
+        (replace(PLAIN, undefined=SOME, functions="middle"), "DT_JMPREL", "2.23"),
+        (replace(PLAIN, entries=(DT_X86_64_PLT,)), "DT_X86_64_PLT", "2.36"),
+        (segment(PLAIN, 1, "p_flags", 4, 1), "PT_DYNAMIC", "2.35"),
+        (segment(PLAIN, 1, "p_align", 0x800, 1), "PT_LOAD", "2.35"),
+        (segment(PLAIN, 1, "p_align", 1), "PT_LOAD", "2.35"),
+        (segment(replace(PLAIN, interpreter=LOADER), 1, "p_align", 1), "PT_LOAD", "2.35"),
+    ],
+)
+def test_a_layout_that_only_newer_loaders_read(scene: Scene, made: ElfSpec | bytes, what: str, version: str) -> None:
+    audit = scene.judge(made)
+    best, older = {"2.23": (24, 17), "2.35": (35, 34), "2.36": (36, 35)}[version]
+    assert best_tag(audit) == f"manylinux_2_{best}_x86_64"
+    (violation,) = violations_of(audit, f"manylinux_2_{older}")
+    assert (violation.code.value, violation.symbol, violation.version) == ("newer-loader", what, f"GLIBC_{version}")
+    assert violation.limit == f"GLIBC_2.{older}"
+    assert not violation.is_curable
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        replace(PLAIN, undefined=SOME, functions="behind"),
+        replace(PLAIN, undefined=SOME, functions="end"),
+        replace(PLAIN, undefined=SOME, functions="apart", needed=(MUSL,)),
+        segment(replace(PLAIN, type=ET_EXEC, dynamic=False), 1, "p_align", 1),
+        segment(PLAIN, 1, "p_align", 0x200000 - 0x1FF000),
+        segment(PLAIN, 1, "p_align", 0),
+    ],
+)
+def test_a_layout_that_every_loader_reads(scene: Scene, made: ElfSpec | bytes) -> None:
+    assert [match.violations for match in scene.judge(made).matches if match.violations] == []
+
+
+def test_machines_whose_loader_reads_otherwise(scene: Scene) -> None:
+    """On riscv64 no ld.so writes to the dynamic section; the tag of x86-64 means nothing elsewhere."""
+    riscv = segment(replace(MACHINES["riscv64"], needed=(GLIBC,)), 1, "p_flags", 4, 1)
+    assert "newer-loader" not in codes_of(scene.judge(riscv), "manylinux_2_31")
+    arm = replace(MACHINES["aarch64"], needed=(GLIBC,), entries=(DT_X86_64_PLT,))
+    assert codes_of(scene.judge(arm), "manylinux_2_17") == []
+
+
+def test_tables_that_are_apart_beside_packed_relocations_are_no_reason_of_their_own(scene: Scene) -> None:
+    """Once they are unpacked, the tables are joined."""
+    audit = scene.judge(replace(PLAIN, undefined=SOME, functions="apart", relr=True))
+    assert codes_of(audit, "manylinux_2_17") == ["relr-without-marker"]

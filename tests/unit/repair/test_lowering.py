@@ -12,7 +12,15 @@ import pytest
 import deloc8.elf.writer as elf_writer
 from deloc8.audit.verdict import find_tag
 from deloc8.diagnostic import Severity
-from deloc8.elf.edits import AddNeeded, BindToZero, BindVersion, DropVersion, SetRpath, UnpackRelocations
+from deloc8.elf.edits import (
+    AddNeeded,
+    BindToZero,
+    BindVersion,
+    DropVersion,
+    JoinRelocations,
+    SetRpath,
+    UnpackRelocations,
+)
 from deloc8.elf.image import parse
 from deloc8.errors import ElfError, InputError, UnrepairableError, UsageError, VerificationError
 from deloc8.repair import grafting
@@ -24,7 +32,7 @@ from kit.bench import EXT, Bench, contents
 from kit.command import Command
 from kit.elf import MACHINES, Defined, ElfSpec, NeedSpec, Undefined, build_elf
 from kit.patch import patch_number
-from kit.pyelf import peer_of
+from kit.pyelf import dynamic_of, peer_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -203,6 +211,30 @@ def test_markers(bench: Bench) -> None:
             bench.plan(wheel, platform=TAG, lower_glibc=True)
         told = f"{marker} cannot be lowered: a promise about the file that cannot be taken back"
         assert told in caught.value.context
+
+
+@pytest.mark.parametrize("functions", ["apart", "before", "middle", "start"])
+def test_tables_of_relocations_become_neighbours(bench: Bench, functions: str) -> None:
+    undefined = (PUTS, CREATE, EXP, FCNTL)
+    wheel = bench.extension(needed=NEEDED, undefined=undefined, functions=functions)
+    with pytest.raises(UnrepairableError):
+        bench.plan(wheel, platform="manylinux_2_17_x86_64")
+    outcome = bench.repair(wheel, None, platform=TAG, lower_glibc=True)
+    assert kinds(outcome.plan)["DT_JMPREL"] is RewriteKind.JOINED
+    assert JoinRelocations() in outcome.plan.patches[0].edits
+    after = contents(outcome.path)[EXT]
+    said = dynamic_of(after)
+    assert said["DT_JMPREL"] == said["DT_RELA"] + said["DT_RELASZ"]
+    # What is new enough for a tag stays where it is.
+    plan = lowered(bench, *undefined, platform="manylinux_2_24_x86_64", functions=functions)
+    assert RewriteKind.JOINED not in kinds(plan).values()
+
+
+def test_other_layouts_that_older_loaders_do_not_read_are_refused(bench: Bench) -> None:
+    wheel = bench.extension(needed=NEEDED, undefined=(CREATE,), entries=((0x70000000, 0),))
+    with pytest.raises(UnrepairableError) as caught:
+        bench.plan(wheel, platform=TAG, lower_glibc=True)
+    assert "needs the ld.so of GLIBC_2.36 for its DT_X86_64_PLT" in "\n".join(caught.value.context)
 
 
 def test_what_a_file_will_say_is_what_it_says_then(bench: Bench) -> None:

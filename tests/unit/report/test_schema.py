@@ -58,7 +58,8 @@ def hopeless(scene: Scene) -> Path:
     core = ElfSpec(
         needed=("lib\nevil\x1b.so", "libz.so.1", GLIBC), undefined=symbols, notes=(ISA_V3,), rpath="odd", gnu_stack=7
     )
-    packed = ElfSpec(needed=(GLIBC,), relr=True, gnu_stack=None)
+    # DT_X86_64_PLT, which older loaders do not know.
+    packed = ElfSpec(needed=(GLIBC,), relr=True, gnu_stack=None, entries=((0x70000000, 0),))
     tags = ("cp311-cp311-manylinux_2_17_x86_64.win_amd64",)
     members = {CORE: core, "demo/packed.so": packed, "demo/arm.so": MACHINES["aarch64"]}
     return scene.wheel(members, name="hopeless", tags=tags)

@@ -39,6 +39,7 @@ _MESSAGES = {
     "isa-level": "needs a newer processor than {tag} promises",
     "ucs2": "is for narrow-unicode builds of Python only, which the tags do not say",
     "relr-without-marker": "has packed relocations, which the oldest glibc of {tag} does not apply",
+    "newer-loader": "needs a newer ld.so than {tag} promises",
     "pyfpe": "is for builds of Python with fpectl only, which the tags do not say",
 }
 
@@ -53,6 +54,7 @@ _HINTS = {
     "release-too-new": "build on an older system, or claim the tag that `deloc8 show` tells",
     "library-not-allowed": "`deloc8 fixup` copies it into the wheel; --exclude says that it comes otherwise",
     "relr-without-marker": "link with -Wl,-z,nopack-relative-relocs, or let `deloc8 fixup --lower-glibc` unpack them",
+    "newer-loader": "link it with another linker, or claim the tag that `deloc8 show` tells",
     "isa-level": "compile without -march, or pass --disable-isa-ext-check",
 }
 

@@ -46,6 +46,7 @@ _CHECKED = (
     ("ucs2", _ERROR, promises.check_violations),
     ("pyfpe", _ERROR, promises.check_violations),
     ("relr-without-marker", _ERROR, promises.check_violations),
+    ("newer-loader", _ERROR, promises.check_violations),
     ("foreign-file", _WARNING, promises.check_notices),
     ("damaged-file", _WARNING, promises.check_notices),
     ("own-library-differs", _WARNING, promises.check_notices),
