@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
 
 # Where the parts of a library begin and end, and what runs first and last: most have these, and they tell nothing.
-_OF_EVERY_LIBRARY = frozenset({"__bss_start", "_edata", "_end", "_fini", "_init"})
+_OF_EVERY_LIBRARY = frozenset(
+    # The last four: on Arm machines.
+    ("__bss_start", "_edata", "_end", "_fini", "_init", "__bss_end__", "__bss_start__", "__end__", "_bss_end__")
+)
 
 
 class Borrowed(NamedTuple):

@@ -281,7 +281,13 @@ def _concern(kind: SubjectKind, uses: tuple[Use, ...]) -> Callable[[Violation], 
     """Whether a violation is about what was asked; for a library also: whether that library brings it in."""
     if kind is SubjectKind.LIBRARY:
         names = {use.library for use in uses}
-        codes = {ViolationCode.LIBRARY_NOT_ALLOWED, ViolationCode.LIBRARY_NOT_FOUND, ViolationCode.LIBPYTHON_NEEDED}
+        codes = {
+            ViolationCode.LIBRARY_NOT_ALLOWED,
+            ViolationCode.LIBRARY_NOT_FOUND,
+            ViolationCode.LIBPYTHON_NEEDED,
+            # Its symbols are known by no version that could be asked about.
+            ViolationCode.RELEASE_TOO_NEW,
+        }
         return lambda row: (row.library in names and row.code in codes) or not names.isdisjoint(row.chain[1:])
     asked = {(use.file, use.symbol, use.version) for use in uses}
     named = {(use.file, use.symbol) for use in uses if use.symbol}

@@ -28,7 +28,7 @@ MEMDUP2 = "g_memdup2"  # of glib 2.68
 def scene(tmp_path: Path) -> Scene:
     """A system with a glib that is newer than all tables."""
     scene = Scene(tmp_path)
-    symbols = ("g_free", STATIC_NAME, MEMDUP2, "g_from_the_future", "_edata")
+    symbols = ("g_free", STATIC_NAME, MEMDUP2, "g_from_the_future", "_edata", "__bss_end__")
     library(scene, GLIB, *symbols)
     library(scene, GOBJECT, "g_object_new", needed=(GLIB,))
     return scene
@@ -102,7 +102,7 @@ def test_a_symbol_that_the_tables_do_not_know_is_newer_than_they(scene: Scene) -
 
 
 def test_what_every_library_has_and_what_python_has_tells_nothing(scene: Scene) -> None:
-    assert best_tag(scene.judge(using("_edata", "PyLong_FromLong"))) == "manylinux_2_5_x86_64"
+    assert best_tag(scene.judge(using("_edata", "__bss_end__", "PyLong_FromLong"))) == "manylinux_2_5_x86_64"
 
 
 def test_a_new_symbol_of_a_library_with_versions_would_have_one(scene: Scene) -> None:
@@ -246,6 +246,12 @@ def test_why_a_symbol_matters(scene: Scene) -> None:
     assert answer.bars[0] == "manylinux_2_34_x86_64"
     assert any(f"--graft '{GLIB}' --graft '{GOBJECT}'" in way for way in answer.ways)
     assert "build on a system that ends at glib 2.68.4, as a manylinux_2_34 image does" in answer.ways
+
+
+def test_why_a_library_matters(scene: Scene) -> None:
+    answer = explain(scene.judge(using(STATIC_NAME)), GLIB)
+    assert answer.bars[0] == "manylinux_2_34_x86_64"
+    assert [(row.symbol, row.since) for row in answer.violations] == [(STATIC_NAME, "glib 2.70")]
 
 
 def test_why_names_no_graft_of_what_the_display_must_provide(scene: Scene) -> None:
