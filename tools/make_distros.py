@@ -11,8 +11,8 @@ The releases of other libraries stand in library_releases.toml beside this file.
 
 `audit/data/distros.json` is read by `deloc8.audit.compat`. It has a line for each release: what it offers (null: not
 known), from when to when it is supported, and whether it is one of the main line (not a development branch, nor a
-release between two that are supported for long). `policy/data/libraries.json` is read by `deloc8.policy.releases`: what
-the reference system of each policy has.
+release between two that are supported for long). `policy/data/libraries.json` is read by `deloc8.policy.releases`: the
+releases of libraries that the reference system of each policy has, and each distribution.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def number_key(number: str) -> tuple[int, ...]:
     return tuple(map(int, number.split(".")))
 
 
-def release(row: dict[str, Any], libraries: dict[str, dict[str, str]]) -> dict[str, Any]:
+def release(row: dict[str, Any]) -> dict[str, Any]:
     """A release as the table has it."""
     # A rolling distribution may have two: the older one is the safe reading.
     offers = {namespace: row[key].partition("/")[0] for namespace, key in FIGURES.items() if row.get(key)}
@@ -81,23 +81,25 @@ def release(row: dict[str, Any], libraries: dict[str, dict[str, str]]) -> dict[s
     # The support of some has no end yet: the facts say "false".
     dates = {key: None if row.get(key) in {None, "false"} else row[key] for key in ("released", "eol", "extended_eol")}
     name = {"distro": row["distro"], "version": row["version"]}
-    more = {"main": is_main(**name), "measured": row["measured"]}
-    known = libraries.get(f"{row['distro']} {row['version']}", {})
-    return name | {"offers": offers} | dates | more | ({"libraries": known} if known else {})
+    return name | {"offers": offers} | dates | {"main": is_main(**name), "measured": row["measured"]}
+
+
+def _lines(part: dict[str, dict[str, str]]) -> str:
+    """A part of a table, a line for each key."""
+    lines = ",\n  ".join(f"{json.dumps(name)}: {json.dumps(numbers)}" for name, numbers in part.items())
+    return f"{{\n  {lines}\n }}"
 
 
 def main() -> None:
     """Write the tables."""
     facts, package = map(Path, sys.argv[1:])
     reviewed = tomllib.loads(LIBRARIES.read_text("utf-8"))
-    libraries = library_releases(reviewed)
-    rows = [release(row, libraries) for row in json.loads(facts.read_text("utf-8"))]
-    lines = ",\n  ".join(map(json.dumps, rows))
+    lines = ",\n  ".join(json.dumps(release(row)) for row in json.loads(facts.read_text("utf-8")))
     table = f'{{\n "source": {json.dumps(SOURCE)},\n "releases": [\n  {lines}\n ]\n}}\n'
     (package / "audit" / "data" / "distros.json").write_text(table, encoding="utf-8")
-    lines = ",\n  ".join(f"{json.dumps(name)}: {json.dumps(numbers)}" for name, numbers in promised(reviewed).items())
-    table = f'{{\n "promised": {{\n  {lines}\n }}\n}}\n'
-    (package / "policy" / "data" / "libraries.json").write_text(table, encoding="utf-8")
+    parts = {"promised": promised(reviewed), "releases": library_releases(reviewed)}
+    table = ",\n ".join(f"{json.dumps(name)}: {_lines(part)}" for name, part in parts.items())
+    (package / "policy" / "data" / "libraries.json").write_text(f"{{\n {table}\n}}\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

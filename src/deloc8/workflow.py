@@ -5,7 +5,6 @@ from __future__ import annotations
 from deloc8.audit.facts import gather
 from deloc8.audit.images import Reading
 from deloc8.audit.match import MatchOptions
-from deloc8.audit.together import takes_part
 from deloc8.audit.verdict import Audit, judge
 from deloc8.errors import InputError, PolicyError, PureWheelError, UsageError
 from deloc8.loader.search import SearchOptions
@@ -116,7 +115,7 @@ def audit_wheel(path: StrPath, options: AuditOptions = _DEFAULTS) -> Audit:
     """
     with open_wheel(path, options.limits) as archive:
         audit = _audit_whole(archive, Sysroot(options.sysroot), options)
-    if takes_part(audit):
+    if audit.takes_part:
         from deloc8.repair.splits import find_splits  # noqa: PLC0415  hardly any wheel needs it
 
         audit = replace(audit, splits=find_splits(audit, Sysroot(options.sysroot)))

@@ -11,16 +11,17 @@ from functools import cached_property
 
 from deloc8.elf.image import parse_defined
 from deloc8.policy.model import number_key
-from deloc8.policy.releases import BEHIND, PROJECTS, symbol_table
+from deloc8.policy.releases import BEHIND, PROJECTS, promised_release, symbol_table
 from deloc8.values import NamedTuple, dataclass
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from deloc8.audit.elffiles import Dependency, ElfFile
     from deloc8.elf.view import Buffer
     from deloc8.loader.sysroot import Sysroot
+    from deloc8.policy.model import Policy
     from deloc8.wheel.archive import WheelArchive
 
 
@@ -88,8 +89,6 @@ def find_borrowed(archive: WheelArchive, sysroot: Sysroot, loading: Loading) -> 
     """
     needed = {name for rows in loading.dependencies.values() for name in rows}
     libraries = _with_behind(needed & PROJECTS.keys())
-    if not libraries:
-        return {}
 
     def read(path: str) -> Buffer:
         member = loading.files[path].member
@@ -105,6 +104,15 @@ def _with_behind(names: Iterable[str]) -> frozenset[str]:
     for name in names:
         found.update(BEHIND.get(name, ()))
     return frozenset(found)
+
+
+def late_symbols(rows: Iterable[Borrowed], policy: Policy) -> Iterator[tuple[Borrowed, str, str]]:
+    """The symbols of later releases of a library than a policy promises: the release of each, and what is promised."""
+    for row in rows:
+        project = PROJECTS[row.library]
+        promised = promised_release(policy, project)
+        if promised is not None and not is_in_release(row, promised):
+            yield row, told_release(row), f"{project} {promised}"
 
 
 class _Search:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from deloc8.audit.borrowed import told_release
 from deloc8.audit.installing import lowest_floor
 from deloc8.audit.loading import stack_faults
 from deloc8.audit.match import Provision, counts, taken_from_system
 from deloc8.audit.notices import musl_needs
 from deloc8.paths import read_beside
 from deloc8.policy.model import Family, number_key, split_version
-from deloc8.policy.releases import PROJECTS
+from deloc8.policy.releases import PROJECTS, offered_release
 from deloc8.target import Libc
 from deloc8.values import dataclass, replace
 
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 
 # What is compared: the namespaces of glibc and of gcc's libraries, the musl release, and whether DT_RELR is understood.
 _NAMESPACES = frozenset({"GLIBC", "GLIBCXX", "CXXABI", "GCC"})
+_PROJECTS = tuple(dict.fromkeys(PROJECTS.values()))
 _MUSL = "musl"
 _RELR = "DT_RELR"
 # What installers and loaders compare with the release of the C library alone.
@@ -53,7 +53,6 @@ class Release:
         distro: The distribution, such as ``Debian``.
         version: Its number, such as ``12``.
         offers: The highest number of each namespace, such as ``GLIBC``, and of ``musl``; what is not known is missing.
-        libraries: The releases of libraries without versions, by project, such as ``glib``; likewise.
         relr: Whether its loader takes DT_RELR; None where that is not known.
         eol: The last day of its support, as ISO 8601 writes it; None where that is not known.
         extended_eol: The last day of the support that is paid for, or that others give.
@@ -63,7 +62,6 @@ class Release:
     distro: str
     version: str
     offers: Mapping[str, str]
-    libraries: Mapping[str, str]
     relr: bool | None
     eol: str | None
     extended_eol: str | None
@@ -99,7 +97,9 @@ class Need:
             return release.relr
         if self.what in {_TAG, _STACK}:
             return self._suits(release.offers.get("GLIBC") or release.offers[_MUSL])
-        number = release.offers.get(self.what) or release.libraries.get(self.what, "")
+        number = release.offers.get(self.what, "")
+        if self.what in _PROJECTS:
+            number = offered_release(release.name, self.what)
         offered, wanted = number_key(number), number_key(self.number)
         if wanted is None:
             return False
@@ -232,7 +232,6 @@ def releases() -> tuple[Release, ...]:
             distro=row["distro"],
             version=row["version"],
             offers={what: number for what, number in row["offers"].items() if what != _RELR},
-            libraries=row.get("libraries", {}),
             relr=row["offers"].get(_RELR),
             eol=row["eol"],
             extended_eol=row["extended_eol"],
@@ -307,7 +306,7 @@ def needs_of(audit: Audit, match: PolicyMatch) -> tuple[Need, ...]:
             known = highest.get(need.what)
             if known is None or _rank(known) < _rank(need):
                 highest[need.what] = replace(need, chain=chain)
-    order = ("GLIBC", _MUSL, _RELR, "GLIBCXX", "CXXABI", "GCC", *dict.fromkeys(PROJECTS.values()))
+    order = ("GLIBC", _MUSL, _RELR, "GLIBCXX", "CXXABI", "GCC", *_PROJECTS)
     return tuple(highest[what] for what in order if what in highest)
 
 
@@ -350,6 +349,10 @@ def _version_needs(match: PolicyMatch, file: ElfFile) -> Iterator[Need]:
 
 def _release_needs(audit: Audit, match: PolicyMatch, file: ElfFile) -> Iterator[Need]:
     """The releases that a file needs of libraries of the system whose symbols have no versions."""
+    if file.path not in audit.facts.borrowed:
+        return
+    from deloc8.audit.borrowed import told_release  # noqa: PLC0415  hardly any wheel needs it
+
     for row in taken_from_system(audit.facts, file, match.closure):
         subject = f"{row.symbol} ({told_release(row)})"
         yield Need(what=PROJECTS[row.library], number=row.since or "", subject=subject, library=row.library, chain=())

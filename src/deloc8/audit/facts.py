@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from deloc8.audit.borrowed import Borrowed, Loading, find_borrowed
 from deloc8.audit.elffiles import (
     Dependency,
     ElfFile,
@@ -25,6 +24,7 @@ from deloc8.loader.resolve import Resolver
 from deloc8.loader.sysroot import Overlay
 from deloc8.loader.tokens import Tokens
 from deloc8.policy.load import builtin_policies
+from deloc8.policy.releases import PROJECTS
 from deloc8.target import Libc
 from deloc8.values import dataclass, field, replace
 from deloc8.wheel.metadata import parse_wheel_metadata
@@ -33,6 +33,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from deloc8.audit.borrowed import Borrowed
     from deloc8.audit.rivals import Rival
     from deloc8.elf.image import ElfImage
     from deloc8.loader.folders import FolderTree
@@ -171,7 +172,6 @@ def gather(
             files[REQUEST] = ElfFile(path=REQUEST, member="--include", image=request, wanted=())
             merge_graph(resolver.resolve(REQUEST, request), files, dependencies)
             _refuse_missing(dependencies[REQUEST].values())
-    loading = Loading(files=files, dependencies=dependencies, request=REQUEST)
     metadata = parse_wheel_metadata(bytes(archive.read(archive.member(f"{archive.dist_info}/WHEEL"))))
     return WheelFacts(
         name=archive.name,
@@ -188,7 +188,7 @@ def gather(
         definitions=_definitions(archive, own, dependencies, arch, libc),
         variants=variants,
         rivals=_rivals(archive, sysroot, own, dependencies),
-        borrowed=find_borrowed(archive, sysroot, loading) if libc is Libc.GLIBC else {},
+        borrowed=_borrowed(archive, sysroot, files, dependencies) if libc is Libc.GLIBC else {},
     )
 
 
@@ -225,6 +225,20 @@ def _rivals(
     from deloc8.audit.rivals import find_rivals  # noqa: PLC0415
 
     return tuple(find_rivals(found, members, archive, sysroot))
+
+
+def _borrowed(
+    archive: WheelArchive,
+    sysroot: Sysroot,
+    files: Mapping[str, ElfFile],
+    dependencies: Mapping[str, Mapping[str, Dependency]],
+) -> Mapping[str, tuple[Borrowed, ...]]:
+    """See `WheelFacts.borrowed`; hardly any wheel needs libraries without versions."""
+    if all(PROJECTS.keys().isdisjoint(rows) for rows in dependencies.values()):
+        return {}
+    from deloc8.audit.borrowed import Loading, find_borrowed  # noqa: PLC0415
+
+    return find_borrowed(archive, sysroot, Loading(files=files, dependencies=dependencies, request=REQUEST))
 
 
 def _definitions(

@@ -7,14 +7,12 @@ import fnmatch
 from collections import deque
 from functools import partial
 
-from deloc8.audit.borrowed import is_in_release, told_release
 from deloc8.audit.facts import REQUEST
 from deloc8.audit.loading import RELR_MARKER, loader_needs, packed_unmarked, stack_faults
 from deloc8.audit.processors import excessive_levels
 from deloc8.audit.violations import Violation, ViolationCode
 from deloc8.patterns import pattern
 from deloc8.policy.model import Family, split_version
-from deloc8.policy.releases import PROJECTS, promised_release
 from deloc8.values import dataclass
 
 TYPE_CHECKING = False
@@ -242,17 +240,8 @@ def _violations(facts: WheelFacts, policy: Policy, closure: Closure, found: _Fou
             if provision not in _HARMLESS:
                 code = _LIBRARY_CODES[provision]
                 yield Violation(code=code, policy=policy.name, file=file.label, chain=chain, library=dependency.name)
-        for row, limit in _too_late(facts, file, policy, closure):
-            yield Violation(
-                code=ViolationCode.RELEASE_TOO_NEW,
-                policy=policy.name,
-                file=file.label,
-                chain=chain,
-                library=row.library,
-                symbol=row.symbol,
-                since=told_release(row),
-                limit=limit,
-            )
+        if file.path in facts.borrowed:
+            yield from _of_releases(facts, file, policy, closure)
         for wanted in _too_new(file, policy, closure, refused):
             yield from _of_symbols(file, policy, chain, wanted)
         if policy.family in _FAMILIES_OF_GLIBC:
@@ -312,18 +301,25 @@ def _of_symbols(file: ElfFile, policy: Policy, chain: tuple[str, ...], wanted: W
             library=wanted.library,
             symbol=symbol,
             version=wanted.version,
-            since=None,
             limit=limit,
         )
 
 
-def _too_late(facts: WheelFacts, file: ElfFile, policy: Policy, closure: Closure) -> Iterator[tuple[Borrowed, str]]:
-    """The symbols that later releases of a library brought than a policy promises, and what it promises instead."""
-    for row in taken_from_system(facts, file, closure):
-        project = PROJECTS[row.library]
-        promised = promised_release(policy, project)
-        if promised is not None and not is_in_release(row, promised):
-            yield row, f"{project} {promised}"
+def _of_releases(facts: WheelFacts, file: ElfFile, policy: Policy, closure: Closure) -> Iterator[Violation]:
+    """A violation for each symbol without a version that came with a later release than the policy promises."""
+    from deloc8.audit.borrowed import late_symbols  # noqa: PLC0415  hardly any wheel needs it
+
+    for row, told, limit in late_symbols(taken_from_system(facts, file, closure), policy):
+        yield Violation(
+            code=ViolationCode.RELEASE_TOO_NEW,
+            policy=policy.name,
+            file=file.label,
+            chain=closure.chain(file, facts),
+            library=row.library,
+            symbol=row.symbol,
+            version=told,
+            limit=limit,
+        )
 
 
 def taken_from_system(facts: WheelFacts, file: ElfFile, closure: Closure) -> Iterator[Borrowed]:

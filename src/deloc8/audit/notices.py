@@ -5,7 +5,6 @@ from __future__ import annotations
 from deloc8.audit.facts import REQUEST
 from deloc8.audit.loading import HEAP_INSTEAD, stack_faults
 from deloc8.audit.match import Provision, close, is_named
-from deloc8.audit.together import graft_options, whole_project
 from deloc8.audit.violations import ViolationCode
 from deloc8.diagnostic import Diagnostic, Severity
 from deloc8.elf.dynamic import LinkKind
@@ -127,20 +126,19 @@ def _lacking(audit: Audit, match: PolicyMatch) -> Iterator[Diagnostic]:
             taken = match.closure.provisions.get((file.path, name)) is Provision.SYSTEM
             if taken and name in MINIMAL_SYSTEM_LACKS:
                 users.setdefault(name, match.closure.chain(file, audit.facts))
+    if users:
+        from deloc8.audit.together import graft_options, whole_project  # noqa: PLC0415  few wheels need it
     for name in sorted(users):
+        # Those of its project must come into the wheel with it.
+        names = whole_project(audit.facts, PROJECTS.get(name, "")) or (name,)
         yield Diagnostic(
             code="minimal-system-lacks",
             severity=Severity.WARNING,
             subject=name,
             message="the policy takes it from the system, but a minimal installation does not have it",
             context=(f"needed by {' -> '.join(users[name])}",),
-            hints=(f"to put it into the wheel, pass {graft_options(_together(audit, name))}",),
+            hints=(f"to put it into the wheel, pass {graft_options(names)}",),
         )
-
-
-def _together(audit: Audit, name: str) -> tuple[str, ...]:
-    """A library and those of its project that must come into the wheel with it."""
-    return whole_project(audit.facts, PROJECTS.get(name, "")) or (name,)
 
 
 def _optional(audit: Audit, match: PolicyMatch) -> Iterator[Diagnostic]:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from deloc8.audit.match import Provision
 from deloc8.policy.load import host_only_reason
-from deloc8.policy.releases import BEHIND, PROJECTS, WITHOUT_VERSIONS
+from deloc8.policy.releases import BEHIND, PROJECTS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from deloc8.audit.facts import WheelFacts
-    from deloc8.audit.verdict import Audit
     from deloc8.audit.violations import Violation
 
 SECOND_GLIB = "second-glib"
@@ -21,17 +19,6 @@ SECOND_GLIB_REASONS = (
     "a type that is registered with both, or a library that meets both, makes the process fail or hang",
 )
 SECOND_GLIB_HINT = "see that nothing else in the process uses the system's glib, such as PyGObject or GTK"
-
-
-def takes_part(audit: Audit) -> bool:
-    """Whether the best reachable policy takes some libraries without versions from the system, and grafts others.
-
-    They may be of one source package. Those with versions are told by a repair alone, which knows the packages.
-    """
-    if audit.is_pure or not audit.outlook.closure.grafts:
-        return False
-    provisions = audit.outlook.closure.provisions.items()
-    return any(name in WITHOUT_VERSIONS and provision is Provision.SYSTEM for (_, name), provision in provisions)
 
 
 def projects_of(violations: Iterable[Violation]) -> tuple[str, ...]:

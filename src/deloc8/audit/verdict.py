@@ -6,11 +6,12 @@ import enum
 from contextlib import suppress
 
 from deloc8.audit.loading import STACK_CODES
-from deloc8.audit.match import MatchOptions, PolicyMatch, match_policies
+from deloc8.audit.match import MatchOptions, PolicyMatch, Provision, match_policies
 from deloc8.errors import UsageError
 from deloc8.loader.libc import libc_of
 from deloc8.policy.load import LAST_MINOR, builtin_policies, find_policy, manylinux_policy
 from deloc8.policy.model import Family, number_key, split_version
+from deloc8.policy.releases import WITHOUT_VERSIONS
 from deloc8.target import Libc, parse_platform_tag
 from deloc8.values import dataclass, replace
 
@@ -86,6 +87,17 @@ class Audit:
         """The best installable policy that the wheel fits or `fixup` can bring it to."""
         named = (match for match in self.matches if match.policy.installable and match.is_reachable)
         return min(named, key=lambda match: match.policy.is_unbounded)
+
+    @property
+    def takes_part(self) -> bool:
+        """Whether the best reachable policy takes libraries without versions from the system, and grafts others.
+
+        They may be of one source package. Those with versions are told by a repair alone, which knows the packages.
+        """
+        if self.is_pure or not self.outlook.closure.grafts:
+            return False
+        provisions = self.outlook.closure.provisions.items()
+        return any(name in WITHOUT_VERSIONS and provision is Provision.SYSTEM for (_, name), provision in provisions)
 
     @property
     def better(self) -> tuple[PolicyMatch, ...]:

@@ -53,8 +53,7 @@ class Violation:
         chain: How that file comes into the wheel: from a member, by needed names, to the file itself.
         library: The library concerned, by its needed name.
         symbol: The symbol concerned; None for a version without symbols.
-        version: Its version.
-        since: Of a symbol without a version: the release that brought it, such as ``glib 2.70``.
+        version: Its version; of a symbol without one, the release that brought it, such as ``glib 2.70``.
         limit: What the policy allows instead, in a few words.
     """
 
@@ -65,8 +64,12 @@ class Violation:
     library: str | None = None
     symbol: str | None = None
     version: str | None = None
-    since: str | None = None
     limit: str = ""
+
+    @property
+    def since(self) -> str | None:
+        """The release that brought a symbol without a version; None for others."""
+        return self.version if self.code is ViolationCode.RELEASE_TOO_NEW else None
 
     @property
     def is_curable(self) -> bool:

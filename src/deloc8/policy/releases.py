@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from deloc8.paths import read_beside
 from deloc8.policy.model import number_key
-from deloc8.values import dataclass
+from deloc8.values import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,8 +59,7 @@ COMPANIONS = {
 """Other libraries of these projects, which no policy takes from the system."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SymbolTable:
+class SymbolTable(NamedTuple):
     """The release of its project that brought each symbol of a library.
 
     Attributes:
@@ -85,12 +84,17 @@ def symbol_table(soname: str) -> SymbolTable:
 
 
 @lru_cache(maxsize=1)
-def _promised() -> Mapping[str, Mapping[str, str]]:
-    """The release of each project by the glibc of a policy, such as ``2.17``, the oldest first."""
+def _releases() -> Mapping[str, Mapping[str, Mapping[str, str]]]:
+    """Releases: those promised, by project and the glibc of a policy; those of distributions, by name and project."""
     import json  # noqa: PLC0415  hardly any wheel asks
 
-    table: Mapping[str, Mapping[str, str]] = json.loads(read_beside(__file__, "data", "libraries.json"))["promised"]
+    table: Mapping[str, Mapping[str, Mapping[str, str]]] = json.loads(read_beside(__file__, "data", "libraries.json"))
     return table
+
+
+def offered_release(distribution: str, project: str) -> str:
+    """The release of a project that one of a distribution, such as ``Debian 12``, has; empty where it is not known."""
+    return _releases()["releases"].get(distribution, {}).get(project, "")
 
 
 def promised_release(policy: Policy, project: str) -> str | None:
@@ -103,7 +107,7 @@ def promised_release(policy: Policy, project: str) -> str | None:
     most = number_key(ceiling.maximum) if ceiling and ceiling.maximum else None
     if most is None:
         return None
-    numbers = _promised().get(project, {})
+    numbers = _releases()["promised"].get(project, {})
     release = next(iter(numbers.values()), "0")
     for glibc, number in numbers.items():
         if (number_key(glibc) or ((), "")) <= most:

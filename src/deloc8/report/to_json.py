@@ -96,7 +96,7 @@ def _violation(violation: Violation) -> Json:
         "code": violation.code.value,
         "file": violation.file,
         "symbol": violation.symbol,
-        "version": violation.version,
+        "version": None if violation.since else violation.version,
         "since": violation.since,
         "library": violation.library,
         "chain": list(violation.chain),

@@ -121,7 +121,7 @@ def why_value(wheel: str, answer: Answer) -> Json:
             "code": row.code.value,
             "file": row.file,
             "symbol": row.symbol,
-            "version": row.version,
+            "version": None if row.since else row.version,
             "since": row.since,
             "library": row.library,
             "chain": list(row.chain),
