@@ -30,7 +30,8 @@ class OwnLibraries:
 
     def covers(self, path: str) -> bool:
         """Whether a path leads into the wheel."""
-        return path.startswith(self._tops)
+        # `/$ORIGIN/lib` begins with two slashes once it is expanded, which the kernel reads as one.
+        return path.startswith(self._tops) or (path.startswith("//") and f"/{path.lstrip('/')}".startswith(self._tops))
 
     def named(self, name: str) -> Sequence[str]:
         """The libraries that a needed name can mean; of a path the last part counts."""

@@ -278,6 +278,7 @@ def test_old_entries_are_those_that_the_loader_reads(options: Mapping[str, objec
         (EXT, "lib/libown.so", "$ORIGIN/../../.."),
         (EXT, "lib64/libown.so", "$ORIGIN/../../.."),
         ("demo/sub/_core.so", "share/x/libown.so", "$ORIGIN/../../../../../share/x"),
+        (EXT, "share/x/libown.so", "/$ORIGIN/../../../../share/x"),
     ],
 )
 def test_a_library_among_the_data_is_found(bench: Bench, member: str, library: str, entry: str, kind: str) -> None:
