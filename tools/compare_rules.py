@@ -193,6 +193,25 @@ def _repairs_what_it_rejects(case: Case) -> bool:
     return bool(case.theirs.raw.get("pyfpe")) and "[pyfpe]" in (case.ours.repair or {}).get("err", "")
 
 
+def _asks_for_stack(case: Case) -> bool:
+    """Every tag of glibc is untrue for that alone: the nearest ones have no other violation."""
+    codes = {notice["code"] for notice in case.ours.raw.get("notices", ())}
+    has_stack = not codes.isdisjoint({"executable-stack", "missing-stack-header"})
+    return has_stack and case.ours.tag.startswith("linux_") and case.theirs.tag.startswith("manylinux")
+
+
+def _runs_its_stack(case: Case) -> bool:
+    return "[executed-stack]" in (case.ours.repair or {}).get("err", "")
+
+
+def _is_packed_unmarked(case: Case) -> bool:
+    """The tag that auditwheel gives is one that packed relocations bar."""
+    for policy in case.ours.raw.get("policies", ()):
+        if case.theirs.tag in (policy["name"], *policy["aliases"]):
+            return "relr-without-marker" in {row["code"] for row in policy["violations"]}
+    return False
+
+
 def _all_of(*tests: Callable[[Case], bool]) -> Callable[[Case], bool]:
     return lambda case: all(test(case) for test in tests)
 
@@ -212,6 +231,8 @@ RULES = (
     ),
     Rule(name="false-tag-kept", holds={"name": _keeps_false_tags}),
     Rule(name="pyfpe-repaired", holds={"name": _repairs_what_it_rejects}),
+    Rule(name="executable-stack", holds={"tag": _asks_for_stack, "name": _runs_its_stack}),
+    Rule(name="relr-without-marker", holds={"tag": _is_packed_unmarked, "name": _is_packed_unmarked}),
     Rule(name="several-machines", holds={"tag": _holds_other_machines}),
     Rule(name="untrue-record", holds={"name": _has_untrue_record}),
     Rule(name="pure-for-a-platform", holds={"tag": _is_pure_for_a_platform}),

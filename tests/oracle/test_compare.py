@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -77,6 +78,12 @@ ZLIB_NG = ElfSpec(
         (ZLIB_NG, "cp311-cp311-linux_x86_64", {"tag": "zlib-ng", "name": "zlib-ng"}),
         (wants("GLIBC_2.17"), "cp311-cp311-manylinux_2_5_x86_64", {"name": "false-tag-kept"}),
         (module_of_an_fpectl_python(), "cp311-cp311-linux_x86_64", {"name": "pyfpe-repaired"}),
+        (replace(wants("GLIBC_2.17"), gnu_stack=7), "cp311-cp311-linux_x86_64", {"tag": "executable-stack"}),
+        (
+            replace(wants("GLIBC_2.17"), relr=True),
+            "cp311-cp311-linux_x86_64",
+            {"tag": "relr-without-marker", "name": "relr-without-marker"},
+        ),
         (ElfSpec(type=ET_EXEC, dynamic=False), "py3-none-manylinux_2_5_x86_64.musllinux_1_1_x86_64", {}),
     ],
 )
