@@ -6,7 +6,6 @@ from deloc8.elf import constants as c
 from deloc8.elf.dynamic import Dynamic, read_dynamic, read_table
 from deloc8.elf.notes import Note, read_notes
 from deloc8.elf.symbols import DefinedSymbol, UndefinedSymbol, read_defined, read_undefined
-from deloc8.elf.trampolines import writes_trampolines
 from deloc8.elf.versions import DefinedVersion, VersionNeed, read_defined_versions, read_version_needs
 from deloc8.elf.view import View
 from deloc8.target import arch_of_elf
@@ -126,7 +125,7 @@ def parse(data: Buffer, name: str) -> ElfImage:
         defined_versions=read_defined_versions(table) if table else (),
         undefined=read_undefined(table, needs) if table else (),
         notes=read_notes(view),
-        runs_stack=table is not None and writes_trampolines(view),
+        runs_stack=table is not None and _runs_stack(view),
         has_payload=view.has_payload,
     )
 
@@ -139,6 +138,16 @@ def parse_defined(data: Buffer, name: str) -> tuple[DefinedSymbol, ...]:
     """
     table = read_table(View.open(data, name))
     return read_defined(table, read_defined_versions(table), read_version_needs(table)) if table else ()
+
+
+def _runs_stack(view: View) -> bool:
+    """Whether a file asks for an executable stack, by PT_GNU_STACK or for want of it, and its code runs there."""
+    flags = [segment.flags for segment in view.segments if segment.type == c.PT_GNU_STACK]
+    if flags and not flags[-1] & c.PF_X:
+        return False
+    from deloc8.elf.trampolines import writes_trampolines  # noqa: PLC0415  few files ask for one
+
+    return writes_trampolines(view)
 
 
 def _read_interpreter(view: View) -> str | None:

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 
 def writes_trampolines(view: View) -> bool:
-    """Whether a file that asks for an executable stack has what gcc makes trampolines of, and so needs that stack.
+    """Whether a file has what gcc makes trampolines of, and so needs an executable stack.
 
     The machine's row has the pattern; nothing is known of code that others put on the stack.
     """
     header, layout = view.header, view.layout
     arch = arch_of_elf(header.e_machine, bits=layout.bits, little_endian=layout.little_endian, flags=header.e_flags)
-    if arch is None or not arch.row.trampoline or not _asks_for_stack(view):
+    if arch is None or not arch.row.trampoline:
         return False
     pattern = re.compile(arch.row.trampoline, re.DOTALL)
     # The pieces are constants, which stand among the code or beside it.
@@ -28,9 +28,3 @@ def writes_trampolines(view: View) -> bool:
         for segment in view.segments
         if segment.type == c.PT_LOAD and not segment.flags & c.PF_W
     )
-
-
-def _asks_for_stack(view: View) -> bool:
-    """Whether the stack shall be executable, by PT_GNU_STACK or for want of it."""
-    flags = [segment.flags for segment in view.segments if segment.type == c.PT_GNU_STACK]
-    return not flags or bool(flags[-1] & c.PF_X)

@@ -100,15 +100,18 @@ RULES: tuple[Rule, ...] = (
     *(Rule(code=code, severity=_ERROR) for code in _READ),
 )
 
-# Errors of the platform tag and of what installers and loaders make of it: a repair leaves none of them untold. The
-# others concern the archive, its metadata, and the interpreter.
-ERRORS_OF_TAGS = frozenset(
+# What looks at the platform tag, and at what installers and loaders make of it: a repair leaves no error of these
+# untold. The others concern the archive, its metadata, and the interpreter.
+_OF_TAGS = frozenset(
     {
-        *("false-tag", "tags-differ", "symbol-too-new", "marker-too-new", "library-not-allowed", "forbidden-symbol"),
-        *("isa-level", "ucs2", "pyfpe", "relr-without-marker", "executable-stack", "missing-stack-header"),
-        "libpython-needed",
+        promises.check_platform_tags,
+        promises.check_violations,
+        names.check_tags,
+        files.check_stack,
+        files.check_libpython,
     }
 )
+ERRORS_OF_TAGS = frozenset(rule.code for rule in RULES if rule.check in _OF_TAGS and rule.severity is _ERROR)
 
 _ERRORS = frozenset(rule.code for rule in RULES if rule.severity is _ERROR)
 

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deloc8.audit.checks.table import RULES, sort_findings
+from deloc8.audit.checks.table import ERRORS_OF_TAGS, RULES, sort_findings
+from deloc8.audit.violations import ViolationCode
 from deloc8.report.findings import findings_text
 from deloc8.workflow import AuditOptions, check_wheel
 from kit.faults import FAULTS, SOUND, TAG, core, scene_for_checks
@@ -48,3 +49,11 @@ def test_every_page_begins_with_its_code_and_says_what_the_user_asks(top: Path) 
         assert f"[{rule.code}]" in text
         for heading in ("## Why it matters", "## What it looks like", "## How to fix it", "## How to ignore it"):
             assert heading in text, f"{rule.code} has no {heading}"
+
+
+def test_every_violation_is_an_error_of_a_tag() -> None:
+    """What keeps `show` and `fixup` from a tag, `check` calls an error of it, under the same or a wider name."""
+    wider = {"library-not-found": "library-not-allowed", "executed-stack": "executable-stack"}
+    codes = {wider.get(code.value, code.value) for code in ViolationCode}
+    assert codes - ERRORS_OF_TAGS == set()
+    assert ERRORS_OF_TAGS - codes == {"false-tag", "tags-differ", "marker-too-new"}
