@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from deloc8.audit.installing import lowest_floor
 from deloc8.audit.loading import stack_faults
-from deloc8.audit.match import Provision, counts, taken_from_system
+from deloc8.audit.match import Provision, counts
 from deloc8.audit.notices import musl_needs
 from deloc8.paths import read_beside
 from deloc8.policy.model import Family, number_key, split_version
@@ -351,7 +351,8 @@ def _release_needs(audit: Audit, match: PolicyMatch, file: ElfFile) -> Iterator[
     """The releases that a file needs of libraries of the system whose symbols have no versions."""
     if file.path not in audit.facts.borrowed:
         return
-    from deloc8.audit.borrowed import told_release  # noqa: PLC0415  hardly any wheel needs it
+    from deloc8.audit.borrowed import told_release  # noqa: PLC0415  hardly any wheel needs these
+    from deloc8.audit.late import taken_from_system  # noqa: PLC0415
 
     for row in taken_from_system(audit.facts, file, match.closure):
         subject = f"{row.symbol} ({told_release(row)})"

@@ -19,7 +19,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from deloc8.audit.borrowed import Borrowed
     from deloc8.audit.facts import Dependency, ElfFile, WantedVersion, WheelFacts
     from deloc8.audit.loading import LoaderNeed
     from deloc8.audit.processors import Excess
@@ -241,7 +240,9 @@ def _violations(facts: WheelFacts, policy: Policy, closure: Closure, found: _Fou
                 code = _LIBRARY_CODES[provision]
                 yield Violation(code=code, policy=policy.name, file=file.label, chain=chain, library=dependency.name)
         if file.path in facts.borrowed:
-            yield from _of_releases(facts, file, policy, closure)
+            from deloc8.audit.late import late_violations  # noqa: PLC0415  hardly any wheel needs it
+
+            yield from late_violations(facts, file, policy, closure)
         for wanted in _too_new(file, policy, closure, refused):
             yield from _of_symbols(file, policy, chain, wanted)
         if policy.family in _FAMILIES_OF_GLIBC:
@@ -303,41 +304,6 @@ def _of_symbols(file: ElfFile, policy: Policy, chain: tuple[str, ...], wanted: W
             version=wanted.version,
             limit=limit,
         )
-
-
-def _of_releases(facts: WheelFacts, file: ElfFile, policy: Policy, closure: Closure) -> Iterator[Violation]:
-    """A violation for each symbol without a version that came with a later release than the policy promises."""
-    from deloc8.audit.borrowed import late_symbols  # noqa: PLC0415  hardly any wheel needs it
-
-    for row, told, limit in late_symbols(taken_from_system(facts, file, closure), policy):
-        yield Violation(
-            code=ViolationCode.RELEASE_TOO_NEW,
-            policy=policy.name,
-            file=file.label,
-            chain=closure.chain(file, facts),
-            library=row.library,
-            symbol=row.symbol,
-            version=told,
-            limit=limit,
-        )
-
-
-def taken_from_system(facts: WheelFacts, file: ElfFile, closure: Closure) -> Iterator[Borrowed]:
-    """The symbols without versions that a file takes from libraries of the system, and not every release has.
-
-    One of a library that the wheel has, or will have, is not among them.
-    """
-    for row in facts.borrowed.get(file.path, ()):
-        provision = closure.provisions.get((file.path, row.library))
-        if provision is None:
-            # It comes with another library, or with the file that needs this one.
-            others = {found for (_, name), found in closure.provisions.items() if name == row.library}
-            provision = next((found for found in (Provision.GRAFT, Provision.INSIDE) if found in others), None)
-        if provision in _FROM_SYSTEM:
-            yield row
-
-
-_FROM_SYSTEM = (None, Provision.SYSTEM, Provision.EXCLUDED)
 
 
 def _limit(policy: Policy, version: str) -> str:
