@@ -183,6 +183,12 @@ def _takes_zlib_ng_for_zlib(case: Case) -> bool:
     return any(version.startswith("ZLIB_NG_") for version in versions) and case.theirs.tag.startswith("linux_")
 
 
+def _needs_a_release(case: Case) -> bool:
+    """Symbols without versions keep the wheel from a tag; auditwheel does not look at them."""
+    codes = {row["code"] for policy in case.ours.raw.get("policies", ()) for row in policy["violations"]}
+    return "release-too-new" in codes
+
+
 def _keeps_false_tags(case: Case) -> bool:
     false = {claim["tag"] for claim in case.ours.raw.get("claimed_tags", ()) if claim["truth"] == "false"}
     ours, theirs = set(case.ours.name.split(".")), set(case.theirs.name.split("."))
@@ -229,6 +235,7 @@ RULES = (
         name="zlib-ng",
         holds={"tag": _takes_zlib_ng_for_zlib, "name": _all_of(_takes_zlib_ng_for_zlib, _refused_as_too_recent)},
     ),
+    Rule(name="library-release", holds={"tag": _needs_a_release, "name": _needs_a_release}),
     Rule(name="false-tag-kept", holds={"name": _keeps_false_tags}),
     Rule(name="pyfpe-repaired", holds={"name": _repairs_what_it_rejects}),
     Rule(name="executable-stack", holds={"tag": _asks_for_stack, "name": _runs_its_stack}),

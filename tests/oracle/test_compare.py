@@ -63,6 +63,7 @@ def module_of_an_fpectl_python() -> bytes:
     return bytes(module)
 
 
+GLIB = ElfSpec(needed=("libglib-2.0.so.0", GLIBC), undefined=(Undefined("g_source_set_static_name"),))
 ZLIB_NG = ElfSpec(
     needed=(GLIBC, "libz.so.1"),
     undefined=(Undefined("zng_inflate", "ZLIB_NG_2.1.0", "libz.so.1"), Undefined("puts", "GLIBC_2.2.5", GLIBC)),
@@ -75,6 +76,7 @@ ZLIB_NG = ElfSpec(
         (wants("GLIBC_2.17"), "cp311-cp311-linux_x86_64", {}),
         (wants("GLIBC_2.17"), "cp311-cp311-manylinux_2_28_x86_64", {}),
         (wants("GLIBC_2.99"), "cp311-cp311-linux_x86_64", {"tag": "newer-glibc", "name": "newer-glibc"}),
+        (GLIB, "cp311-cp311-linux_x86_64", {"tag": "library-release", "name": "library-release"}),
         (ZLIB_NG, "cp311-cp311-linux_x86_64", {"tag": "zlib-ng", "name": "zlib-ng"}),
         (wants("GLIBC_2.17"), "cp311-cp311-manylinux_2_5_x86_64", {"name": "false-tag-kept"}),
         (module_of_an_fpectl_python(), "cp311-cp311-linux_x86_64", {"name": "pyfpe-repaired"}),
