@@ -1,13 +1,20 @@
 from __future__ import annotations
 
+import importlib
+import json
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 
+from deloc8.audit.compat import releases
 from deloc8.policy.load import builtin_policies, find_policy, manylinux_policy
 from deloc8.policy.model import number_key
-from deloc8.policy.releases import BEHIND, PROJECTS, promised_release, symbol_table
+from deloc8.policy.releases import BEHIND, PROJECTS, offered_release, promised_release, symbol_table
 from deloc8.target import Arch, Libc
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 POLICIES = builtin_policies(Arch.X86_64, Libc.GLIBC)
 
@@ -98,3 +105,19 @@ def test_a_policy_that_promises_nothing_of_glibc_promises_no_release() -> None:
 
 def test_a_project_that_no_reference_system_is_told_of_is_promised_as_it_always_was() -> None:
     assert promised("manylinux_2_41", "libSM") == "0"
+
+
+def test_the_table_of_releases_is_what_was_reviewed(top: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(top / "tools"))
+    tool = importlib.import_module("make_distros")
+    reviewed = tool.tomllib.loads((top / "tools/library_releases.toml").read_text("utf-8"))
+    carried = json.loads((top / "src/deloc8/policy/data/libraries.json").read_text("utf-8"))
+    assert carried == {"promised": tool.promised(reviewed), "releases": tool.library_releases(reviewed)}
+
+
+def test_releases_are_those_of_known_distributions(top: Path) -> None:
+    """But CentOS 5, the reference of the oldest policy."""
+    carried = json.loads((top / "src/deloc8/policy/data/libraries.json").read_text("utf-8"))
+    assert carried["releases"].keys() - {release.name for release in releases()} == {"CentOS 5"}
+    assert offered_release("Debian 11", "glib") == "2.66.8"
+    assert offered_release("Debian 11", "libSM") == offered_release("Nowhere 1", "glib") == ""
