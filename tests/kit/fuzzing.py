@@ -25,6 +25,7 @@ from deloc8.elf.edits import (
     BindVersion,
     ClearExecutableStack,
     DropVersion,
+    JoinRelocations,
     RemoveNeeded,
     RemoveRpath,
     ReplaceAudit,
@@ -99,6 +100,7 @@ def edits_of(code: bytes) -> list[Edit]:
             BindToZero(symbol="memcpy", old="GLIBC_2.14"),
             BindToZero(symbol="z", old="Z_1"),
             UnpackRelocations(),
+            JoinRelocations(),
         )
         edits.append(choices[byte & 15])
     return edits
