@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from functools import cached_property
 
+from deloc8.elf.dynamic import LinkKind
 from deloc8.elf.image import parse_defined
 from deloc8.policy.model import number_key
 from deloc8.policy.releases import BEHIND, PROJECTS, promised_release, symbol_table
@@ -184,24 +185,33 @@ class _Search:
         return None
 
     def _scope(self, root: str) -> Sequence[tuple[str, str | None]]:
-        """What is loaded with a file, breadth first: the needed name of each, and its path, where it was found."""
+        """What is loaded with a file, breadth first: the needed name of each, and its path, where it was found.
+
+        A filtee is searched just before its filter; audit libraries are in a namespace of their own.
+        """
         scope: list[tuple[str, str | None]] = [("", root)]
         queue: deque[tuple[str, str | None]] = deque(scope)
         seen: set[str] = {root}
         while queue:
-            name, target = queue.popleft()
-            rows = self._loading.dependencies.get(target or "", {}).items()
-            below: list[tuple[str, str | None]] = [(name, row.target) for name, row in rows]
-            if target is None:
-                # What it would bring is known even where it was not found.
-                below = [(behind, None) for behind in BEHIND.get(name, ())]
-            for step in below:
+            asker = queue.popleft()
+            for step, is_before in self._below(*asker):
                 key = step[1] or step[0]
-                if key not in seen:
-                    seen.add(key)
-                    scope.append(step)
-                    queue.append(step)
+                if key in seen:
+                    continue
+                seen.add(key)
+                queue.append(step)
+                scope.insert(scope.index(asker) if is_before else len(scope), step)
         return scope
+
+    def _below(self, name: str, target: str | None) -> Iterator[tuple[tuple[str, str | None], bool]]:
+        """What a library brings with it, each with whether it is searched before the library."""
+        if target is None:
+            # What it would bring is known even where it was not found.
+            yield from (((behind, None), False) for behind in BEHIND.get(name, ()))
+            return
+        for below, row in self._loading.dependencies.get(target, {}).items():
+            if not row.kind.is_audit:
+                yield (below, row.target), row.kind is not LinkKind.NEEDED
 
     def _definitions(self, path: str) -> frozenset[str]:
         if path not in self._defined:

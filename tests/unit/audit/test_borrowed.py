@@ -10,7 +10,7 @@ from deloc8.audit.compat import compatibility
 from deloc8.audit.violations import describe
 from deloc8.audit.why import explain
 from deloc8.report.to_text import show_text
-from kit.elf import GLIBC, Defined, ElfSpec, NeedSpec, Undefined
+from kit.elf import DT_AUXILIARY, DT_DEPAUDIT, DT_FILTER, ET_EXEC, GLIBC, Defined, ElfSpec, NeedSpec, Undefined
 from kit.scene import CORE, Scene, best_tag, codes_of, violations_of
 
 if TYPE_CHECKING:
@@ -122,6 +122,26 @@ def test_what_the_loader_finds_first_counts(scene: Scene) -> None:
     after = using(STATIC_NAME, needed=(GLIB, "libown.so"), rpath="$ORIGIN")
     assert best_tag(scene.audit({CORE: before, "demo/libown.so": own})) == "manylinux_2_5_x86_64"
     assert best_tag(scene.audit({CORE: after, "demo/libown.so": own})) == "manylinux_2_35_x86_64"
+
+
+@pytest.mark.parametrize("tag", [DT_FILTER, DT_AUXILIARY])
+def test_a_filtee_is_asked_before_its_filter(scene: Scene, tag: int) -> None:
+    """glibc's elf/dl-deps.c; tests/oracle/test_filters.py asks the loader itself."""
+    own = ElfSpec(soname="libown.so", defined=(Defined(STATIC_NAME),))
+    # The filter is a library of the wheel that needs glib before all else.
+    middle = ElfSpec(soname="libmiddle.so", needed=(GLIB,), links=((tag, "libown.so"),), rpath="$ORIGIN")
+    core = using(STATIC_NAME, needed=("libmiddle.so", GLIB), rpath="$ORIGIN")
+    members = {CORE: core, "demo/libmiddle.so": middle, "demo/libown.so": own}
+    assert best_tag(scene.audit(members)) == "manylinux_2_5_x86_64"
+
+
+def test_an_audit_library_is_not_asked(scene: Scene) -> None:
+    own = ElfSpec(soname="libown.so", defined=(Defined(STATIC_NAME),))
+    loader = "/lib64/ld-linux-x86-64.so.2"
+    links = ((DT_DEPAUDIT, "libown.so"),)
+    program = using(STATIC_NAME, type=ET_EXEC, interpreter=loader, links=links, rpath="$ORIGIN")
+    audit = scene.audit({"demo/program": program, "demo/libown.so": own})
+    assert best_tag(audit) == "manylinux_2_35_x86_64"
 
 
 def test_a_graft_can_have_it_first(scene: Scene) -> None:
