@@ -58,12 +58,10 @@ class MachineRow(NamedTuple):
         musl: Its name in musl, whose loader is ld-musl-NAME.so.1.
         alpine: Its name in Alpine, where the soname of libc is libc.musl-NAME.so.1.
         relative: The number of the relocation that adds the load address (psABI, R_*_RELATIVE).
-        pointers: The numbers of those that store the address of a symbol as a whole pointer: R_*_GLOB_DAT and the
-            absolute word.
+        pointers: Those that store the address of a symbol as a whole pointer: R_*_GLOB_DAT and the absolute word.
         other_names: More names of it in platform tags and of `uname -m`.
         android: Its name in Android's platform tags (PEP 738); None where Android does not run on it.
-        platform: AT_PLATFORM of the oldest processor that distributions support, for `$PLATFORM`; None where there
-            is none to speak of.
+        platform: AT_PLATFORM of the oldest processor that distributions support, for `$PLATFORM`; None for none.
         wide_folders: The folders of its libraries beside `lib` where Debian's are not used, the first one first.
         largest_page: The linkers' maximum page size; kernels are configured with pages up to that.
         has_addends: Whether its relocations have addends of their own (psABI).
@@ -72,8 +70,9 @@ class MachineRow(NamedTuple):
             (sysdeps/*/stackinfo.h).
         trampoline: A pattern of what gcc copies, or writes word by word, onto the stack to give a nested function an
             address (TRAMPOLINE_TEMPLATE and trampoline_init of gcc/config/*); empty where it is not known.
-        kernel_library: The soname of the library that the kernel maps into every process (vdso(7)): no file has it,
-            and the loader finds it by its soname.
+        has_plt_marks: Whether its relocations of the PLT can be marked for a newer ld.so (DT_X86_64_PLT).
+        has_fixed_dynamic: Whether its ld.so has never written to the dynamic section (DL_RO_DYN_SECTION).
+        kernel_library: The soname of what the kernel maps into every process (vdso(7)); no file has it.
         hwcaps: The levels of its processors that have a folder below `glibc-hwcaps`, the best first
             (sysdeps/*/dl-hwcaps-subdirs.c of glibc 2.42).
         old_hwcaps: The folders that glibc searched until 2.36, as its `ld.so --help` lists them: for all processors,
@@ -106,6 +105,8 @@ class MachineRow(NamedTuple):
     hash_bits: int = 32
     executable_stack: bool = False
     trampoline: bytes = b""
+    has_plt_marks: bool = False
+    has_fixed_dynamic: bool = False
     kernel_library: str = "linux-vdso.so.1"
     hwcaps: tuple[str, ...] = ()
     old_hwcaps: tuple[str, ...] = ("tls",)
@@ -161,6 +162,7 @@ ROWS = (
         # sysdeps/x86/cpu-features.c of glibc 2.36 has what it wants of each.
         old_levels=(("haswell", "x86-64-v3"), ("xeon_phi", "x86-64-v3"), ("avx512_1", "x86-64-v4")),
         trampoline=rb"\x49\xff\xe3\x90",  # jmp *%r11; nop
+        has_plt_marks=True,
     ),
     MachineRow(
         arch=Arch.I686,
@@ -326,6 +328,7 @@ ROWS = (
         relative=3,
         pointers=frozenset({2}),  # R_RISCV_64
         wide_folders=("lib64/lp64d", "lib64"),
+        has_fixed_dynamic=True,
     ),
     MachineRow(
         arch=Arch.LOONGARCH64,

@@ -350,11 +350,11 @@ def _write(source: Source, claim: Claim, folder: Path, writing: WriteOptions) ->
     from deloc8.repair.model import Outcome  # noqa: PLC0415
     from deloc8.repair.verify import verify  # noqa: PLC0415
     from deloc8.wheel.codec import encoder_name  # noqa: PLC0415
-    from deloc8.wheel.staging import stage  # noqa: PLC0415
+    from deloc8.wheel.staging import is_same, stage  # noqa: PLC0415
 
     plan = claim.plan
     place = folder / plan.target.filename
-    if _is_same(place, claim.source.path):
+    if is_same(place, claim.source.path):
         raise UsageError(
             f"`{place}` is the wheel itself: the result would replace it",
             code="target-is-source",
@@ -375,13 +375,6 @@ def _write(source: Source, claim: Claim, folder: Path, writing: WriteOptions) ->
     )
 
 
-def _is_same(place: Path, source: StrPath) -> bool:
-    try:
-        return place.samefile(source)
-    except OSError:  # most often it is not there yet
-        return False
-
-
 def copy_wheel(path: StrPath, folder: StrPath, options: AuditOptions = _DEFAULTS) -> Path:
     """A copy of a wheel that needs no repair, in a folder that is made where it is missing.
 
@@ -394,15 +387,11 @@ def copy_wheel(path: StrPath, folder: StrPath, options: AuditOptions = _DEFAULTS
         WheelError: It is no sound wheel.
         InputError: The folder cannot be written to.
     """
-    import shutil  # noqa: PLC0415  only pure wheels are copied
-    from pathlib import Path  # noqa: PLC0415  the same
+    from pathlib import Path  # noqa: PLC0415  only pure wheels are copied
 
-    from deloc8.wheel.staging import stage  # noqa: PLC0415
+    from deloc8.wheel.staging import copy  # noqa: PLC0415  the same
 
     place = Path(folder, file_name(path))
     with open_wheel(path, options.limits):
-        if not _is_same(place, path):
-            with stage(place) as staged:
-                shutil.copyfile(path, staged.path)
-                staged.commit()
+        copy(path, place)
     return place

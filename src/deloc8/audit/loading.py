@@ -5,7 +5,7 @@ from __future__ import annotations
 from deloc8.audit.violations import ViolationCode
 from deloc8.elf import constants as c
 from deloc8.machines import assumes_executable_stack
-from deloc8.target import Arch, Libc
+from deloc8.target import Libc
 from deloc8.values import dataclass
 
 TYPE_CHECKING = False
@@ -103,11 +103,12 @@ def _loader_needs(image: ElfImage) -> Iterator[LoaderNeed]:
     # With packed relocations the file needs a later one in any case, and once they are unpacked the tables are joined.
     if dynamic.has_tables_apart and not dynamic.has_relr:
         yield TABLES_APART
-    if dynamic.marks_plt and image.arch is Arch.X86_64:
+    row = None if image.arch is None else image.arch.row
+    if dynamic.marks_plt and row is not None and row.has_plt_marks:
         yield _MARKED_PLT
     loads = [segment for segment in image.segments if segment.type == c.PT_LOAD]
-    # The ld.so of this machine has never written to it (DL_RO_DYN_SECTION).
-    if image.arch is not Arch.RISCV64 and _is_read_only(image, loads):
+    is_written = row is None or not row.has_fixed_dynamic
+    if is_written and _is_read_only(image, loads):
         yield _READ_ONLY_DYNAMIC
     if any(_is_loose(segment) for segment in loads):
         yield _LOOSE_ALIGNMENT

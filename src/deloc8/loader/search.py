@@ -373,10 +373,7 @@ class Search:
 
 
 def _is_special(name: str, image: ElfImage) -> bool:
-    """Whether it matters which file asks for a name; where it does not, all files share one answer.
-
-    It does where the name is a path or has a token, and where the file itself says where to search, or where not to.
-    """
+    """Whether it matters which file asks for a name: it is a path, has a token, or the file says where to search."""
     if "/" in name or "$" in name:
         return True
     dynamic = image.dynamic

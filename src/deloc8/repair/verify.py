@@ -10,7 +10,7 @@ from deloc8.audit.images import Reading
 from deloc8.audit.layout import SITE_PACKAGES
 from deloc8.audit.loading import stack_fault
 from deloc8.audit.match import match_policies
-from deloc8.audit.verdict import Truth, judge
+from deloc8.audit.verdict import judge
 from deloc8.audit.violations import describe
 from deloc8.elf.edits import BindToZero, ClearExecutableStack, JoinRelocations, UnpackRelocations
 from deloc8.elf.image import parse_defined
@@ -24,6 +24,7 @@ from deloc8.repair.grafting import compat_contents, launcher
 from deloc8.repair.model import Check, Proof
 from deloc8.repair.provenance import provenance_problems
 from deloc8.repair.searchpaths import reaches
+from deloc8.repair.tagproof import name_of_wheel_problems, tag_problems
 from deloc8.repair.unmended import tag_errors
 from deloc8.values import dataclass, field, replace
 from deloc8.wheel.archive import open_wheel
@@ -48,7 +49,6 @@ if TYPE_CHECKING:
     from deloc8.repair.model import Patch, Plan
     from deloc8.wheel.archive import Member, WheelArchive
     from deloc8.wheel.metadata import WheelMetadata
-    from deloc8.wheel.names import WheelName
 
 # A system that offers no library: what is found there is found inside the wheel.
 # The tokens of search paths differ between systems: it is found without them.
@@ -119,10 +119,10 @@ def _checks(claim: Claim, written: WheelArchive, threads: int) -> tuple[Check, .
         ("every needed library is found", _needed(claim, facts)),
         ("no graft is a second copy of a library of the wheel", _second_copies(claim)),
         ("every library on request is found by who opens it", _opened(claim, facts)),
-        ("the tags are true and agree", _tags(claim, judged, _wheel_file(written))),
+        ("the tags are true and agree", tag_problems(plan, judged, _wheel_file(written))),
         ("check finds no error of a tag that was not told", tag_errors(plan, judged, _wheel_file(written))),
         ("it is told where every graft comes from", provenance_problems(plan, claim.source, written)),
-        ("installers read the same tags from its name", _name(plan)),
+        ("installers read the same tags from its name", name_of_wheel_problems(plan)),
     )
     return tuple(Check(name=name, problems=tuple(_with_fault(problems))) for name, problems in steps)
 
@@ -368,40 +368,5 @@ def _opened(claim: Claim, facts: WheelFacts) -> Iterator[str]:
                 yield f"{file.label} does not find {graft.new_name}, which it shall open"
 
 
-def _tags(claim: Claim, audit: Audit, wheel: WheelMetadata) -> Iterator[str]:
-    plan, facts = claim.plan, audit.facts
-    if facts.name != plan.target:
-        yield f"the file name is {facts.name.filename}, planned was {plan.target.filename}"
-    if plan.tags is None:
-        return
-    pure = [value for name, value in wheel.fields if name.lower() == "root-is-purelib"]
-    if pure != ["false"]:
-        yield f"the WHEEL file says {len(pure)} times whether the root is purelib: {', '.join(pure)}"
-    if sorted(facts.metadata_tags) != sorted(facts.name.tags):
-        yield f"the WHEEL file has the tags {', '.join(facts.metadata_tags)}, the name {', '.join(facts.name.tags)}"
-    for judged in audit.claims:
-        if judged.truth is Truth.FALSE:
-            yield f"the tag {judged.tag} is not true: {judged.reason}"
-
-
 def _wheel_file(written: WheelArchive) -> WheelMetadata:
     return parse_wheel_metadata(bytes(written.read(written.member(f"{written.dist_info}/WHEEL"))))
-
-
-def _name(plan: Plan) -> Iterator[str]:
-    """Whether `packaging`, which installers and the index read names with, finds the tags of the plan."""
-    read = _read_tags(plan.target)
-    # A name that was none before the repair, say by its version, is not ours to mend.
-    if read != sorted(tag.lower() for tag in plan.target.tags) and _read_tags(plan.source):
-        yield f"{plan.target.filename} is read as {', '.join(read) or 'no name of a wheel'}"
-
-
-def _read_tags(name: WheelName) -> list[str]:
-    from packaging.utils import InvalidWheelFilename, parse_wheel_filename  # noqa: PLC0415  costs 30 ms
-
-    try:
-        # The variant label of the draft PEP 825 is unknown to it.
-        _, _, _, tags = parse_wheel_filename(replace(name, variant="").filename)
-    except InvalidWheelFilename:
-        return []
-    return sorted(str(tag) for tag in tags)

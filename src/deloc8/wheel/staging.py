@@ -142,3 +142,26 @@ def _remove(made: list[Path]) -> None:
             folder.rmdir()
         except OSError:
             return
+
+
+def is_same(place: Path, source: str | os.PathLike[str]) -> bool:
+    """Whether a place is a file itself; most often nothing is there yet."""
+    try:
+        return place.samefile(source)
+    except OSError:
+        return False
+
+
+def copy(source: str | os.PathLike[str], place: Path) -> None:
+    """Let a copy of a file appear in a place; where that is the file itself, it stays as it is.
+
+    Raises:
+        InputError: The place cannot be written to.
+    """
+    import shutil  # noqa: PLC0415  only pure wheels are copied
+
+    if is_same(place, source):
+        return
+    with stage(place) as staged:
+        shutil.copyfile(source, staged.path)
+        staged.commit()
