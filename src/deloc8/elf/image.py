@@ -5,7 +5,7 @@ from __future__ import annotations
 from deloc8.elf import constants as c
 from deloc8.elf.dynamic import Dynamic, read_dynamic, read_table
 from deloc8.elf.notes import Note, read_notes
-from deloc8.elf.symbols import DefinedSymbol, UndefinedSymbol, read_defined, read_undefined
+from deloc8.elf.symbols import DefinedSymbol, UndefinedSymbol, read_defined, read_defined_names, read_undefined
 from deloc8.elf.versions import DefinedVersion, VersionNeed, read_defined_versions, read_version_needs
 from deloc8.elf.view import View
 from deloc8.target import arch_of_elf
@@ -148,6 +148,16 @@ def _runs_stack(view: View) -> bool:
     from deloc8.elf.trampolines import writes_trampolines  # noqa: PLC0415  few files ask for one
 
     return writes_trampolines(view)
+
+
+def parse_defined_names(data: Buffer, name: str) -> frozenset[str]:
+    """The names of the symbols that a file offers, of whatever version.
+
+    Raises:
+        ElfError: As for `parse`.
+    """
+    table = read_table(View.open(data, name))
+    return read_defined_names(table) if table else frozenset()
 
 
 def _read_interpreter(view: View) -> str | None:

@@ -143,6 +143,15 @@ class Sysroot:
         with self._found(path) as (descriptor, status, is_known):
             return _copy(descriptor, status.st_size) if is_known else _map(descriptor, status)
 
+    def look(self, path: str) -> Buffer:
+        """The contents of a file, mapped, for whoever lets go of them before anything else is done.
+
+        Raises:
+            InputError: As for `read`.
+        """
+        with self._found(path) as (descriptor, status, _):
+            return _map(descriptor, status)
+
     def pieces(self, path: str) -> Iterator[bytes]:
         """The contents of a file, a piece at a time: for whoever does not keep them.
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from deloc8.elf.dynamic import Dynamic
-from deloc8.elf.image import parse, parse_defined
+from deloc8.elf.image import parse, parse_defined, parse_defined_names
 from deloc8.elf.symbols import DefinedSymbol, UndefinedSymbol
 from deloc8.errors import ElfError
 from deloc8.target import Arch
@@ -53,6 +53,7 @@ def test_defined_symbols() -> None:
         DefinedSymbol("one", "DEMO_1", 1, default=True),
         DefinedSymbol("two", None, 1, default=True),
     ]
+    assert parse_defined_names(data, "lib.so") == {"one", "two"}
 
 
 @pytest.mark.parametrize("spec", [ElfSpec(dynamic=False, type=ET_EXEC), ElfSpec(type=ET_REL)])
@@ -63,6 +64,7 @@ def test_no_dynamic_section(spec: ElfSpec) -> None:
     assert (image.needed, image.soname) == ((), None)
     assert (image.version_needs, image.defined_versions, image.undefined) == ((), (), ())
     assert parse_defined(data, "prog") == ()
+    assert parse_defined_names(data, "prog") == frozenset()
 
 
 @pytest.mark.parametrize(
@@ -103,7 +105,7 @@ def test_interpreter_outside_the_file() -> None:
 
 
 def test_the_name_of_the_file_is_in_the_error() -> None:
-    for read in (parse, parse_defined):
+    for read in (parse, parse_defined, parse_defined_names):
         with pytest.raises(ElfError) as caught:
             read(b"MZ", "numpy/core/x.so")
         assert caught.value.message == "`numpy/core/x.so` is not a sound ELF file"

@@ -15,6 +15,7 @@ from deloc8.elf.symbols import (
     count_hashed,
     count_symbols,
     read_defined,
+    read_defined_names,
     read_undefined,
 )
 from deloc8.elf.versions import read_defined_versions, read_version_needs
@@ -58,8 +59,11 @@ def undefined_of(data: bytes) -> tuple[UndefinedSymbol, ...]:
 
 
 def defined_of(data: bytes) -> tuple[DefinedSymbol, ...]:
+    """The defined symbols, of which the shorter way gives the names."""
     table = table_of(data)
-    return read_defined(table, read_defined_versions(table), read_version_needs(table))
+    symbols = read_defined(table, read_defined_versions(table), read_version_needs(table))
+    assert read_defined_names(table) == {symbol.name for symbol in symbols}
+    return symbols
 
 
 def refusal(data: bytes) -> str:

@@ -140,6 +140,8 @@ def test_read(system: System) -> None:
     assert bytes(system.sysroot.read("/lib/libb.so")) == content
     assert bytes(system.sysroot.read("/lib/large.so")) == large
     assert bytes(system.sysroot.read("/lib/empty")) == b""
+    for path, expected in (("/lib/libb.so", content), ("/lib/large.so", large)):
+        assert bytes(system.sysroot.look(path)) == expected
     assert b"".join(system.sysroot.pieces("/lib/large.so")) == large
     assert list(system.sysroot.pieces("/lib/empty")) == []
 
@@ -155,6 +157,8 @@ def test_a_library_is_read_as_the_one_whose_image_was_taken(system: System) -> N
     for spelling in (path, "/lib/link.so"):
         with pytest.raises(InputError, match=spelling) as caught:
             sysroot.read(spelling)
+        with pytest.raises(InputError, match="has changed"):
+            sysroot.look(spelling)
         with pytest.raises(InputError, match="has changed"):
             list(sysroot.pieces(spelling))
         assert caught.value.code == "library-changed"

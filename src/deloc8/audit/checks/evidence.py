@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import posixpath
+
 from deloc8.audit.vendor import vendor_folders
 from deloc8.audit.verdict import Truth, find_tag
 from deloc8.diagnostic import Diagnostic, Severity
 from deloc8.elf.debug import debug_size
-from deloc8.elf.image import parse_defined
-from deloc8.errors import ElfError
+from deloc8.elf.image import ElfImage, parse_defined_names
+from deloc8.errors import InputError
+from deloc8.loader.ldconf import library_folders
 from deloc8.patterns import pattern
+from deloc8.target import Libc
 from deloc8.values import dataclass
 from deloc8.wheel.metadata import parse_core_metadata, parse_wheel_metadata
 
@@ -16,7 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from deloc8.audit.facts import ElfFile
+    from deloc8.audit.facts import ElfFile, WheelFacts
     from deloc8.audit.match import PolicyMatch
     from deloc8.audit.vendor import VendorFolder
     from deloc8.audit.verdict import Audit, Claim
@@ -42,6 +46,8 @@ class Evidence:
         contents: What two of the wheel's ELF files have in common whose contents are equal, by path.
         vendors: The folders of the system in which libraries are found that the user leaves out, by the path of the
             file that names them and the entry of its search path.
+        process: The paths of the parts of the C library that every process of Python has; empty where they are not
+            looked at.
     """
 
     audit: Audit
@@ -53,6 +59,7 @@ class Evidence:
     debug: Mapping[str, int]
     contents: Mapping[str, tuple[int, int]]
     vendors: Mapping[str, Mapping[str, VendorFolder]]
+    process: tuple[str, ...] = ()
 
     @property
     def libraries(self) -> tuple[ElfFile, ...]:
@@ -71,15 +78,17 @@ def gather_evidence(archive: WheelArchive, audit: Audit, sysroot: Sysroot) -> Ev
     claim, match = strictest(audit)
     defined: dict[str, frozenset[str]] = {}
     debug = {}
-    for file in audit.facts.files.values():
-        if file.member is not None:
-            debug[file.path], defined[file.path] = _look(archive, file.member)
+    members = {file.path: file.member for file in audit.facts.files.values()}
+    process = process_libraries(audit.facts, sysroot)
+    for path in dict.fromkeys((*members, *process)):
+        member = members.get(path)
+        if member is not None:
+            debug[path], defined[path] = _look(archive, member)
         else:
             try:
-                symbols = parse_defined(sysroot.read(file.path), file.path)
-            except (ElfError, OSError):
+                defined[path] = parse_defined_names(sysroot.look(path), path)
+            except InputError:
                 continue  # the system's files are not on trial
-            defined[file.path] = frozenset(symbol.name for symbol in symbols)
     return Evidence(
         audit=audit,
         claim=claim,
@@ -89,6 +98,7 @@ def gather_evidence(archive: WheelArchive, audit: Audit, sysroot: Sysroot) -> Ev
         defined=defined,
         debug=debug,
         contents={file.path: _identity(archive.member(file.label)) for file in audit.facts.own},
+        process=process,
         vendors=vendor_folders(audit.facts, audit.options.exclude, sysroot),
     )
 
@@ -100,7 +110,7 @@ def _identity(member: Member) -> tuple[int, int]:
 def _look(archive: WheelArchive, name: str) -> tuple[int, frozenset[str]]:
     """The bytes of debug sections and the defined names of a member, whose contents are let go before the next."""
     data = archive.read(archive.member(name))
-    return debug_size(data, name), frozenset(symbol.name for symbol in parse_defined(data, name))
+    return debug_size(data, name), parse_defined_names(data, name)
 
 
 def strictest(audit: Audit) -> tuple[Claim | None, PolicyMatch | None]:
@@ -132,6 +142,26 @@ def library_name(file: ElfFile) -> str:
 _C_LIBRARY = pattern(
     r"(libc|libm|libdl|libpthread|librt|libutil|libanl|libresolv|ld-linux.*|ld64|(libc|ld)[.-]musl-.*)\.so.*"
 )
+
+
+# Python itself needs them, so that they are in the process whatever a module names (glibc before 2.34 has them apart).
+_OF_PYTHON = ("libc.so.6", "libm.so.6", "libpthread.so.0", "libdl.so.2")
+
+
+def process_libraries(facts: WheelFacts, sysroot: Sysroot) -> tuple[str, ...]:
+    """The paths of the parts of the C library that every process of Python has; none where they are not at hand."""
+    named = [path for path, file in facts.files.items() if file.member is None and is_c_library(library_name(file))]
+    if facts.libc is not Libc.GLIBC or facts.arch is None:
+        return tuple(named)
+    folders = {posixpath.dirname(path): None for path in named}
+    # A module that uses nothing of it need not name it.
+    paths = dict.fromkeys(named)
+    for folder in folders or library_folders(sysroot, facts.arch):
+        for name in _OF_PYTHON:
+            image = sysroot.image(f"{folder}/{name}")
+            if isinstance(image, ElfImage) and image.arch is facts.arch:
+                paths[f"{folder}/{name}"] = None
+    return tuple(paths)
 
 
 def is_c_library(name: str) -> bool:

@@ -13,7 +13,7 @@ from deloc8.target import Libc
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from deloc8.audit.checks.evidence import Evidence
     from deloc8.audit.facts import ElfFile
@@ -128,49 +128,83 @@ def check_symbols(evidence: Evidence) -> Iterator[Diagnostic]:
     Nothing is said of a file where one of its libraries, or the C library, cannot be looked at here. A version of a
     library outside the wheel is the policies' matter: this machine's copy may be too old to have the symbol.
     """
-    process = _process(evidence)
-    if not process:
-        return
     own = {file.path for file in evidence.audit.facts.own}
-    beside: dict[str, set[str]] = {path: set() for path in own}
-    unknown: set[str] = set()
-    for root in own:
-        loaded, is_complete = _scope(evidence, root)
-        for path in loaded & own:
-            beside[path] |= loaded
-        if not is_complete:
-            unknown |= loaded
-    for path, variant in evidence.audit.facts.variants.items():
-        beside[path] |= beside.get(variant.base, set())
+    wanted = {file.path: _wanted_names(evidence, file, own) for file in evidence.libraries}
+    if not any(wanted.values()):
+        return
+    beside, unknown = _loaded_with(evidence, own)
     for file in evidence.libraries:
-        if file.path in unknown:
+        if not wanted[file.path] or file.path in unknown:
             continue
-        targets = {row.name: row.target for row in evidence.audit.facts.dependencies.get(file.path, ())}
-        missing = tuple(
-            symbol.name
-            for symbol in file.image.undefined
-            if not symbol.weak
-            and not symbol.name.startswith(("Py", "_Py"))
-            and symbol.name not in process
-            and (symbol.file is None or targets.get(symbol.file) in own)
-            and not any(symbol.name in evidence.defined[path] for path in beside[file.path])
-        )
+        missing = _without_definition(evidence, wanted[file.path], _likely_first(evidence, file, beside[file.path]))
         if missing:
             yield finding(
                 "undefined-symbol",
                 file.label,
                 f"uses symbols that no needed library defines: {listed(missing)}",
                 ("it loads only where something else has put them into the process before",),
-                ("link it with the library that has them; -Wl,-z,defs tells at build time",),
+                (
+                    "link it with the library that has them; -Wl,-z,defs tells at build time",
+                    "where a library is older than the one that was linked with, name the newer one's folder by --add-path",
+                ),
             )
+
+
+def _wanted_names(evidence: Evidence, file: ElfFile, own: Collection[str]) -> tuple[str, ...]:
+    """The symbols that a file cannot do without and may find in any library, or must find in one of the wheel."""
+    targets = {row.name: row.target for row in evidence.audit.facts.dependencies.get(file.path, ())}
+    return tuple(
+        symbol.name
+        for symbol in file.image.undefined
+        if not (symbol.weak or symbol.name.startswith(("Py", "_Py")))
+        and (symbol.file is None or targets.get(symbol.file) in own)
+    )
+
+
+def _loaded_with(evidence: Evidence, own: Collection[str]) -> tuple[dict[str, set[str]], set[str]]:
+    """For each file of the wheel what can be in the process with it, and the files of which that is not all known."""
+    beside: dict[str, set[str]] = {path: set() for path in own}
+    unknown: set[str] = set()
+    for root in own:
+        loaded, is_complete = _scope(evidence, root)
+        for path in loaded.intersection(own):
+            beside[path] |= loaded
+        if not is_complete:
+            unknown |= loaded
+    for path, variant in evidence.audit.facts.variants.items():
+        beside[path] |= beside.get(variant.base, set())
+    return beside, unknown
+
+
+def _likely_first(evidence: Evidence, file: ElfFile, beside: Collection[str]) -> list[str]:
+    """What is in the process with a file, the files of the wheel first, and of these the ones that it names."""
+    named = {row.target for row in evidence.audit.facts.dependencies.get(file.path, ())}
+    own = {other.path for other in evidence.audit.facts.own}
+    others = set(beside) - {file.path}
+    return sorted(others, key=lambda path: (path not in own or path not in named, path not in own, path))
+
+
+def _without_definition(evidence: Evidence, names: Sequence[str], beside: Iterable[str]) -> tuple[str, ...]:
+    """Those of some names that nothing defines; where the C library is not at hand, none is known to be undefined.
+
+    Mostly the first libraries have them all, and then the large ones of the system need not be looked at.
+    """
+    left = set(names)
+    for path in beside:
+        if left:
+            left -= evidence.defined[path]
+    if left:
+        process = _process(evidence)
+        left = left - process if process else set()
+    return tuple(name for name in names if name in left)
 
 
 def _process(evidence: Evidence) -> set[str]:
     """The names that the C library gives to every process; empty where it is not at hand."""
     names: set[str] = set()
-    for path, file in evidence.audit.facts.files.items():
-        if file.member is None and is_c_library(library_name(file)):
-            names |= evidence.defined.get(path, frozenset())
+    for path in evidence.process:
+        if path in evidence.defined:
+            names |= evidence.defined[path]
     return names
 
 

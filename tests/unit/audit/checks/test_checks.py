@@ -416,6 +416,15 @@ def test_an_audit_library_provides_no_symbol_to_what_it_watches(scene: Scene, ta
     assert codes(scene, beside(f"{scripts}/run", program, *others)) == told
 
 
+def test_python_brings_parts_of_glibc_that_a_module_does_not_name(scene: Scene) -> None:
+    for name, symbol in (("libm.so.6", "floor"), ("libpthread.so.0", "pthread_create"), ("libdl.so.2", "dlsym")):
+        scene.system.library(f"/usr/lib/{name}", ElfSpec(soname=name, defined=(Defined(symbol),)))
+    symbols = tuple(map(Undefined, ("floor", "pthread_create", "dlsym")))
+    assert codes(scene, core(replace(SOUND, undefined=symbols))) == []
+    (found,) = check(scene, core(replace(SOUND, undefined=(*symbols, Undefined("nobody")))))
+    assert found.message.endswith(": nobody")
+
+
 def test_many_symbols_are_not_all_told(scene: Scene) -> None:
     spec = replace(SOUND, undefined=tuple(Undefined(f"nobody{number:02}") for number in range(13)))
     (found,) = check(scene, core(spec))
@@ -435,6 +444,21 @@ def test_nothing_is_said_of_symbols_where_the_systems_library_is_unsound(scene: 
     scene.system.write("/usr/lib/libresolv.so.2", bytes(broken))
     module = ElfSpec(needed=("libresolv.so.2", GLIBC), undefined=(Undefined("nobody"),))
     assert codes(scene, core(module)) == []
+
+
+def test_a_part_of_the_c_library_that_is_unsound_provides_nothing(scene: Scene) -> None:
+    data, places = build_with_places(ElfSpec(soname="libm.so.6", defined=(Defined("floor"),)))
+    broken = bytearray(data)
+    struct.pack_into("<I", broken, places[".dynsym"] + 24, 1 << 24)  # st_name of the first symbol
+    scene.system.write("/usr/lib/libm.so.6", bytes(broken))
+    (found,) = check(scene, core(replace(SOUND, undefined=(Undefined("floor"),))))
+    assert found.message.endswith(": floor")
+
+
+def test_a_module_that_names_no_c_library_has_it_nevertheless(scene: Scene) -> None:
+    spec = ElfSpec(undefined=(Undefined("use0"), Undefined("nobody")))
+    (found,) = check(scene, core(spec))
+    assert found.message.endswith(": nobody")
 
 
 def test_nothing_is_said_of_a_library_that_an_unknown_one_may_stand_beside(scene: Scene) -> None:
