@@ -10,13 +10,12 @@ from deloc8.errors import InputError, PolicyError, PureWheelError, UsageError
 from deloc8.loader.search import SearchOptions
 from deloc8.loader.sysroot import Sysroot
 from deloc8.paths import file_name
-from deloc8.policy.load import read_policies
+from deloc8.policy.files import read_policy_files
 from deloc8.values import dataclass, replace
 from deloc8.wheel.archive import ArchiveLimits, open_wheel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from deloc8.audit.forest import Forest
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from deloc8.repair.known import Known
     from deloc8.repair.model import Goal, Outcome, Plan
     from deloc8.repair.verify import Claim
-    from deloc8.target import Arch
     from deloc8.wheel.archive import WheelArchive
     from deloc8.wheel.writer import WriteOptions
 
@@ -114,7 +112,7 @@ def audit_wheel(path: StrPath, options: AuditOptions = _DEFAULTS) -> Audit:
         PolicyError: A policy file is not sound.
     """
     with open_wheel(path, options.limits) as archive:
-        audit = _audit_whole(archive, Sysroot(options.sysroot), options)
+        audit, _ = _audit_whole(archive, Sysroot(options.sysroot), options)
     if audit.takes_part:
         from deloc8.repair.splits import find_splits  # noqa: PLC0415  hardly any wheel needs it
 
@@ -139,7 +137,7 @@ def check_wheel(path: StrPath, options: AuditOptions = _DEFAULTS) -> tuple[Diagn
         with open_wheel(path, options.limits) as archive:
             findings = check_contents(archive)
             sysroot = Sysroot(options.sysroot)
-            audit = _audit_whole(archive, sysroot, options)
+            audit, _ = _audit_whole(archive, sysroot, options)
             return (*findings, *run_checks(gather_evidence(archive, audit, sysroot)))
     except PolicyError:
         raise
@@ -228,22 +226,22 @@ def _audit(
     archive: WheelArchive, sysroot: Sysroot, options: AuditOptions, reading: Reading
 ) -> tuple[Audit, tuple[Policy, ...]]:
     facts = gather(archive, sysroot, options.search, include=options.include, reading=reading)
-    extra = _read_policy_files(options.policy_files, facts.arch) if facts.arch else ()
+    extra = read_policy_files(options.policy_files, facts.arch) if facts.arch else ()
     return judge(facts, extra, options.match), extra
 
 
 def _audit_for_repair(
     archive: WheelArchive, sysroot: Sysroot, options: AuditOptions, look: Look | None = None
 ) -> tuple[Audit, tuple[Policy, ...]]:
-    """The verdict with the libraries on request; what the wheel opens at run time is looked for only then."""
-    reading = replace(_reading(options), look=look)
+    """The verdict with what the wheel opens at run time, and with the libraries on request."""
     if not options.include and not options.include_dlopened:
-        return _audit(archive, sysroot, options, reading)
+        return _audit_whole(archive, sysroot, options, look)
     from deloc8.audit.dlopen import Confidence  # noqa: PLC0415  only where it is asked for
     from deloc8.audit.sources import read_sources  # noqa: PLC0415
     from deloc8.repair.opened import expand, is_pattern, names_to_open, refuse_host_libraries  # noqa: PLC0415
 
     arch = None
+    reading = replace(_reading(options), look=look)
     if any(map(is_pattern, options.include)):
         facts = gather(archive, sysroot, options.search, reading=reading)
         arch = facts.arch
@@ -252,7 +250,7 @@ def _audit_for_repair(
     if not options.force:
         refuse_host_libraries(include)
     audit, extra = _audit(archive, sysroot, replace(options, include=include), reading)
-    audit = _with_openings(read_sources(archive), audit, sysroot, options)
+    audit = _with_openings(read_sources(archive, look), audit, sysroot, options)
     if options.include_dlopened:
         names = names_to_open(audit.openings or (), Confidence(options.include_dlopened), sysroot)
         include = (*include, *(name for name in names if name not in include))
@@ -263,16 +261,19 @@ def _audit_for_repair(
     return audit, extra
 
 
-def _audit_whole(archive: WheelArchive, sysroot: Sysroot, options: AuditOptions) -> Audit:
+def _audit_whole(
+    archive: WheelArchive, sysroot: Sysroot, options: AuditOptions, look: Look | None = None
+) -> tuple[Audit, tuple[Policy, ...]]:
     """The verdict, with what the wheel opens at run time."""
+    reading = replace(_reading(options), look=look)
     if not options.dlopen:
-        return _audit(archive, sysroot, options, _reading(options))[0]
+        return _audit(archive, sysroot, options, reading)
     from deloc8.audit.sources import read_sources  # noqa: PLC0415  only where it is asked for
 
     # First, for then nobody needs to look at the first bytes of the same files.
-    sources = read_sources(archive)
-    audit, _ = _audit(archive, sysroot, options, replace(_reading(options), others=sources.harmless))
-    return _with_openings(sources, audit, sysroot, options)
+    sources = read_sources(archive, look)
+    audit, extra = _audit(archive, sysroot, options, replace(reading, others=sources.harmless))
+    return _with_openings(sources, audit, sysroot, options), extra
 
 
 def _with_openings(sources: Sources, audit: Audit, sysroot: Sysroot, options: AuditOptions) -> Audit:
@@ -281,9 +282,9 @@ def _with_openings(sources: Sources, audit: Audit, sysroot: Sysroot, options: Au
     from deloc8.audit.dlopen import find_openings  # noqa: PLC0415  only where it is asked for
 
     # The generic policy takes everything from the system: whose whitelist counts, the nearest named one says.
-    named = [match.policy for match in audit.matches if match.policy.installable and not match.policy.is_unbounded]
-    policy = named[-1] if named and audit.outlook.policy.is_unbounded else audit.outlook.policy
-    openings = find_openings(sources, audit.facts, policy, sysroot, options.search)
+    named = [match for match in audit.matches if match.policy.installable and not match.policy.is_unbounded]
+    match = named[-1] if named and audit.outlook.policy.is_unbounded else audit.outlook
+    openings = find_openings(sources, audit.facts, match, sysroot, options.search)
     if any(file.is_damaged for file in audit.facts.foreign):
         from deloc8.audit.left_alone import refuse_opened  # noqa: PLC0415  hardly any wheel has some
 
@@ -291,25 +292,11 @@ def _with_openings(sources: Sources, audit: Audit, sysroot: Sysroot, options: Au
     return replace(audit, openings=openings)
 
 
-def _read_policy_files(paths: Sequence[StrPath], arch: Arch) -> tuple[Policy, ...]:
-    policies: list[Policy] = []
-    for path in paths:
-        from pathlib import Path  # noqa: PLC0415  few have such files
-
-        try:
-            data = Path(path).read_bytes()
-        except OSError as error:
-            raise PolicyError(
-                f"the policy file {path} cannot be read", code="unreadable-policy", context=(str(error.strerror),)
-            ) from None
-        policies += read_policies(data, str(path), arch)
-    return tuple(policies)
-
-
 def _plan(audit: Audit, goal: Goal, archive: WheelArchive, sysroot: Sysroot, known: Known) -> Plan:
     from deloc8.audit.notices import files_left_alone  # noqa: PLC0415  `show` has it already
     from deloc8.audit.vendor import vendor_folders  # noqa: PLC0415  `show` does without these
     from deloc8.repair.choose import choose  # noqa: PLC0415
+    from deloc8.repair.foreseen import Contents, add_foreseen  # noqa: PLC0415
     from deloc8.repair.grafting import check_compat, fingerprint  # noqa: PLC0415
     from deloc8.repair.payloads import check_payloads  # noqa: PLC0415
     from deloc8.repair.plan import make_plan  # noqa: PLC0415
@@ -341,6 +328,7 @@ def _plan(audit: Audit, goal: Goal, archive: WheelArchive, sysroot: Sysroot, kno
     if plan.compat:
         check_compat(plan.compat, archive)
     plan = add_unmended(plan, aim, archive, known.read)
+    plan = add_foreseen(plan, aim, Contents(archive=archive, read=known.read, sysroot=sysroot))
     return add_provenance(plan, goal, audit.facts, archive, sysroot)
 
 

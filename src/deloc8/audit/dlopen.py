@@ -10,7 +10,9 @@ from itertools import islice
 from deloc8.audit.facts import names_of_libraries
 from deloc8.audit.layout import SITE_PACKAGES, VIRTUAL_ROOT, install_path
 from deloc8.elf.dynamic import Dynamic
+from deloc8.elf.mentions import mentioned_libraries, opens_libraries
 from deloc8.elf.notes import dlopen_declarations
+from deloc8.errors import InputError
 from deloc8.loader.ldconf import library_folders
 from deloc8.loader.search import Located, Search
 from deloc8.loader.sysroot import Overlay
@@ -18,11 +20,13 @@ from deloc8.values import dataclass, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from deloc8.audit.facts import WheelFacts
+    from deloc8.audit.facts import ElfFile, WheelFacts
+    from deloc8.audit.match import PolicyMatch
     from deloc8.audit.sources import Sources
     from deloc8.elf.image import ElfImage
+    from deloc8.elf.mentions import Mention
     from deloc8.loader.search import SearchOptions
     from deloc8.loader.sysroot import Sysroot
     from deloc8.policy.model import Policy
@@ -63,7 +67,7 @@ class Opening:
     """One library, or one of several that do as well, that is opened at run time.
 
     Attributes:
-        place: The member that opens it.
+        place: The member that opens it, or the path of a library that is to be copied in.
         line: The line of the call; None where it is none.
         offset: Where in the file a mentioned name stands; None where it is none.
         names: Names, paths as installed, or a pattern of names (what ``find_library`` looks for); the preferred first.
@@ -100,26 +104,27 @@ _NOTHING = Resolution(source=Source.NOTHING)
 
 
 def find_openings(
-    sources: Sources, facts: WheelFacts, policy: Policy, sysroot: Sysroot, options: SearchOptions
+    sources: Sources, facts: WheelFacts, match: PolicyMatch, sysroot: Sysroot, options: SearchOptions
 ) -> tuple[Opening, ...]:
     """What a wheel opens at run time: declarations, then calls, then mentions, each in the order of the archive.
 
-    Beyond 2000 of each nothing is told.
+    The libraries that are to be copied in count as the wheel's own files do. Beyond 2000 of each nothing is told.
 
     Args:
         sources: The Python files of the wheel.
         facts: Its facts.
-        policy: Whose whitelist counts.
+        match: The wheel against the policy whose whitelist counts, and by which libraries are copied in.
         sysroot: Where libraries outside the wheel are looked for.
         options: How they are looked for.
     """
-    finder = _Finder(facts, policy, sysroot, options)
-    kinds = (_declared(facts, finder), _called(sources, facts, finder), _mentioned(facts, finder))
+    finder = _Finder(facts, match.policy, sysroot, options)
+    files = (*facts.own, *match.closure.grafts)
+    kinds = (_declared(files, finder), _called(sources, facts, finder), _mentioned(files, finder, sysroot))
     return tuple(opening for openings in kinds for opening in islice(openings, _MOST_OPENINGS))
 
 
-def _declared(facts: WheelFacts, finder: _Finder) -> Iterator[Opening]:
-    for file in facts.own:
+def _declared(files: Sequence[ElfFile], finder: _Finder) -> Iterator[Opening]:
+    for file in files:
         for declaration in dlopen_declarations(file.image.notes):
             yield Opening(
                 place=file.label,
@@ -147,9 +152,9 @@ def _called(sources: Sources, facts: WheelFacts, finder: _Finder) -> Iterator[Op
             )
 
 
-def _mentioned(facts: WheelFacts, finder: _Finder) -> Iterator[Opening]:
-    for file in facts.own:
-        for name, offset in file.image.mentions:
+def _mentioned(files: Sequence[ElfFile], finder: _Finder, sysroot: Sysroot) -> Iterator[Opening]:
+    for file in files:
+        for name, offset in _mentions(file, sysroot):
             if name == posixpath.basename(file.path):
                 continue  # a plugin tells its own name
             yield Opening(
@@ -159,6 +164,16 @@ def _mentioned(facts: WheelFacts, finder: _Finder) -> Iterator[Opening]:
                 confidence=Confidence.MENTIONED,
                 resolution=finder.resolve((name,), Located(file.path, file.image)),
             )
+
+
+def _mentions(file: ElfFile, sysroot: Sysroot) -> Sequence[Mention]:
+    """The names in a file; those of a member were looked for when it was read."""
+    if file.member is not None or not opens_libraries(file.image):
+        return file.image.mentions
+    try:
+        return mentioned_libraries(sysroot.look(file.path), file.image)
+    except InputError:  # who copies it in says so
+        return ()
 
 
 class _Finder:

@@ -45,8 +45,13 @@ class Sources(NamedTuple):
     harmless: frozenset[str]
 
 
-def read_sources(archive: WheelArchive) -> Sources:
-    """The Python files of a wheel; damaged ones and those of more than a mebibyte are left out."""
+def read_sources(archive: WheelArchive, look: Callable[[Member, Buffer], None] | None = None) -> Sources:
+    """The Python files of a wheel; damaged ones and those of more than a mebibyte are left out.
+
+    Args:
+        archive: The wheel.
+        look: Is called with the contents of each, so that nobody who wants them has to inflate them again.
+    """
     files = [member for member in archive.members if member.name.endswith(".py") and member.size <= _LARGEST_SOURCE]
     is_worth_a_look = word_finder(_SIGNS, sum(member.size for member in files))
     openers, harmless = [], []
@@ -56,6 +61,8 @@ def read_sources(archive: WheelArchive) -> Sources:
         except WheelError:  # `check` tells of damaged members
             continue
         if contents[: len(ELF_MAGIC)] != ELF_MAGIC:
+            if look:
+                look(member, contents)
             harmless.append(member.name)
         if is_worth_a_look(contents) and _may_open(bytes(contents)):
             openers.append(member)

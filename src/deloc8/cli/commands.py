@@ -215,7 +215,7 @@ def _fix_one(path: str, options: argparse.Namespace, console: Console) -> tuple[
         lower_glibc=options.lower_glibc,
         allow_differs="differs" in options.allow,
     )
-    settings = audit_options(options)
+    settings = replace(audit_options(options), dlopen=True)
     writing = WriteOptions(source_date_epoch=options.source_date_epoch)
     if options.zip_compression_level is not None:
         # A level given by hand is for the whole wheel, as for auditwheel.

@@ -34,6 +34,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from deloc8.paths import StrPath
+
 # A policy with the symbols of every library of a distribution stays well below this.
 _LARGEST_FILE = 4 * 1024 * 1024
 _LONGEST_SHOWN = 60
@@ -112,6 +114,26 @@ class _Place:
         return self.fault(
             "policy-value", "is not what it must be", f"found: {_describe(value)}", f"wanted: {wanted}", hints=hints
         )
+
+
+def read_policy_files(paths: Iterable[StrPath], arch: Arch) -> tuple[Policy, ...]:
+    """The policies of some policy files that are for this machine, as `read_policies` gives those of one.
+
+    Raises:
+        PolicyError: A file cannot be read, or is not in the seed's shape.
+    """
+    policies: list[Policy] = []
+    for path in paths:
+        from pathlib import Path  # noqa: PLC0415  few have such files
+
+        try:
+            data = Path(path).read_bytes()
+        except OSError as error:
+            raise PolicyError(
+                f"the policy file {path} cannot be read", code="unreadable-policy", context=(str(error.strerror),)
+            ) from None
+        policies += read_policies(data, str(path), arch)
+    return tuple(policies)
 
 
 def read_policies(data: bytes, name: str, arch: Arch) -> tuple[Policy, ...]:

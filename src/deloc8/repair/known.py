@@ -20,7 +20,7 @@ class Known:
 
     Attributes:
         largest: The member whose contents are kept: the largest one, if it is large; others are quickly read again.
-        hashes: The hash of each ELF member.
+        hashes: The hash of each ELF member and of each Python file.
         contents: The contents that are kept, by member; a map of a file, so that they take no memory.
     """
 
@@ -35,7 +35,7 @@ class Known:
         return cls(largest=largest.name if is_large(largest.size) else None)
 
     def look(self, member: Member, contents: Buffer) -> None:
-        """Keep what is to be known of an ELF member, while its contents are there."""
+        """Keep what is to be known of a member, while its contents are there."""
         self.hashes[member.name] = hash_of(contents)
         if member.name == self.largest:
             self.contents[member.name] = contents

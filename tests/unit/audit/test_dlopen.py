@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from deloc8.audit.dlopen import Confidence, Opening, Resolution, Source
+from deloc8.errors import InputError
+from deloc8.loader.sysroot import Sysroot
 from deloc8.report.dlopened import opening_value, openings_text
 from deloc8.workflow import AuditOptions, audit_wheel, check_wheel
 from kit.elf import ElfSpec, NoteSpec, Undefined, build_elf
@@ -280,3 +282,44 @@ def test_the_value_for_json() -> None:
         "resolves_to": "nothing",
         "target": None,
     }
+
+
+def test_what_grafts_open_is_found_before_they_are_grafted(scene: Scene) -> None:
+    note = NoteSpec("FDO", 0x407C0C0A, json.dumps([{"soname": ["libdeclared.so.1"]}]).encode() + b"\0")
+    opener = ElfSpec(soname="liba.so.1", notes=(note,), undefined=(Undefined("dlopen"),), payload=b"\0libmaybe.so.2\0")
+    silent = ElfSpec(soname="libb.so.1", needed=("liba.so.1",), payload=b"\0libnot.so.1\0")
+    place = scene.system.library("/usr/lib/liba.so.1", opener)
+    scene.system.library("/usr/lib/libb.so.1", silent)
+    declared, mentioned = openings(scene, wants("GLIBC_2.5", needed=("libb.so.1",)))
+    assert (declared.place, declared.names, declared.confidence) == (
+        place,
+        ("libdeclared.so.1",),
+        Confidence.DECLARED,
+    )
+    assert (mentioned.place, mentioned.names, mentioned.confidence) == (
+        place,
+        ("libmaybe.so.2",),
+        Confidence.MENTIONED,
+    )
+    data = (scene.root / "usr/lib/liba.so.1").read_bytes()
+    assert mentioned.offset is not None
+    assert data[mentioned.offset :].startswith(b"libmaybe.so.2\0")
+    assert f"  {place} at {mentioned.offset:#x} mentions libmaybe.so.2" in openings_text((mentioned,), verbose=False)
+
+
+def test_libraries_that_are_not_grafted_open_on_their_own_account(scene: Scene) -> None:
+    opener = ElfSpec(soname="libz.so.1", undefined=(Undefined("dlopen"),), payload=b"\0libmaybe.so.2\0")
+    scene.system.library("/usr/lib/libz.so.1", opener)
+    assert openings(scene, wants("GLIBC_2.5", needed=("libz.so.1",))) == ()
+
+
+def test_a_graft_that_is_gone_mentions_nothing(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    def look(self: Sysroot, path: str) -> bytes:
+        raise InputError(f"{self} {path} is gone", code="unreadable-library")
+
+    opener = ElfSpec(soname="liba.so.1", undefined=(Undefined("dlopen"),), payload=b"\0libmaybe.so.2\0")
+    scene.system.library("/usr/lib/liba.so.1", opener)
+    core = wants("GLIBC_2.5", needed=("liba.so.1",))
+    assert len(openings(scene, core)) == 1
+    monkeypatch.setattr(Sysroot, "look", look)
+    assert openings(scene, core) == ()

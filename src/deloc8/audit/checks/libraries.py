@@ -145,7 +145,7 @@ def check_symbols(evidence: Evidence) -> Iterator[Diagnostic]:
                 ("it loads only where something else has put them into the process before",),
                 (
                     "link it with the library that has them; -Wl,-z,defs tells at build time",
-                    "where a library is older than the one that was linked with, name the newer one's folder by --add-path",
+                    "where a library is older than the one linked with, name the newer one's folder by --add-path",
                 ),
             )
 

@@ -124,11 +124,16 @@ def run_checks(evidence: Evidence) -> tuple[Diagnostic, ...]:
     return tuple(_weighed(found) for check in checks for found in check(evidence))
 
 
-def find_errors(evidence: Evidence, codes: Collection[str] = _ERRORS) -> tuple[Diagnostic, ...]:
-    """The findings of some codes that are errors; no check is asked that has other codes only."""
+def find_some(evidence: Evidence, codes: Collection[str]) -> tuple[Diagnostic, ...]:
+    """The findings of some codes; no check is asked that has other codes only."""
     checks = dict.fromkeys(rule.check for rule in RULES if rule.check and rule.code in codes)
     weighed = (_weighed(found) for check in checks for found in check(evidence))
-    return tuple(found for found in weighed if found.code in codes and found.severity is Severity.ERROR)
+    return tuple(found for found in weighed if found.code in codes)
+
+
+def find_errors(evidence: Evidence, codes: Collection[str] = _ERRORS) -> tuple[Diagnostic, ...]:
+    """The findings of some codes that are errors."""
+    return tuple(found for found in find_some(evidence, codes) if found.severity is Severity.ERROR)
 
 
 def _weighed(found: Diagnostic) -> Diagnostic:
