@@ -62,6 +62,26 @@ def test_a_library_that_is_too_old_is_told_just_where_the_import_fails(shop: Sho
     assert told(outcome)["undefined-symbol"].endswith(": crypto_new")
 
 
+@pytest.mark.parametrize("is_old", [True, False])
+def test_a_version_that_a_graft_lacks_is_told_just_where_the_import_fails(shop: Shop, *, is_old: bool) -> None:
+    """The symbol is there, under another version: only ld.so's look at the versions tells."""
+    script = shop.top / "versions.map"
+    script.write_text("DEMO_2 { crypto_old; crypto_new; };\n", encoding="ascii")
+    library = shop.library("libcrypto_demo.so.1", NEW, f"-Wl,--version-script={script}")
+    module = shop.extension(MODULE, python_header(), library)
+    if is_old:
+        script.write_text("DEMO_1 { crypto_old; crypto_new; };\n", encoding="ascii")
+        shop.library("libcrypto_demo.so.1", NEW, f"-Wl,--version-script={script}")
+    outcome = shop.repair(shop.wheel({"demo/__init__.py": b"", EXT: module}))
+    shop.hide_libraries()
+    done = run([sys.executable, "-c", IMPORT], cwd=shop.unpack(outcome.path))
+    if not is_old:
+        assert (done.stdout, told(outcome)) == ("43\n", {})
+        return
+    assert "version `DEMO_2' not found" in done.stderr
+    assert told(outcome)["undefined-symbol"].endswith(": DEMO_2")
+
+
 OPENER = """
 #include <dlfcn.h>
 int opens(void) { return dlopen("libdemo_plugin.so.9", RTLD_NOW) != 0; }

@@ -129,6 +129,7 @@ def check_symbols(evidence: Evidence) -> Iterator[Diagnostic]:
     library outside the wheel is the policies' matter: this machine's copy may be too old to have the symbol.
     """
     own = {file.path for file in evidence.audit.facts.own}
+    yield from _undefined_versions(evidence, own)
     wanted = {file.path: _wanted_names(evidence, file, own) for file in evidence.libraries}
     if not any(wanted.values()):
         return
@@ -143,11 +144,37 @@ def check_symbols(evidence: Evidence) -> Iterator[Diagnostic]:
                 file.label,
                 f"uses symbols that no needed library defines: {listed(missing)}",
                 ("it loads only where something else has put them into the process before",),
-                (
-                    "link it with the library that has them; -Wl,-z,defs tells at build time",
-                    "where a library is older than the one linked with, name the newer one's folder by --add-path",
-                ),
+                ("link it with the library that has them; -Wl,-z,defs tells at build time", _OLDER),
             )
+
+
+_OLDER = "where a library is older than the one linked with, name the newer one's folder by --add-path"
+
+
+def _undefined_versions(evidence: Evidence, own: Collection[str]) -> Iterator[Diagnostic]:
+    """Versions that a file asks of a library of the wheel in vain: ld.so of glibc then loads neither.
+
+    A library without any version satisfies all (glibc, elf/dl-version.c, match_symbol); musl looks at none.
+    """
+    facts = evidence.audit.facts
+    if facts.libc is not Libc.GLIBC:
+        return
+    for file in evidence.libraries:
+        targets = {row.name: row.target for row in facts.dependencies.get(file.path, ())}
+        for need in file.image.version_needs:
+            target = targets.get(need.file)
+            if target is None or target not in own:
+                continue
+            defined = {version.name for version in facts.files[target].image.defined_versions}
+            missing = tuple(row.name for row in need.versions if not row.weak and row.name not in defined)
+            if defined and missing:
+                yield finding(
+                    "undefined-symbol",
+                    file.label,
+                    f"asks {need.file} for versions that it does not define: {listed(missing)}",
+                    ("the loader refuses the file",),
+                    (_OLDER,),
+                )
 
 
 def _wanted_names(evidence: Evidence, file: ElfFile, own: Collection[str]) -> tuple[str, ...]:

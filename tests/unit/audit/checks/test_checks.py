@@ -416,6 +416,25 @@ def test_an_audit_library_provides_no_symbol_to_what_it_watches(scene: Scene, ta
     assert codes(scene, beside(f"{scripts}/run", program, *others)) == told
 
 
+@pytest.mark.parametrize(
+    ("version", "told"),
+    [("FOO_2", True), ("FOO_1", False), ("weak", False)],
+)
+def test_a_version_that_a_library_of_the_wheel_lacks(scene: Scene, version: str, *, told: bool) -> None:
+    needs = (NeedSpec("libx.so", "FOO_3", weak=True),) if version == "weak" else (NeedSpec("libx.so", version),)
+    spec = replace(SOUND, needed=("libx.so", GLIBC), runpath="$ORIGIN/../demo.libs", needs=(*SOUND.needs, *needs))
+    found = check(scene, core(spec, libx_so=library({"x": "FOO_1"})))
+    messages = [row.message for row in found if row.code == "undefined-symbol"]
+    assert messages == (["asks libx.so for versions that it does not define: FOO_2"] if told else [])
+    # A library without versions has them all, as far as ld.so is concerned.
+    assert "undefined-symbol" not in codes(scene, core(spec, libx_so=library({"x": None})))
+
+
+def test_versions_of_the_systems_libraries_are_the_policies_matter(scene: Scene) -> None:
+    spec = replace(SOUND, needs=(*SOUND.needs, NeedSpec(GLIBC, "GLIBC_2.15")))
+    assert codes(scene, core(spec)) == []
+
+
 def test_python_brings_parts_of_glibc_that_a_module_does_not_name(scene: Scene) -> None:
     for name, symbol in (("libm.so.6", "floor"), ("libpthread.so.0", "pthread_create"), ("libdl.so.2", "dlsym")):
         scene.system.library(f"/usr/lib/{name}", ElfSpec(soname=name, defined=(Defined(symbol),)))
