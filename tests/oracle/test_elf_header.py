@@ -9,8 +9,8 @@ import pytest
 
 from deloc8.elf import constants
 
-# Of the Linux Standard Base and of UAPI.12, which that header does not tell.
-TOLD_ELSEWHERE = {"VERSYM_VERSION": 0x7FFF, "NT_FDO_DLOPEN_METADATA": 0x407C0C0A}
+# Of the Linux Standard Base and of UAPI.12, which that header does not tell; and of the psABI, which older ones lack.
+TOLD_ELSEWHERE = {"VERSYM_VERSION": 0x7FFF, "NT_FDO_DLOPEN_METADATA": 0x407C0C0A, "DT_X86_64_PLT": 0x70000000}
 
 
 def number(text: str) -> int:

@@ -108,8 +108,13 @@ def _with_behind(names: Iterable[str]) -> frozenset[str]:
 
 
 def late_symbols(rows: Iterable[Borrowed], policy: Policy) -> Iterator[tuple[Borrowed, str, str]]:
-    """The symbols of later releases of a library than a policy promises: the release of each, and what is promised."""
+    """The symbols of later releases of a library than a policy promises: the release of each, and what is promised.
+
+    One that the policy forbids is private to some builds of the library: no release has it for all.
+    """
     for row in rows:
+        if row.symbol in policy.forbidden_symbols.get(row.library, ()):
+            continue
         project = PROJECTS[row.library]
         promised = promised_release(policy, project)
         if promised is not None and not is_in_release(row, promised):

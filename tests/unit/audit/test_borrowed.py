@@ -95,6 +95,13 @@ def test_a_symbol_that_the_tables_do_not_know_is_newer_than_they(scene: Scene) -
     assert not any(row.runs for row in compatibility(audit).standings)
 
 
+def test_a_symbol_that_a_policy_forbids_is_told_as_that_alone(scene: Scene) -> None:
+    """zlib exports `inflate_copyright` in some builds: no release brought it."""
+    library(scene, "libz.so.1", "inflate_copyright")
+    audit = scene.judge(using("inflate_copyright", needed=("libz.so.1",)))
+    assert codes_of(audit, "manylinux_2_17") == ["forbidden-symbol"]
+
+
 def test_what_every_library_has_and_what_python_has_tells_nothing(scene: Scene) -> None:
     assert best_tag(scene.judge(using("_edata", "__bss_end__", "PyLong_FromLong"))) == "manylinux_2_5_x86_64"
 
