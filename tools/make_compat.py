@@ -5,10 +5,11 @@ Run after a function came or went in compat/src, with the ziglang that compat/bu
     python tools/make_compat.py
 
 A function is a line `/// name: what it does` in the sources; `(64-bit)` behind the name says that the 32-bit machines
-have none of ours. Which glibc introduced it on a machine is read from the libraries that zig links with, for each of
-the versions below: a function that moved to another library meanwhile counts from its first version. A machine whose
-first glibc has the function needs none of ours, and one whose last has none cannot ask for it. The table is read by
-`deloc8.repair.compatlib` and by compat/build.py.
+have none of ours. `/// symbol@version by name: what it does` is one under a name of its own, in place of that version
+of a symbol, where older releases have another function under the symbol's name. Which glibc introduced it on a machine
+is read from the libraries that zig links with, for each of the versions below: a function that moved to another library
+meanwhile counts from its first version. A machine whose first glibc has the function needs none of ours, and one whose
+last has none cannot ask for it. The table is read by `deloc8.repair.compatlib` and by compat/build.py.
 """
 
 from __future__ import annotations
@@ -20,9 +21,12 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from elftools.elf.elffile import ELFFile
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 TOP = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TOP))
@@ -38,17 +42,36 @@ def number(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split("."))
 
 
-def described() -> tuple[dict[str, str], frozenset[str]]:
-    """What each function does, by its name; and those for 64-bit machines alone."""
-    found: dict[str, str] = {}
-    wide = set()
+_LINE = re.compile(r"^/// (?:(\w+)@([\d.]+) by )?(\w+)( \(64-bit\))?: (.+)$", re.MULTILINE)
+
+
+class Described(NamedTuple):
+    """What the sources say.
+
+    Attributes:
+        texts: What each function does, by its name.
+        wide: The functions for 64-bit machines alone.
+        renamed: The symbol and the version that a function with a name of its own replaces.
+    """
+
+    texts: dict[str, str]
+    wide: set[str]
+    renamed: dict[str, tuple[str, str]]
+
+
+def described() -> Described:
+    """The functions of the sources."""
+    found = Described({}, set(), {})
     for path in sorted((TOP / "compat" / "src").glob("*.c")):
-        for name, mark, text in re.findall(r"^/// (\w+)( \(64-bit\))?: (.+)$", path.read_text("utf-8"), re.MULTILINE):
-            if name in found:
+        for symbol, version, name, mark, text in _LINE.findall(path.read_text("utf-8")):
+            if name in found.texts:
                 sys.exit(f"{path}: {name} is described twice")
-            found[name] = text
-            wide |= {name} if mark else set()
-    return dict(sorted(found.items())), frozenset(wide)
+            found.texts[name] = text
+            if mark:
+                found.wide.add(name)
+            if symbol:
+                found.renamed[name] = (symbol, version)
+    return found
 
 
 def defined(target: str) -> dict[str, str]:
@@ -85,13 +108,21 @@ def defined_by(path: Path) -> dict[str, str]:
         return found
 
 
-def introduced(machine: str, names: list[str]) -> dict[str, str]:
-    """The first version of each function that came to a machine after its first glibc."""
+def introduced(machine: str, names: list[str], renamed: Mapping[str, tuple[str, str]]) -> dict[str, str]:
+    """The first version of each function that came to a machine after its first glibc.
+
+    Of a function with a name of its own, the version that it replaces, where that is the machine's newest.
+    """
     target = TARGETS[machine]
     versions = [version for version in VERSIONS if number(version) >= number(target.glibc)]
     tables = [defined(f"{target.triple}.{version}") for version in versions]
     found = {}
     for name in names:
+        if name in renamed:
+            symbol, version = renamed[name]
+            if tables[0].get(symbol) == version and number(version) > number(target.first):
+                found[name] = version
+            continue
         known = [table[name] for table in tables if re.fullmatch(r"[\d.]+", table.get(name, ""))]
         first = min(known, key=number, default=target.first)
         if number(first) > number(target.first):
@@ -110,21 +141,26 @@ def needed(path: Path) -> str:
 def main() -> None:
     """Write the table, after a build of each library that shows what it needs."""
     check_compiler()
-    descriptions, wide = described()
+    sources = described()
     machines = {}
     for machine in TARGETS:
-        left_out = wide if machine in {"i686", "armv7l"} else frozenset()
-        functions = introduced(machine, [name for name in descriptions if name not in left_out])
+        left_out = sources.wide if machine in {"i686", "armv7l"} else set()
+        names = sorted(sources.texts.keys() - left_out)
+        functions = introduced(machine, names, sources.renamed)
         with tempfile.TemporaryDirectory() as scratch:
             library = Path(scratch) / f"{machine}.so"
             build(machine, sorted(functions), library)
             machines[machine] = {"needs": needed(library), "functions": functions}
         print(f"{machine}: {len(functions)} functions, glibc {machines[machine]['needs']}")
     used = {name for machine in machines.values() for name in machine["functions"]}
-    if unused := sorted(set(descriptions) - used):
+    if unused := sorted(sources.texts.keys() - used):
         sys.exit(f"no machine can ask for {', '.join(unused)}")
-    table = json.dumps({"descriptions": descriptions, "machines": machines}, indent=1)
-    TABLE.write_text(table + "\n", encoding="utf-8")
+    value = {
+        "descriptions": dict(sorted(sources.texts.items())),
+        "replaces": {name: symbol for name, (symbol, _) in sorted(sources.renamed.items())},
+        "machines": machines,
+    }
+    TABLE.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -5,8 +5,10 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
+from deloc8.elf.constants import DT_REL, DT_RELA, DT_SYMTAB
 from deloc8.elf.dynamic import read_table
 from deloc8.elf.view import View
+from kit.pyelf import COPY
 
 if TYPE_CHECKING:
     from deloc8.elf.records import Record
@@ -52,6 +54,26 @@ def patch_section(data: bytes, name: str, field: str, value: int) -> bytes:
     view = View.open(data, "kit")
     record = view.layout.section_header
     return _patch(data, record, view.header.e_shoff + section_index(data, name) * record.size, field, value)
+
+
+def make_copy(data: bytes, nth: int) -> bytes:
+    """The program with a copy of a variable: its nth undefined symbol, counted from 0, is the room for it.
+
+    The relocation that is the nth of DT_RELA or DT_REL, a pointer to the symbol before, fills it.
+    """
+    table = read_table(View.open(data, "kit"))
+    assert table is not None
+    view = table.view
+    tag = DT_RELA if DT_RELA in table.values else DT_REL
+    width = view.layout.bits // 8
+    place = table.locate("relocations", tag) + nth * width * (3 if tag == DT_RELA else 2)
+    (address, info) = view.numbers("a relocation", place, 2, {4: "I", 8: "Q"}[width])
+    shift = {4: 8, 8: 32}[width]
+    data = patch_number(data, place + width, width, info >> shift << shift | COPY[view.header.e_machine])
+    record = view.layout.symbol
+    symbol = table.locate("symbols", DT_SYMTAB) + (info >> shift) * record.size
+    data = _patch(data, record, symbol, "st_value", address)
+    return _patch(data, record, symbol, "st_shndx", 1)
 
 
 def patch_entry(data: bytes, tag: int, value: int, *, new_tag: int | None = None) -> bytes:

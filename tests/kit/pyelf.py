@@ -17,6 +17,7 @@ _BINDINGS = {"STB_GLOBAL": 1, "STB_WEAK": 2, "STB_LOOS": 10, "STB_GNU_UNIQUE": 1
 _RESERVED_INDEX = {"VER_NDX_LOCAL": 0, "VER_NDX_GLOBAL": 1, "VER_NDX_LORESERVE": 0xFF00, "VER_NDX_ELIMINATE": 0xFF01}
 
 RELATIVE = {62: 8, 3: 8, 183: 1027, 40: 23, 21: 22, 22: 12, 243: 3, 258: 3}  # by e_machine (psABI)
+COPY = {62: 5, 3: 5, 183: 1024, 40: 20, 21: 19, 22: 9, 243: 4, 258: 4}
 
 Need = tuple[str, tuple[tuple[str, int, bool], ...]]
 Definition = tuple[str, int, bool, tuple[str, ...]]

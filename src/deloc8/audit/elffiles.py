@@ -75,7 +75,7 @@ class Dependency:
 def wanted_versions(image: ElfImage) -> tuple[WantedVersion, ...]:
     """The versions that a file asks for, in its order, each with the symbols bound to it."""
     bound: dict[tuple[str, str], list[str]] = {}
-    for symbol in image.undefined:
+    for symbol in (*image.undefined, *image.copied):
         if symbol.version is not None and symbol.file is not None:
             bound.setdefault((symbol.file, symbol.version), []).append(symbol.name)
     return tuple(

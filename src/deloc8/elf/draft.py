@@ -241,11 +241,12 @@ class _Drafter:
 
     def bind_to_zero(self, edit: BindToZero) -> None:
         name = encode(self.table, edit.symbol)
-        numbers = self.rebinder.find(name, encode(self.table, edit.old))
-        if not numbers and not self.rebinder.find_unversioned(name):
+        version = encode(self.table, edit.old)
+        numbers, copies = self.rebinder.find(name, version), self.rebinder.copies_of(name, version)
+        if not numbers and not copies and not self.rebinder.find_unversioned(name):
             raise _unbound(self.table, edit.symbol, edit.old)
-        self.patches += zero_patches(self.table, numbers, edit.symbol)
-        self.rebinder.unbind(numbers)
+        self.patches += zero_patches(self.table, numbers, edit.symbol, copies=copies)
+        self.rebinder.unbind([*numbers, *copies])
         # Nothing refers to the symbol any more; who still lists it shall not miss it.
         self.rebinder.weakened.update(numbers)
 

@@ -5,7 +5,14 @@ from __future__ import annotations
 from deloc8.elf import constants as c
 from deloc8.elf.dynamic import Dynamic, read_dynamic, read_table
 from deloc8.elf.notes import Note, read_notes
-from deloc8.elf.symbols import DefinedSymbol, UndefinedSymbol, read_defined, read_defined_names, read_undefined
+from deloc8.elf.symbols import (
+    DefinedSymbol,
+    UndefinedSymbol,
+    read_copied,
+    read_defined,
+    read_defined_names,
+    read_undefined,
+)
 from deloc8.elf.versions import DefinedVersion, VersionNeed, read_defined_versions, read_version_needs
 from deloc8.elf.view import View
 from deloc8.target import arch_of_elf
@@ -38,6 +45,7 @@ class ElfImage:
         undefined: The symbols it asks of others.
         notes: Its notes.
         mentions: Names of libraries among its constants; empty where nobody looked.
+        copied: The variables of others that a program has copies of; they count as asked for, too.
         has_payload: Whether data follows its ELF part.
         runs_stack: Whether it asks for an executable stack, and its code is seen to run there.
     """
@@ -56,6 +64,7 @@ class ElfImage:
     undefined: tuple[UndefinedSymbol, ...]
     notes: tuple[Note, ...]
     mentions: tuple[Mention, ...] = ()
+    copied: tuple[UndefinedSymbol, ...] = ()
     runs_stack: bool = False
     has_payload: bool = False
 
@@ -111,6 +120,7 @@ def parse(data: Buffer, name: str) -> ElfImage:
     view = View.open(data, name)
     table = read_table(view)
     needs = read_version_needs(table) if table else ()
+    interpreter = _read_interpreter(view)
     return ElfImage(
         bits=view.layout.bits,
         little_endian=view.layout.little_endian,
@@ -119,12 +129,13 @@ def parse(data: Buffer, name: str) -> ElfImage:
         type=view.header.e_type,
         segments=view.segments,
         sections=view.sections,
-        interpreter=_read_interpreter(view),
+        interpreter=interpreter,
         dynamic=read_dynamic(table) if table else None,
         version_needs=needs,
         defined_versions=read_defined_versions(table) if table else (),
         undefined=read_undefined(table, needs) if table else (),
         notes=read_notes(view),
+        copied=read_copied(table, needs) if table and interpreter else (),
         runs_stack=table is not None and _runs_stack(view),
         has_payload=view.has_payload,
     )

@@ -28,6 +28,7 @@ class Rebinder:
         needs: The version records; texts instead of positions where anything is new.
         versym: The new entries of DT_VERSYM, by the number of the symbol.
         names: The new names of symbols, by their number.
+        copies: Where the room for a variable of others is that a program has a copy of, by the number of its symbol.
         weakened: The numbers of the symbols that must not be missed.
         is_changed: Whether DT_VERNEED must be written anew.
     """
@@ -37,6 +38,7 @@ class Rebinder:
         self.needs = needs
         self.versym: dict[int, int] = {}
         self.names: dict[int, bytes] = {}
+        self.copies: dict[int, int] = {}
         self.weakened: set[int] = set()
         self.is_changed = False
         self._before: tuple[int, ...] = ()
@@ -51,6 +53,14 @@ class Rebinder:
 
     def find(self, name: bytes, version: bytes, library: bytes | None = None) -> list[int]:
         """The numbers of the undefined symbols of a name and version, of whatever or of one library."""
+        return [number for number in self._asked(name, version, library) if number not in self.copies]
+
+    def copies_of(self, name: bytes, version: bytes) -> dict[int, int]:
+        """Those of `copies` that have a name and version."""
+        numbers = self._asked(name, version)
+        return {number: self.copies[number] for number in numbers if number in self.copies}
+
+    def _asked(self, name: bytes, version: bytes, library: bytes | None = None) -> list[int]:
         indices = {
             entry.number
             for need in self.needs
@@ -65,7 +75,7 @@ class Rebinder:
 
     def find_unversioned(self, name: bytes) -> list[int]:
         """The numbers of the undefined symbols of a name that ask for no version."""
-        numbers = self._undefined().get(name, [])
+        numbers = [number for number in self._undefined().get(name, []) if number not in self.copies]
         return [number for number in numbers if self._version_of(number) & c.VERSYM_VERSION == c.VER_NDX_GLOBAL]
 
     def count_bound(self, indices: Collection[int]) -> int:
@@ -126,13 +136,19 @@ class Rebinder:
         record = table.view.layout.symbol
         raw = table.view.slice("DT_SYMTAB", table.locate("DT_SYMTAB", c.DT_SYMTAB), count * record.size)
         name_at, section_at = record.fields.index("st_name"), record.fields.index("st_shndx")
-        rows = [
-            (number, symbol[name_at])
-            for number, symbol in enumerate(record.struct.iter_unpack(raw))
-            if symbol[section_at] == c.SHN_UNDEF and symbol[name_at]
-        ]
+        symbols = [(number, *symbol) for number, symbol in enumerate(record.struct.iter_unpack(raw)) if symbol[name_at]]
+        rows = [(symbol[0], symbol[1 + name_at]) for symbol in symbols if symbol[1 + section_at] == c.SHN_UNDEF]
         if c.DT_VERSYM in table.values:
             self._before = table.view.numbers("DT_VERSYM", table.locate("DT_VERSYM", c.DT_VERSYM), count, "H")
+            wanted = {entry.number for need in self.needs for entry in need.versions}
+            copied = [
+                symbol
+                for symbol in symbols
+                if symbol[1 + section_at] != c.SHN_UNDEF and self._before[symbol[0]] & c.VERSYM_VERSION in wanted
+            ]
+            value_at = 1 + record.fields.index("st_value")
+            self.copies = {symbol[0]: symbol[value_at] for symbol in copied}
+            rows += [(symbol[0], symbol[1 + name_at]) for symbol in copied]
         found: dict[bytes, list[int]] = {}
         names = table.names("st_name", [row[1] for row in rows], lambda _: None)
         for (number, _), name in zip(rows, names, strict=True):

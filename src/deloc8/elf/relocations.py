@@ -127,6 +127,10 @@ def read_relocations(table: DynamicTable) -> Mapping[int, Relocations]:
     return found
 
 
+NO_RELOCATION = 0
+"""r_info of an entry that does nothing, R_*_NONE: 0 on every machine."""
+
+
 def info_shift(view: View) -> int:
     """By how many bits r_info must be shifted to give the number of the symbol; those below are the kind."""
     return 32 if view.layout.bits == 64 else 8  # noqa: PLR2004  the widths are what they are
@@ -155,13 +159,17 @@ def words_at(view: View, addresses: Iterable[int]) -> array[int]:
     return found
 
 
-def zero_patches(table: DynamicTable, numbers: list[int], name: str) -> tuple[tuple[int, bytes], ...]:
+def zero_patches(
+    table: DynamicTable, numbers: list[int], name: str, *, copies: Mapping[int, int]
+) -> tuple[tuple[int, bytes], ...]:
     """What lets every pointer to some symbols point to a zero byte: offsets and new bytes.
 
+    Of `copies`, the variables that a program has room for, with its address, the room is never filled: it is zero.
+
     Raises:
-        ElfError: Anything but a pointer refers to one of them, or the file has no byte that is sure to stay zero.
+        ElfError: Anything else refers to one of them, or the file has no byte that is sure to stay zero.
     """
-    view, shift, wanted = table.view, info_shift(table.view), frozenset(numbers)
+    view, shift, wanted = table.view, info_shift(table.view), frozenset((*numbers, *copies))
     machine = _row(view)
     zero = _zero_address(view)
     patches: dict[int, bytes] = {}
@@ -169,11 +177,14 @@ def zero_patches(table: DynamicTable, numbers: list[int], name: str) -> tuple[tu
         addresses, infos, addends = _columns(view, shape, start, size)
         for row in [row for row, info in enumerate(infos) if info >> shift in wanted]:
             address, kind = addresses[row], infos[row] & (1 << shift) - 1
+            place = start + row * shape.entry_size(view)
+            if copies.get(infos[row] >> shift) == address and words_at(view, [address])[0] in {0, NO_WORD}:
+                patches[place] = _pack_words(view, *(address, NO_RELOCATION, 0)[: shape.words])
+                continue
             addend = word_at(view, address)[1] if addends is None else addends[row]
             if kind not in machine.pointers or addend:
                 why = f"`{name}` is referred to by relocation {kind}, which is no plain pointer"
                 raise impossible(view.name, why, "compile it with -fPIC, or link it on an older system")
-            place = start + row * shape.entry_size(view)
             patches[place] = _pack_words(view, *(address, machine.relative, zero)[: shape.words])
             if shape is REL:
                 where, _ = word_at(view, address)

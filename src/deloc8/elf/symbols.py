@@ -201,6 +201,28 @@ def read_undefined(table: DynamicTable, needs: Iterable[VersionNeed]) -> tuple[U
     return tuple(map(tuple.__new__, repeat(UndefinedSymbol), fields))
 
 
+def read_copied(table: DynamicTable, needs: Iterable[VersionNeed]) -> tuple[UndefinedSymbol, ...]:
+    """The variables of others, with a version, that a program has a copy of (R_*_COPY), in the order of the file.
+
+    Raises:
+        ElfError: As for `read_undefined`.
+    """
+    count = count_symbols(table)
+    versym = _versym(table, count) if count else ()
+    versions = {version.index: (version.name, need.file) for need in needs for version in need.versions}
+    if not versions or not versym:
+        return ()
+    offset, raw = _symbol_bytes(table, count)
+    rows = [
+        (number, name, versions[versym[number] & c.VERSYM_VERSION])
+        for number, (name, _, section) in enumerate(_raw_symbols(table, raw))
+        if section and versym[number] & c.VERSYM_VERSION in versions
+    ]
+    places = [(number, name, 0) for number, name, _ in rows]
+    found = zip(_names(table, offset, places), rows, strict=True)
+    return tuple(UndefinedSymbol(name, *version, weak=False) for name, (_, _, version) in found)
+
+
 def read_defined(
     table: DynamicTable, definitions: Iterable[DefinedVersion], needs: Iterable[VersionNeed] = ()
 ) -> tuple[DefinedSymbol, ...]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from deloc8.target import Arch
 
-__all__ = ["LICENCE", "SONAME", "CompatFunction", "library", "provided"]
+__all__ = ["LICENCE", "SONAME", "CompatFunction", "library", "provided", "replacement"]
 
 SONAME = "libdeloc8_compat.so.1"
 """The soname that the library is built with; a graft of it gets a name of its own, as all grafts do."""
@@ -40,12 +40,15 @@ class CompatFunction:
 
     Attributes:
         name: The symbol.
+        replaces: The symbol of glibc in whose place it is taken; another one where older releases have another
+            function under that name.
         since: The version under which glibc has it there, such as ``GLIBC_2.33``.
         needs: The highest version that the library asks of glibc, such as ``GLIBC_2.17``.
         description: What it does and by which means, in a line.
     """
 
     name: str
+    replaces: str
     since: str
     needs: str
     description: str
@@ -61,6 +64,7 @@ if TYPE_CHECKING:
         """The table as it is stored; versions are without ``GLIBC_``."""
 
         descriptions: dict[str, str]
+        replaces: dict[str, str]
         machines: dict[str, _Machine]
 
 
@@ -84,6 +88,7 @@ def provided(arch: Arch) -> Mapping[str, CompatFunction]:
         {
             name: CompatFunction(
                 name=name,
+                replaces=table["replaces"].get(name, name),
                 since=_PREFIX + since,
                 needs=_PREFIX + machine["needs"],
                 description=table["descriptions"][name],
@@ -91,6 +96,20 @@ def provided(arch: Arch) -> Mapping[str, CompatFunction]:
             for name, since in machine["functions"].items()
         }
     )
+
+
+def replacement(arch: Arch, symbol: str, version: str) -> CompatFunction | None:
+    """The function that can be taken in place of a symbol and version of glibc on a machine; None for none."""
+    function = _replacements(arch).get(symbol)
+    # All versions of a function that came late are younger than the library; of the others one is meant.
+    if function is None or (function.name != symbol and function.since != version):
+        return None
+    return function
+
+
+@cache
+def _replacements(arch: Arch) -> Mapping[str, CompatFunction]:
+    return {function.replaces: function for function in provided(arch).values()}
 
 
 def library(arch: Arch) -> bytes:

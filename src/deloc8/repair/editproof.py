@@ -22,7 +22,7 @@ from deloc8.values import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from deloc8.elf.edits import Edit
     from deloc8.elf.image import ElfImage
@@ -94,14 +94,21 @@ def means_as_planned(now: ElfImage, before: ElfImage, edits: Sequence[Edit]) -> 
     )
     if (needs, _definitions(wanted)) != (_needs(now), _definitions(now)):
         return False
-    symbols = tuple(
+    if _moved(wanted.copied, renamed) != now.copied:
+        return False
+    symbols = _moved(wanted.undefined, renamed)
+    # They may come in another order, but as a rule they have kept it.
+    return symbols == now.undefined or Counter(symbols) == Counter(now.undefined)
+
+
+def _moved(symbols: tuple[UndefinedSymbol, ...], renamed: Mapping[str, str]) -> tuple[UndefinedSymbol, ...]:
+    """Symbols that are asked of libraries under their new names."""
+    return tuple(
         UndefinedSymbol(symbol.name, symbol.version, renamed[symbol.file], symbol.weak)
         if symbol.file in renamed
         else symbol
-        for symbol in wanted.undefined
+        for symbol in symbols
     )
-    # They may come in another order, but as a rule they have kept it.
-    return symbols == now.undefined or Counter(symbols) == Counter(now.undefined)
 
 
 def _needs(image: ElfImage) -> list[tuple[str, str]]:

@@ -14,7 +14,7 @@ from deloc8.elf.symbols import UndefinedSymbol
 from deloc8.elf.versions import NeededVersion, VersionNeed
 from deloc8.elf.view import View
 from deloc8.policy.model import split_version
-from deloc8.repair.compatlib import SONAME, provided
+from deloc8.repair.compatlib import SONAME, provided, replacement
 from deloc8.repair.lowertable import LoweringClass, load_table
 from deloc8.repair.model import Rewrite, RewriteKind
 from deloc8.values import dataclass, replace
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from deloc8.elf.image import ElfImage
     from deloc8.loader.sysroot import Sysroot
     from deloc8.policy.model import Policy
-    from deloc8.repair.compatlib import CompatFunction
     from deloc8.repair.known import Known
     from deloc8.repair.lowertable import LoweringTable, Way
     from deloc8.repair.model import Plan
@@ -113,8 +112,8 @@ def lower(facts: WheelFacts, match: PolicyMatch, *, allow_differs: bool) -> Lowe
         return NO_LOWERING
     chooser = _Chooser(
         policy=match.policy,
+        arch=facts.arch,
         table=load_table(facts.arch),
-        functions=provided(facts.arch),
         allow_differs=allow_differs,
     )
     files = {file.label: file for file in match.closure.files}
@@ -133,8 +132,8 @@ def lower(facts: WheelFacts, match: PolicyMatch, *, allow_differs: bool) -> Lowe
 @dataclass(frozen=True, kw_only=True)
 class _Chooser:
     policy: Policy
+    arch: Arch
     table: LoweringTable | None
-    functions: Mapping[str, CompatFunction]
     allow_differs: bool
 
     def choose(self, file: ElfFile, violation: Violation) -> Rewrite | Refusal:
@@ -162,9 +161,10 @@ class _Chooser:
             reason = "a constant that says that there may be several threads, which is always right"
             return _rewrite(violation, RewriteKind.CONSTANT, reason)
         # A weak reference too: a file that could do without the function takes another path where it is missing.
-        function = self.functions.get(symbol)
+        function = replacement(self.arch, symbol, violation.version or "")
         if function and self.policy.allows_version(function.needs):
-            return _rewrite(violation, RewriteKind.CODE, function.description)
+            rewrite = _rewrite(violation, RewriteKind.CODE, function.description)
+            return replace(rewrite, to_symbol=function.name)
         is_single = self.table is not None and self.table.single_version(symbol)
         if is_single and _is_weak(file.image, symbol, violation.version or ""):
             reason = "a weak reference: the file does without the symbol where the system lacks it"
@@ -255,6 +255,7 @@ def lowered_image(image: ElfImage, edits: Sequence[Edit]) -> ElfImage:
     if not any(isinstance(edit, _LOWERING) for edit in edits):
         return image
     undefined = list(image.undefined)
+    copied = image.copied
     dynamic = image.dynamic
     left: set[tuple[str, str]] = set()
     for edit in edits:
@@ -265,15 +266,20 @@ def lowered_image(image: ElfImage, edits: Sequence[Edit]) -> ElfImage:
                     if (symbol.name, symbol.version) == (edit.symbol, edit.old):
                         left.add((symbol.file or "", edit.old))
                         undefined[place] = after(symbol)
+                if isinstance(edit, BindToZero):
+                    zeros = [symbol for symbol in copied if (symbol.name, symbol.version) == (edit.symbol, edit.old)]
+                    left.update((symbol.file or "", edit.old) for symbol in zeros)
+                    copied = tuple(symbol for symbol in copied if symbol not in zeros)
             case UnpackRelocations():
                 left.update((need.file, _RELR_VERSION) for need in image.version_needs)
                 dynamic = replace(dynamic, has_relr=False, has_tables_apart=False) if dynamic else None
             case JoinRelocations():
                 dynamic = replace(dynamic, has_tables_apart=False) if dynamic else None
-    used = {(symbol.file or "", symbol.version or "") for symbol in undefined}
+    used = {(symbol.file or "", symbol.version or "") for symbol in (*undefined, *copied)}
     return replace(
         image,
         undefined=tuple(undefined),
+        copied=copied,
         version_needs=_needs_after(image.version_needs, left - used, used),
         dynamic=dynamic,
     )

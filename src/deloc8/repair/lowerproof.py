@@ -13,8 +13,10 @@ from deloc8.elf import constants as c
 from deloc8.elf.dynamic import are_apart, read_table
 from deloc8.elf.edits import BindToZero, JoinRelocations, UnpackRelocations
 from deloc8.elf.relocations import (
+    NO_RELOCATION,
     REL,
     RELA,
+    WORD,
     Relocations,
     info_shift,
     packed_addresses,
@@ -65,10 +67,13 @@ def planned_relocations(old: Buffer, edits: Sequence[Edit], name: str) -> Planne
     view, relative, shift = table.view, relative_kind(table.view), info_shift(table.view)
     tables, packed = _apart(table), _packed(table)
     constants = {(edit.symbol, edit.old) for edit in edits if isinstance(edit, BindToZero)}
-    numbers = _numbers(table, constants) if constants else frozenset()
+    numbers = _numbers(table, constants) if constants else {}
     zeros: set[int] = set()
     if numbers:
         for tag, rows in tables.items():
+            for place, info in enumerate(rows.infos):
+                if info >> shift in numbers and numbers[info >> shift] == rows.addresses[place]:
+                    rows.infos[place] = NO_RELOCATION
             is_zero = [info >> shift in numbers for info in rows.infos]
             zeros.update(compress(rows.addresses, is_zero))
             tables[tag] = _pick(rows, [not found for found in is_zero])
@@ -149,22 +154,24 @@ def _filled(tables: Mapping[int, Relocations]) -> Mapping[int, Relocations]:
     return {tag: rows for tag, rows in tables.items() if rows.addresses}
 
 
-def _numbers(table: DynamicTable, constants: set[tuple[str, str]]) -> frozenset[int]:
-    """The numbers of the symbols of some names and versions."""
+def _numbers(table: DynamicTable, constants: set[tuple[str, str]]) -> dict[int, int]:
+    """The numbers of the symbols of some names and versions, with the room for the copies among them, else 0."""
     if not {c.DT_SYMTAB, c.DT_VERSYM} <= table.values.keys():
-        return frozenset()
+        return {}
     view, record = table.view, table.view.layout.symbol
     versions = {version.index: version.name for need in read_version_needs(table) for version in need.versions}
     versym = view.numbers("DT_VERSYM", table.locate("DT_VERSYM", c.DT_VERSYM), count_symbols(table), "H")
     start = table.locate("DT_SYMTAB", c.DT_SYMTAB)
-    found = set()
+    word = WORD[view.layout.bits]
+    found = {}
     for number, index in enumerate(versym):
         version = versions.get(index & c.VERSYM_VERSION)
         if version is not None and any(old == version for _, old in constants):
             place = start + number * record.size + record.offsets["st_name"]
             if (table.string("st_name", view.numbers("st_name", place, 1, "I")[0], place), version) in constants:
-                found.add(number)
-    return frozenset(found)
+                value = start + number * record.size + record.offsets["st_value"]
+                (found[number],) = view.numbers("st_value", value, 1, word)
+    return found
 
 
 def _is_zero(view: View, address: int) -> bool:

@@ -10,7 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from deloc8.repair.model import Plan, Rewrite
+    from deloc8.repair.model import CompatGraft, Plan, Rewrite
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +64,8 @@ def _after(rewrite: Rewrite, plan: Plan) -> str:
     if rewrite.to_version is not None:
         return f"{rewrite.to_symbol}@{rewrite.to_version} of {rewrite.to_library}"
     if rewrite.kind is RewriteKind.CODE and plan.compat:
+        if rewrite.to_symbol != rewrite.symbol:
+            return f"{rewrite.to_symbol} of {plan.compat.member}"
         return f"{rewrite.to_symbol} of the system, or else of {plan.compat.member}"
     return _AFTER[rewrite.kind]
 
@@ -84,6 +86,18 @@ def lowered_lines(plan: Plan, *, verbose: bool) -> list[str]:
         if verbose:
             lines += [f"  {row.reason}", *(f"  in {file}" for file in row.files)]
     if plan.compat:
-        functions = ", ".join(plan.compat.functions)
-        lines.append(f"Adding: {plan.compat.member}, for systems that lack {functions}")
+        lines.append(f"Adding: {compat_text(plan, plan.compat)}")
     return lines
+
+
+def compat_text(plan: Plan, compat: CompatGraft) -> str:
+    """The compatibility library and what it is for; functions with names of their own are taken on every system."""
+    renamed = {rewrite.to_symbol for rewrite in plan.rewrites if rewrite.to_symbol != rewrite.symbol}
+    lacking = [name for name in compat.functions if name not in renamed]
+    always = [name for name in compat.functions if name in renamed]
+    parts = []
+    if lacking:
+        parts.append(f"for systems that lack {', '.join(lacking)}")
+    if always:
+        parts.append(f"for {', '.join(always)}")
+    return f"{compat.member}, {', and '.join(parts)}"

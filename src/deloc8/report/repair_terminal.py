@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.text import Text
 
 from deloc8.repair.model import Outcome
-from deloc8.report.lowered import lowered_rows
+from deloc8.report.lowered import compat_text, lowered_rows
 from deloc8.report.to_terminal import stacked, steps, table
 from deloc8.report.to_text import edit_text, owner_text, rest_of_plan, written_text
 from deloc8.wheel.names import printable_lines
@@ -48,8 +48,7 @@ def _tables(plan: Plan, *, would: str) -> Iterator[RenderableType]:
     if lowered:
         yield table((f"{would}lowered", "to", "class", "why", "in"), lowered, lines=True)
     if plan.compat:
-        functions = ", ".join(plan.compat.functions)
-        yield Text(printable_lines(f"{would}added: {plan.compat.member}, for systems that lack {functions}"))
+        yield Text(printable_lines(f"{would}added: {compat_text(plan, plan.compat)}"))
 
 
 def _askers(graft: Graft) -> Text:

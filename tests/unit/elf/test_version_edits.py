@@ -30,15 +30,18 @@ from deloc8.elf.invariants import broken_invariants
 from deloc8.elf.joining import joined_bytes
 from deloc8.elf.layout import place
 from deloc8.elf.rebind import sysv_hash
+from deloc8.elf.relocations import NO_RELOCATION
 from deloc8.elf.slots import Slot
+from deloc8.elf.symbols import UndefinedSymbol
 from deloc8.elf.view import View
 from deloc8.elf.writer import apply_placement, edit
 from deloc8.errors import ElfError
 from deloc8.machines import ROWS
+from deloc8.repair.lowerproof import planned_relocations, relocation_problems
 from kit import elf_spec
 from kit.elf import MACHINES, Defined, ElfSpec, NeedSpec, Undefined, build_elf
-from kit.patch import patch_entry, patch_header, patch_number, patch_segment
-from kit.pyelf import RELATIVE, dynamic_of, peer_of, relocations_of, word_at
+from kit.patch import make_copy, patch_entry, patch_header, patch_number, patch_segment
+from kit.pyelf import COPY, RELATIVE, dynamic_of, peer_of, relocations_of, word_at
 
 if TYPE_CHECKING:
     from deloc8.elf.edits import Edit
@@ -388,9 +391,10 @@ def test_the_numbers_of_relocations() -> None:
     known = {row.number: row for row in ROWS}
     assert known.keys() == {machine for machine, _, _ in NAMES}
     for machine, name, pointer in NAMES:
-        found = [said.get(f"R_{name}_{kind}", "") for kind in ("RELATIVE", "GLOB_DAT", pointer)]
-        relative, *pointers = [int(said.get(number, number) or 0) for number in found]
+        found = [said.get(f"R_{name}_{kind}", "") for kind in ("RELATIVE", "NONE", "GLOB_DAT", pointer)]
+        relative, nothing, *pointers = [int(said.get(number, number) or 0) for number in found]
         assert (known[machine].relative, known[machine].pointers) == (relative, frozenset(pointers) - {0})
+        assert nothing == NO_RELOCATION
 
 
 def test_a_variable_that_is_copied_cannot_become_a_constant() -> None:
@@ -407,6 +411,52 @@ def test_a_variable_that_is_copied_cannot_become_a_constant() -> None:
     jump = patch_entry(jump, 9, DT_RELA, new_tag=20)  # DT_PLTREL says RELA
     edited = edit(jump, [ZERO], "lib.so").data
     assert peer_of(edited).undefined[4] == ("__libc_single_threaded", None, None, True)
+
+
+def program_with_copy(machine: str) -> bytes:
+    """A program with room for the variable, as linkers make them."""
+    spec = for_machine(machine, replace(RICH, soname=None, interpreter="/lib/ld.so", defined=()))
+    return make_copy(build_elf(spec), RICH.undefined.index(SINGLE))
+
+
+@pytest.mark.parametrize("machine", TABLE_MACHINES)
+def test_the_copy_of_a_variable_becomes_a_constant_too(machine: str) -> None:
+    """The room for it is zero, and nothing fills it; it stays defined, for others to find."""
+    data = program_with_copy(machine)
+    number = 1 + RICH.undefined.index(SINGLE)
+    assert parse(data, "prog").copied == (UndefinedSymbol(*SINGLE),)
+    edited = edit(data, [ZERO], "prog").data
+    before, after = relocations_of(data), relocations_of(edited)
+    ((address, kind, _, _),) = (row for row in before if row[2] == number)
+    assert kind == COPY[MACHINES[machine].machine]
+    assert [row[1:3] for row in after if row[0] == address] == [(0, 0)]
+    assert [row for row in after if row[0] != address] == [row for row in before if row[0] != address]
+    assert parse(edited, "prog").copied == ()
+    assert peer_of(edited).defined == (("__libc_single_threaded", None, 1, True),)
+    assert "GLIBC_2.32" not in {name for _, versions in peer_of(edited).needs for name, _, _ in versions}
+    planned = planned_relocations(data, [ZERO], "prog")
+    assert list(relocation_problems(planned, edited, "prog")) == []
+    assert list(relocation_problems(planned, data, "prog")) == ["prog: its relocations are not what was planned"]
+
+
+@pytest.mark.parametrize("machine", ["x86_64", "i686"])
+def test_a_copy_with_contents_of_its_own_is_no_constant(machine: str) -> None:
+    data = program_with_copy(machine)
+    number = 1 + RICH.undefined.index(SINGLE)
+    ((address, _, _, _),) = (row for row in relocations_of(data) if row[2] == number)
+    (offset,) = ELFFile(io.BytesIO(data)).address_offsets(address)
+    assert "which is no plain pointer" in refused(patch_number(data, offset, 1, 1), ZERO)
+
+
+def test_a_library_has_no_copies_of_variables() -> None:
+    """Only the linker of a program makes room for them."""
+    data = make_copy(build_elf(RICH), RICH.undefined.index(SINGLE))
+    assert parse(data, "lib.so").copied == ()
+
+
+def test_a_program_without_versions_has_no_copies_to_speak_of() -> None:
+    for undefined in ((), (Undefined("stdout"),)):
+        assert parse(build_elf(interpreter="/lib/ld.so", undefined=undefined), "prog").copied == ()
 
 
 def test_what_becomes_a_constant_keeps_the_type_of_its_symbol() -> None:

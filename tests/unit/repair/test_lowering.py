@@ -31,7 +31,7 @@ from deloc8.target import Arch
 from kit.bench import EXT, Bench, contents
 from kit.command import Command
 from kit.elf import MACHINES, Defined, ElfSpec, NeedSpec, Undefined, build_elf
-from kit.patch import patch_number
+from kit.patch import make_copy, patch_number
 from kit.pyelf import dynamic_of, peer_of
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ CREATE, FCNTL, STAT = libc("pthread_create", "2.34"), libc("fcntl64", "2.28"), l
 EXP, STRTOL = libc("exp", "2.29", file="libm.so.6"), libc("__isoc23_strtol", "2.38")
 SINGLE, PUTS = libc("__libc_single_threaded", "2.32"), libc("puts", "2.2.5")
 FORK = libc("_Fork", "2.34", weak=True)
+KILL = libc("pthread_kill", "2.34")
 UNKNOWN = libc("no_such_function", "2.35")
 NEEDED = ("libm.so.6", "libc.so.6")
 
@@ -144,10 +145,40 @@ def test_what_cannot_be_lowered_is_refused_by_name(bench: Bench) -> None:
     assert not any("--lower-glibc" in line for line in error.context)
 
 
-@pytest.mark.parametrize("allow_differs", [False, True])
-def test_programs_are_refused(bench: Bench, allow_differs: bool) -> None:  # noqa: FBT001  a parameter of the test
-    error = error_of(bench, CREATE, libc("__libc_start_main", "2.34"), lower_glibc=True, allow_differs=allow_differs)
-    assert any(line.startswith("__libc_start_main@GLIBC_2.34 cannot be lowered: a program") for line in error.context)
+START = libc("__libc_start_main", "2.34")
+
+
+@pytest.mark.usefixtures("compat")
+@pytest.mark.parametrize(("undefined", "name"), [(START, "deloc8_start_main"), (KILL, "deloc8_pthread_kill")])
+def test_a_function_that_older_releases_have_otherwise_has_a_name_of_its_own(
+    bench: Bench, undefined: Undefined, name: str
+) -> None:
+    """Without a version the symbol itself would bind to what an old libc has under its name."""
+    wheel = bench.extension(needed=("libc.so.6",), undefined=(PUTS, undefined))
+    outcome = bench.repair(wheel, None, platform=TAG, lower_glibc=True)
+    (rewrite,) = outcome.plan.rewrites
+    assert (rewrite.kind, rewrite.symbol, rewrite.to_symbol) == (RewriteKind.CODE, undefined.name, name)
+    assert outcome.plan.compat is not None
+    assert outcome.plan.compat.functions == (name,)
+    after = peer_of(contents(outcome.path)[EXT])
+    assert after.undefined[1] == (name, None, None, False)
+    assert after.needed == ("libc.so.6", outcome.plan.compat.new_name)
+
+
+@pytest.mark.parametrize("version", ["2.35", "2.43"])
+def test_only_the_version_that_it_replaces_is_taken_from_it(bench: Bench, version: str) -> None:
+    error = error_of(bench, CREATE, libc("__libc_start_main", version), lower_glibc=True)
+    assert any(line.startswith("__libc_start_main@GLIBC_") and "a program" in line for line in error.context)
+
+
+def test_programs_of_machines_without_the_library_are_refused(bench: Bench) -> None:
+    start = libc("__libc_start_main", "2.34")
+    spec = replace(MACHINES["ppc64"], needed=("libc.so.6",), undefined=(start,))
+    wheel = bench.wheel({EXT: spec}, tags=("cp311-cp311-linux_ppc64",))
+    with pytest.raises(UnrepairableError) as caught:
+        bench.repair(wheel, None, platform="manylinux_2_17_ppc64", lower_glibc=True, allow_differs=True)
+    message = "__libc_start_main@GLIBC_2.34 cannot be lowered: a program"
+    assert any(line.startswith(message) for line in caught.value.context)
 
 
 def test_the_tag_that_can_be_reached_instead(bench: Bench) -> None:
@@ -263,7 +294,7 @@ def test_only_weak_references_may_miss_their_symbol(bench: Bench) -> None:
 def test_what_the_compatibility_library_has_is_taken_from_it(bench: Bench, name: str, *, weak: bool) -> None:
     """A weak reference stays weak, and is not left to find nothing."""
     function = provided(Arch.X86_64)[name]
-    undefined = Undefined(name, function.since, "libc.so.6", weak)
+    undefined = Undefined(function.replaces, function.since, "libc.so.6", weak)
     wheel = bench.extension(needed=("libc.so.6",), undefined=(undefined,))
     outcome = bench.repair(wheel, None, platform=TAG, lower_glibc=True, allow_differs=True)
     (rewrite,) = outcome.plan.rewrites
@@ -545,6 +576,50 @@ def test_a_variable_that_is_copied_is_refused_before_anything_is_written(bench: 
     wheel = bench.extension(needed=("liba.so.1", "libc.so.6"))
     with pytest.raises(ElfError):
         bench.plan(wheel, platform=TAG, lower_glibc=True)
+
+
+PROGRAM = "demo/tool"
+
+
+def program(*undefined: Undefined, copied: Undefined, needed: tuple[str, ...] = ("libc.so.6",)) -> bytes:
+    """A program with a copy of a variable."""
+    interpreter = "/lib64/ld-linux-x86-64.so.2"
+    spec = ElfSpec(needed=needed, undefined=(*undefined, copied), interpreter=interpreter, spare_headers=1)
+    return make_copy(build_elf(spec), len(undefined))
+
+
+def test_a_program_keeps_a_constant_in_place_of_its_copy(bench: Bench) -> None:
+    data = program(PUTS, CREATE, copied=SINGLE)
+    outcome = bench.repair(bench.wheel({PROGRAM: data}), None, platform=TAG, lower_glibc=True)
+    assert kinds(outcome.plan) == {"pthread_create": RewriteKind.MOVED, SINGLE.name: RewriteKind.CONSTANT}
+    after = peer_of(contents(outcome.path)[PROGRAM])
+    assert [version for _, versions in after.needs for version, _, _ in versions] == ["GLIBC_2.2.5"] * 2
+    assert after.defined == ((SINGLE.name, None, 1, True),)
+
+
+def test_a_version_that_only_a_copy_asks_for_is_needed_all_the_same(bench: Bench) -> None:
+    """Although all other symbols of that version are lowered."""
+    mask = libc("pthread_sigmask", "2.32")
+    other = libc("a_new_variable", "2.32")
+    with pytest.raises(UnrepairableError) as caught:
+        bench.repair(bench.wheel({PROGRAM: program(mask, copied=other)}), None, platform=TAG, lower_glibc=True)
+    assert "a_new_variable@GLIBC_2.32 cannot be lowered: no older version does the same" in caught.value.context
+    image = parse(program(mask, copied=other), "tool")
+    edit = BindVersion(symbol=mask.name, old="GLIBC_2.32", version="GLIBC_2.2.5", library="libpthread.so.0")
+    left = lowered_image(image, [edit])
+    versions = {version.name for need in left.version_needs for version in need.versions}
+    assert versions == {"GLIBC_2.32", "GLIBC_2.2.5"}
+
+
+def test_a_copy_of_a_grafts_variable_is_asked_of_the_graft(bench: Bench) -> None:
+    copied = Undefined("a_variable", "A_1", "liba.so.1")
+    library = ElfSpec(soname="liba.so.1", needed=("libc.so.6",), defined=(Defined("a_variable", "A_1"),))
+    bench.system.write(f"{LIB}/liba.so.1", build_elf(library))
+    data = program(PUTS, CREATE, copied=copied, needed=("liba.so.1", "libc.so.6"))
+    outcome = bench.repair(bench.wheel({PROGRAM: data}), None, platform=TAG, lower_glibc=True)
+    (graft,) = outcome.plan.grafts
+    image = parse(contents(outcome.path)[PROGRAM], PROGRAM)
+    assert [symbol.file for symbol in image.copied] == [graft.new_name]
 
 
 def test_other_machines(bench: Bench) -> None:

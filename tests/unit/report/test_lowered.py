@@ -81,6 +81,25 @@ def test_text(command: Command, scene: Scene, wheel: Path) -> None:
     assert "  in " not in done.out
 
 
+STAT, START = Undefined("stat", "GLIBC_2.33", GLIBC), Undefined("__libc_start_main", "GLIBC_2.34", GLIBC)
+
+
+@pytest.mark.parametrize(
+    ("undefined", "purpose"),
+    [((START,), "for deloc8_start_main"), ((STAT, START), "for systems that lack stat, and for deloc8_start_main")],
+)
+def test_functions_with_names_of_their_own_are_taken_on_every_system(
+    command: Command, scene: Scene, undefined: tuple[Undefined, ...], purpose: str
+) -> None:
+    wheel = scene.wheel({CORE: ElfSpec(needed=(GLIBC,), undefined=undefined)})
+    done = command("fixup", wheel, "--sysroot", scene.root, "-w", scene.folder / "out", *ASKED)
+    assert done.code == 0, done.err
+    assert lowering_lines(done.out)[-2:] == [
+        f"Lowering: __libc_start_main@GLIBC_2.34 of libc.so.6 -> deloc8_start_main of {COMPAT} (code)",
+        f"Adding: {COMPAT}, {purpose}",
+    ]
+
+
 def test_json(command: Command, scene: Scene, wheel: Path) -> None:
     ended = command("fixup", wheel, "--sysroot", scene.root, "-w", scene.folder / "out", *ASKED, "--format", "json")
     assert ended.code == 0, ended.err
