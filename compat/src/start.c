@@ -4,6 +4,7 @@
 
 #include <elf.h>
 #include <link.h>
+#include <sys/auxv.h>
 
 /* The startup code of these programs hands over no initialiser: it leaves DT_INIT and DT_INIT_ARRAY to libc, and older
  * releases run nothing then. All releases run an initialiser that they are given, or (newer ones on powerpc) look at the
@@ -19,26 +20,30 @@
 
 typedef int main_function(int, char **, char **);
 
-/* The first object in the loader's list is the program. */
+/* The program, as the kernel or the loader tells where it is; the loader finds it by the same header. */
 static int initialise(int count, char **arguments, char **environment) {
-    const struct link_map *program = _r_debug.r_map;
-    uintptr_t first = 0;
+    const ElfW(Phdr) *headers = (const ElfW(Phdr) *)getauxval(AT_PHDR);
+    uintptr_t base = 0, dynamic = 0;
+    for (unsigned long i = 0; i < getauxval(AT_PHNUM); i++) {
+        if (headers[i].p_type == PT_PHDR)
+            base = (uintptr_t)headers - headers[i].p_vaddr;
+        else if (headers[i].p_type == PT_DYNAMIC)
+            dynamic = headers[i].p_vaddr;
+    }
+    uintptr_t first = 0, array = 0;
     size_t size = 0;
-    const ElfW(Dyn) *array = NULL;
-    for (const ElfW(Dyn) *entry = program->l_ld; entry->d_tag != DT_NULL; entry++) {
+    for (const ElfW(Dyn) *entry = (const ElfW(Dyn) *)(base + dynamic); entry->d_tag != DT_NULL; entry++) {
         if (entry->d_tag == DT_INIT)
-            first = program->l_addr + entry->d_un.d_ptr;
+            first = base + entry->d_un.d_ptr;
         else if (entry->d_tag == DT_INIT_ARRAY)
-            array = entry;
+            array = base + entry->d_un.d_ptr;
         else if (entry->d_tag == DT_INIT_ARRAYSZ)
             size = entry->d_un.d_val;
     }
     if (HAS_INIT && first != 0)
         ((main_function *)first)(count, arguments, environment);
-    if (array == NULL)
-        return 0;
-    main_function *const *constructors = (main_function *const *)(program->l_addr + array->d_un.d_ptr);
-    for (size_t i = 0; i < size / sizeof *constructors; i++)
+    main_function *const *constructors = (main_function *const *)array;
+    for (size_t i = 0; array != 0 && i < size / sizeof *constructors; i++)
         constructors[i](count, arguments, environment);
     return 0;
 }

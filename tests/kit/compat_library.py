@@ -20,8 +20,12 @@ from typing import TYPE_CHECKING
 import pytest
 from compat import build
 
+from deloc8.repair.compatlib import provided
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+
+    from deloc8.target import Arch
 
 TOP = Path(__file__).resolve().parent.parent.parent
 MACHINES = tuple(build.TARGETS)
@@ -73,6 +77,11 @@ def _built(name: str, sources: Iterable[Path], make: Callable[[Path], None]) -> 
             make(partial)
             partial.replace(output)
     return output
+
+
+def named_alike(arch: Arch) -> set[str]:
+    """The functions that have glibc's names; the others are called by lowered programs, in test_started."""
+    return {name for name, function in provided(arch).items() if function.replaces == name}
 
 
 def transcript(

@@ -30,7 +30,10 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Build], Path]:
             ended = built.fixup(folder, "--allow", "differs")
             assert ended.code == 0, ended.err
             (report,) = ended.json["wheels"]
-            assert {row["class"] for row in report["rewrites"]} >= {"moved", "superset", "differs", "code"}
+            classes = {row["class"] for row in report["rewrites"]}
+            assert classes >= {"moved", "superset", "code"}
+            # Only newer releases have the names by which C23 reads numbers.
+            assert ("differs" in classes) is (built is not GCC)
             (wheel,) = (folder / "wheelhouse").iterdir()
             assert f"manylinux_2_17_{built.machine}" in wheel.name
             unpack(wheel, folder / "lowered")
@@ -68,9 +71,9 @@ def test_as_it_was_built_it_does_not_load(release: str, tmp_path: Path) -> None:
         ZIG.lines(ZIG.library(), ZIG.libraries(release), tmp_path / "scratch")
 
 
-@pytest.mark.parametrize("built", [GCC, ZIG, AARCH64], ids=lambda built: built.toolchain.name)
+@pytest.mark.parametrize("built", [ZIG, AARCH64], ids=lambda built: built.toolchain.name)
 def test_without_allow_what_differs_is_refused_by_name(built: Build, tmp_path: Path) -> None:
     ended = built.fixup(tmp_path)
     assert ended.code == 1
-    assert "pthread_kill@GLIBC_2.34 cannot be lowered" in ended.err
+    assert "__isoc23_sscanf@GLIBC_2.38 cannot be lowered" in ended.err
     assert not (tmp_path / "wheelhouse").exists()

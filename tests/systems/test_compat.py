@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING
 import pytest
 from compat import build
 
-from deloc8.repair.compatlib import provided
 from deloc8.target import Arch
-from kit.compat_library import Transcript, compat_library, differences, transcript
+from kit.compat_library import Transcript, compat_library, differences, named_alike, transcript
 from kit.distribution import debian
 from kit.glibc import glibc
 from kit.machines import AARCH64, ARMV7L, I686, PPC64LE, RISCV64, S390X, Machine
@@ -67,7 +66,7 @@ def test_glibc_2_17(glibc_2_17: Path, *, old_kernel: bool) -> None:
     runner = (glibc_2_17 / "ld-2.17.so", "--library-path", glibc_2_17)
     assert transcript("x86_64", runner=runner, old_kernel=old_kernel) == {}
     ours = transcript("x86_64", runner=runner, library=True, old_kernel=old_kernel)
-    assert set(ours) == set(provided(Arch.X86_64))
+    assert set(ours) == named_alike(Arch.X86_64)
     assert differences(here(old_kernel=old_kernel), ours) == {}
 
 
@@ -130,7 +129,7 @@ def test_glibcs_of_debian(suite: str, *, old_kernel: bool) -> None:
     ours = transcript("x86_64", runner=runner, library=True, old_kernel=old_kernel)
     theirs = transcript("x86_64", runner=runner, old_kernel=old_kernel)
     otherwise = OTHERWISE.get(suite, set())
-    assert set(ours) | otherwise >= set(provided(Arch.X86_64))
+    assert set(ours) | otherwise >= named_alike(Arch.X86_64)
     assert len(theirs) > 50
     assert differences(here(old_kernel=old_kernel), ours) == {}
     assert set(differences(theirs, ours)) <= otherwise, differences(theirs, ours)
@@ -143,9 +142,9 @@ def test_the_newest_glibc() -> None:
     runner = (libraries / "ld-linux-x86-64.so.2", "--library-path", libraries)
     ours = transcript("x86_64", runner=runner, library=True)
     theirs = transcript("x86_64", runner=runner)
-    assert set(provided(Arch.X86_64)) - set(theirs) == {"uimaxabs"}
+    assert named_alike(Arch.X86_64) - set(theirs) == {"uimaxabs"}
     assert ("uimaxabs", "GLIBC_2.42") in glibc("x86_64", NEWEST).defines("libc.so.6")
-    assert set(ours) | OTHERWISE[NEWEST] >= set(provided(Arch.X86_64))
+    assert set(ours) | OTHERWISE[NEWEST] >= named_alike(Arch.X86_64)
     assert differences(here(old_kernel=False), ours) == {}
     assert set(differences(theirs, ours)) <= OTHERWISE[NEWEST]
 
@@ -164,7 +163,7 @@ def test_other_machines(machine: Machine, suite: str) -> None:
     runner = (*emulator, loader, "--library-path", libraries)
     ours = transcript(machine.name, runner=runner, library=True)
     theirs = transcript(machine.name, runner=runner)
-    assert set(ours) | OTHERWISE.get(suite, set()) >= set(provided(Arch(machine.name)))
+    assert set(ours) | OTHERWISE.get(suite, set()) >= named_alike(Arch(machine.name))
     assert len(theirs) > 50
     differing = differences(theirs, ours)
     if machine is S390X:

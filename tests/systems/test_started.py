@@ -121,7 +121,7 @@ def test_a_program_in_c(
     libraries = libraries_of(release, request)
     if form == "lookup" and not (libraries / "libanl.so.1").exists():
         pytest.skip("these libraries of glibc are without libanl")
-    program = build((KIT / "started.c").read_text(), Toolchain("gcc"), kind=kind, options=options)  # type: ignore[arg-type]
+    program = build((KIT / "started.c").read_text(), Toolchain("gcc"), kind=kind, options=options)
     wanted = run([], program)
     assert wanted.code == 7
     unpacked = lower(program, tmp_path, "x86_64")
@@ -214,8 +214,8 @@ def test_lookups_in_the_background_on_aarch64(tmp_path: Path) -> None:
 
 def test_a_program_in_cxx_on_aarch64(tmp_path: Path) -> None:
     program = tmp_path / "program"
-    command = [sys.executable, "-m", "ziglang", "c++", "-target", "aarch64-linux-gnu.2.36", "-O1", "-o", program]
-    subprocess.run([*command, KIT / "started.cc"], check=True)
+    command = [sys.executable, "-m", "ziglang", "c++", "-target", "aarch64-linux-gnu.2.36", "-O1"]
+    subprocess.run([*command, "-o", str(program), str(KIT / "started.cc")], check=True)
     # What zig's C++ runtime can do without, the policy of the oldest tag forbids there.
     unpacked = lower(program, tmp_path, "aarch64", tag="manylinux_2_24")
     wanted = run(emulated(AARCH64, "2.36", tmp_path), program)

@@ -16,7 +16,6 @@ from deloc8.elf.edits import (
     SetRpath,
     SetSoname,
 )
-from deloc8.elf.symbols import UndefinedSymbol
 from deloc8.repair.lowering import lowered_image
 from deloc8.values import NamedTuple
 
@@ -24,6 +23,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from deloc8.elf.symbols import UndefinedSymbol
     from deloc8.elf.edits import Edit
     from deloc8.elf.image import ElfImage
 
@@ -104,9 +104,7 @@ def means_as_planned(now: ElfImage, before: ElfImage, edits: Sequence[Edit]) -> 
 def _moved(symbols: tuple[UndefinedSymbol, ...], renamed: Mapping[str, str]) -> tuple[UndefinedSymbol, ...]:
     """Symbols that are asked of libraries under their new names."""
     return tuple(
-        UndefinedSymbol(symbol.name, symbol.version, renamed[symbol.file], symbol.weak)
-        if symbol.file in renamed
-        else symbol
+        symbol._replace(file=renamed[symbol.file]) if symbol.file is not None and symbol.file in renamed else symbol
         for symbol in symbols
     )
 

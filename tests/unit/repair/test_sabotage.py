@@ -93,7 +93,7 @@ def with_contents(change: Callable[[bytes], bytes]) -> Sabotage:
 
 def patch_wrongly(table: DynamicTable, numbers: list[int], name: str) -> tuple[tuple[int, bytes], ...]:
     """The pointers of another symbol become constants."""
-    return relocations.zero_patches(table, [number + 1 for number in numbers], name)
+    return relocations.zero_patches(table, [number + 1 for number in numbers], name, copies={})
 
 
 def unchanged(sysroot: Sysroot, source: str, digest: str) -> Callable[[], Buffer]:
