@@ -23,9 +23,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from deloc8.elf.symbols import UndefinedSymbol
     from deloc8.elf.edits import Edit
     from deloc8.elf.image import ElfImage
+    from deloc8.elf.symbols import UndefinedSymbol
 
 
 class Names(NamedTuple):

@@ -33,6 +33,19 @@ def test_without_edits_everything_stays() -> None:
     assert means_as_planned(replace(BEFORE, version_needs=BEFORE.version_needs[::-1]), BEFORE, ())
 
 
+def test_copies_of_variables_are_what_they_must_be() -> None:
+    copy = BEFORE.undefined[0]._replace(name="environ")
+    before = replace(BEFORE, copied=(copy,))
+    assert means_as_planned(before, before, ())
+    assert not means_as_planned(BEFORE, before, ())
+    assert not means_as_planned(before, BEFORE, ())
+    edit = ReplaceNeeded(old="libc.so.6", new="libc-1.so.6")
+    renamed = after(*(symbol._replace(file="libc-1.so.6") for symbol in (MEMCPY,)), POW, NAMED)
+    moved = replace(renamed, copied=(copy._replace(file="libc-1.so.6"),))
+    assert means_as_planned(moved, before, (edit,))
+    assert not means_as_planned(replace(moved, copied=(copy,)), before, (edit,))
+
+
 @pytest.mark.parametrize(
     "now",
     [

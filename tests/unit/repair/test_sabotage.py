@@ -24,7 +24,7 @@ from kit.packages import dpkg_package
 from kit.stripping import put_strip_on_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from deloc8.elf.dynamic import DynamicTable
@@ -91,9 +91,11 @@ def with_contents(change: Callable[[bytes], bytes]) -> Sabotage:
     return join_wrongly(lambda joined: replace(joined, contents=change(joined.contents)))
 
 
-def patch_wrongly(table: DynamicTable, numbers: list[int], name: str) -> tuple[tuple[int, bytes], ...]:
+def patch_wrongly(
+    table: DynamicTable, numbers: list[int], name: str, *, copies: Mapping[int, int]
+) -> tuple[tuple[int, bytes], ...]:
     """The pointers of another symbol become constants."""
-    return relocations.zero_patches(table, [number + 1 for number in numbers], name, copies={})
+    return relocations.zero_patches(table, [number + 1 for number in numbers], name, copies=copies)
 
 
 def unchanged(sysroot: Sysroot, source: str, digest: str) -> Callable[[], Buffer]:
@@ -125,7 +127,7 @@ SABOTAGES: dict[str, Sabotage] = {
     "versions": without(BindVersion),
     "dropped versions": without(DropVersion),
     "constants": without(BindToZero),
-    "pointers to constants": set_to(draft, "zero_patches", lambda *_: ()),
+    "pointers to constants": set_to(draft, "zero_patches", lambda *_, **__: ()),
     "pointers to others": set_to(draft, "zero_patches", patch_wrongly),
     "packed relocations": without(UnpackRelocations),
     "lost relocations": with_contents(lambda contents: contents[:0]),
