@@ -221,3 +221,80 @@ def test_a_program_in_cxx_on_aarch64(tmp_path: Path) -> None:
     wanted = run(emulated(AARCH64, "2.36", tmp_path), program)
     assert wanted.code == 7
     assert run(emulated(AARCH64, "2.31", tmp_path), unpacked / "demo.scripts/tool") == wanted
+
+
+TEXT = "one\ntwo\nthree\nfour 4\n"
+# Programs of the distribution, and what they are given; each reads TEXT.
+SYSTEM_PROGRAMS = {
+    "base64": (),
+    "basename": ("/a/b.c", ".c"),
+    "bzip2": ("-9",),
+    "cksum": (),
+    "cut": ("-c", "1-2"),
+    "date": ("-u", "-d", "@86400"),
+    "diff": ("-u", "/proc/self/cmdline", "-"),
+    "env": ("-i", "NAME=value"),
+    "expr": ("6", "*", "7"),
+    "factor": ("1234567890123456789",),
+    "find": ("/mnt", "-maxdepth", "0"),
+    "fold": ("-w", "2"),
+    "gawk": ("{ print length, log(NR) }",),
+    "grep": ("-P", "o(?=n|u)"),
+    "gzip": ("-n", "-9"),
+    "head": ("-n", "2"),
+    "ls": ("-d", "/mnt"),
+    "mawk": ("{ print length, log(NR) }",),
+    "md5sum": (),
+    "nl": (),
+    "nproc": (),
+    "numfmt": ("--to=iec", "123456789"),
+    "od": ("-c",),
+    "printf": ("%5.3f|%x|%s\\n", "3.14159", "255", "text"),
+    "rev": (),
+    "sed": ("-E", "s/(o)(n|u)/<\\1\\2>/"),
+    "seq": ("1", "0.25", "2"),
+    "shuf": ("--random-source=/dev/zero",),
+    "sort": ("-r",),
+    "stat": ("-c", "%F %n", "/mnt"),
+    "tac": (),
+    "tr": ("a-z", "A-Z"),
+    "uniq": ("-c",),
+    "wc": (),
+    "xz": ("-c",),
+    "zstd": ("-c",),
+}
+
+
+def is_too_new(data: bytes) -> bool:
+    return data.startswith(b"\x7fELF") and START in {row[:2] for row in peer_of(data).undefined}
+
+
+def test_programs_of_the_system(glibc_2_17: Path, tmp_path: Path) -> None:
+    """At least twenty of this system's programs, with the libraries that they need, do the same on 2.17 and 2.31."""
+    paths = {name: Path(shutil.which(name) or "/missing").resolve() for name in SYSTEM_PROGRAMS}
+    found = {name: path for name, path in paths.items() if path.exists() and is_too_new(path.read_bytes())}
+    if len(found) < 20:
+        pytest.skip("needs twenty programs that were linked with glibc 2.34 or newer, such as Debian 12's")
+    members = {f"demo-1.0.data/scripts/{name}": path.read_bytes() for name, path in found.items()}
+    wheel = build_wheel(tmp_path, members, tags=("py3-none-linux_x86_64",), modes=dict.fromkeys(members, 0o755))
+    goal = ("--plat", "manylinux_2_17_x86_64", "--lower-glibc", "-z", "0", "--graft", "libz.so.1")
+    ended = run_program("fixup", wheel, "-w", tmp_path / "out", *goal)
+    assert ended.code == 0, ended.err
+    (repaired,) = (tmp_path / "out").iterdir()
+    unpacked = unpack(repaired, tmp_path / "unpacked")
+
+    def told(command: Sequence[str | Path], program: str | Path, name: str) -> tuple[int, bytes, bytes]:
+        words = [*map(str, command), str(program), *SYSTEM_PROGRAMS[name]]
+        environment = {"PATH": "/usr/bin", "LC_ALL": "C"}
+        done = subprocess.run(words, input=TEXT.encode(), capture_output=True, timeout=60, check=False, env=environment)
+        return done.returncode, done.stdout, done.stderr.replace(str(program).encode(), name.encode())
+
+    (tmp_path / "here").mkdir()
+    for libraries in (glibc_2_17, glibc("x86_64", "2.31").folder):
+        for name, path in found.items():
+            tool = unpacked / "demo.scripts" / name
+            tool.chmod(0o755)
+            before = told(["/usr/bin/env", "-C", tmp_path / "here"], path, name)
+            after = told(in_root(libraries, unpacked, glibc_2_17), f"/mnt/demo.scripts/{name}", name)
+            assert after[0] == before[0], (name, after)
+            assert after == before
