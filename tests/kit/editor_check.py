@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 from elftools.elf.dynamic import DynamicSegment
 from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
 
 from kit.require import require
 
@@ -70,12 +71,19 @@ def check_bytes(before: bytes, after: bytes, placement: Placement) -> None:
     assert after[len(before) :] == placement.appended
 
 
+# Where a table is, and not what is in it.
+_PLACES = re.compile(r" at offset 0x[0-9a-f]+|^ Addr: 0x[0-9a-f]+ +Offset: 0x[0-9a-f]+ ")
+# Symbols of what may move: the dynamic section, a note, and where data begins in a section (of ARM).
+_FOLLOWERS = (" _DYNAMIC", " __abi_tag", " $d")
+
+
 def check_tables(before: Path, after: Path, renamed: Mapping[str, str]) -> None:
-    """Symbols, versions and relocations are as they were, but for renamed files and the place of `_DYNAMIC`."""
+    """Symbols, versions and relocations are as they were, but for renamed files and the symbols of what has moved."""
 
     def tables(path: Path) -> list[str]:
         lines, _ = readelf(path, "-sW", "-V", "-rW")
-        return [line for line in lines if not line.endswith(" _DYNAMIC")]
+        kept = [line for line in lines if not line.endswith(_FOLLOWERS) and " SECTION " not in line]
+        return [_PLACES.sub("", line) for line in kept]
 
     def rename(line: str) -> str:
         for old, new in renamed.items():
@@ -83,6 +91,23 @@ def check_tables(before: Path, after: Path, renamed: Mapping[str, str]) -> None:
         return line
 
     assert list(map(rename, tables(before))) == tables(after)
+    assert places_in_sections(before) == places_in_sections(after)
+
+
+def places_in_sections(path: Path) -> dict[tuple[str, int], int]:
+    """Where in its section each symbol is, by the name of the table and the number of the symbol."""
+    found = {}
+    with path.open("rb") as file:
+        elf = ELFFile(file)
+        addresses = [(section["sh_addr"], section["sh_size"]) for section in elf.iter_sections()]
+        for table in elf.iter_sections():
+            symbols = table.iter_symbols() if isinstance(table, SymbolTableSection) else ()
+            for number, symbol in enumerate(symbols):
+                home = symbol["st_shndx"]
+                address, size = addresses[home] if isinstance(home, int) else (0, 0)
+                if address <= symbol["st_value"] < address + size:
+                    found[table.name, number] = symbol["st_value"] - address
+    return found
 
 
 def check_peace(before: Path, after: Path) -> None:

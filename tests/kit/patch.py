@@ -86,13 +86,14 @@ def patch_entry(data: bytes, tag: int, value: int, *, new_tag: int | None = None
     return data if new_tag is None else _patch(data, record, offset, "d_tag", new_tag)
 
 
-def add_symtab(data: bytes, name: bytes, value: int) -> bytes:
+def add_symtab(data: bytes, name: bytes, value: int, *, info: int = 0, home: int = 0) -> bytes:
     """A 64-bit little-endian library with a .symtab of one symbol.
 
     The section headers of .got and .rodata now announce the table and its names, which stand at the end of the file.
+    `info` and `home` are st_info and st_shndx.
     """
     place = len(data)
-    data += bytes(24) + bytes(8) + value.to_bytes(8, "little") + bytes(8) + name
+    data += bytes(24) + struct.pack("<IBBH", 0, info, 0, home) + value.to_bytes(8, "little") + bytes(8) + name
     for field, number in (("sh_type", 2), ("sh_offset", place), ("sh_size", 48)):
         data = patch_section(data, ".got", field, number)
     for field, number in (("sh_offset", place + 48), ("sh_size", len(name))):

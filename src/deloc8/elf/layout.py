@@ -15,6 +15,7 @@ from deloc8.elf.canvas import Canvas, pack_segment
 from deloc8.elf.draft import make_draft
 from deloc8.elf.dynamic import read_table
 from deloc8.elf.edits import ClearExecutableStack, impossible
+from deloc8.elf.followers import moved_symbols
 from deloc8.elf.joining import joined_bytes, move_tables, sections_after
 from deloc8.elf.pieces import (
     Move,
@@ -22,10 +23,10 @@ from deloc8.elf.pieces import (
     Role,
     announces,
     dynamic_piece,
-    dynamic_symbols,
     move_entries,
     move_segment,
     relocations_piece,
+    shift_section,
     strings_piece,
     versions_piece,
 )
@@ -141,6 +142,7 @@ class _Placer:
         self.sections = list(self.view.sections)
         self.entries = tuple((tag, self.number(value)) for tag, value in draft.entries)
         self.moves: tuple[Move, ...] = ()
+        self.shifted: tuple[Move, ...] = ()
 
     def number(self, value: Value) -> int:
         return self.strings.positions[value] if isinstance(value, bytes) else value
@@ -149,16 +151,15 @@ class _Placer:
         self.segments = segments
         strings = strings_piece(self.table) if self.strings.tail else None
         pieces = self.tables_that_grow()
-        slot = Slot.NONE
-        notes: tuple[str, ...] = ()
+        home = Home(pieces=())
         if strings and not pieces and not added and self.extend(strings):
-            slot = Slot.EXTENDED
+            home = Home(slot=Slot.EXTENDED, pieces=())
         elif strings or pieces or added:
             home = find_home(self.table, (*pieces, strings) if strings else pieces, others=len(added))
             self.append(home, added)
-            slot, notes = home.slot, home.notes
         self.write()
-        return Placement(writes=self.canvas.changes(), appended=self.canvas.appended(), slot=slot, notes=notes)
+        writes, appended = self.canvas.changes(), self.canvas.appended()
+        return Placement(writes=writes, appended=appended, slot=home.slot, notes=home.notes)
 
     def entries_fit(self) -> bool:
         """Whether the dynamic section has room for the entries and a DT_NULL behind them."""
@@ -190,7 +191,7 @@ class _Placer:
         self.check_address(segment.vaddr + size)
         longer = segment._replace(filesz=size, memsz=size)
         self.segments = (*self.segments[:index], longer, *self.segments[index + 1 :])
-        self.follow(Move(piece, piece.offset, piece.address, self.strings_size))
+        self.follow((Move(piece, piece.offset, piece.address, self.strings_size),))
         self.canvas.append(self.strings.tail)
         return True
 
@@ -208,8 +209,8 @@ class _Placer:
         unused = (_UNUSED,) * (count - len(kept) - len(added))
         self.segments = (*kept, *added, *unused)
         self.announce_table(home)
-        for move in self.moves:
-            self.follow(move)
+        self.shifted = home.shifted
+        self.follow((*self.moves, *self.shifted))
 
     def arrange(self, pieces: tuple[Piece, ...], kept: Sequence[Segment], header_count: int) -> Segment:
         """The segment of some pieces, one after the other from the end of the file on; fills `moves`."""
@@ -264,22 +265,28 @@ class _Placer:
             if move.piece.role is Role.HEADERS:
                 self.canvas.write_field(record, 0, "e_phoff", move.offset)
 
-    def follow(self, move: Move) -> None:
-        """Let whatever points to a piece point to its new place."""
+    def follow(self, moves: Sequence[Move]) -> None:
+        """Let whatever points to some pieces point to their new places."""
+        self.entries = move_entries(self.entries, moves)
+        self.segments = tuple(move_segment(segment, moves) for segment in self.segments)
+        for move in moves:
+            self.follow_in_sections(move)
+
+    def follow_in_sections(self, move: Move) -> None:
+        """The same of the section headers; of joined relocation tables, of the dynamic section, too."""
         index = move.piece.section
-        if index is not None:
+        joined = self.draft.joined
+        if move.piece.role is Role.SHORT:
+            for number, before in enumerate(self.view.sections):
+                after = shift_section(before, move)
+                if after != before:
+                    self.sections[number] = after
+        elif index is not None:
             section = self.sections[index]
             self.sections[index] = section._replace(addr=move.address, offset=move.offset, size=move.size)
-        joined = self.draft.joined
-        if move.piece.role is Role.RELOCATIONS and joined:
+        elif move.piece.role is Role.RELOCATIONS and joined:
             self.sections = sections_after(self.table, self.sections, joined, move.offset, move.address)
             self.entries = move_tables(self.entries, joined, move.address)
-        else:
-            self.entries = move_entries(self.entries, move)
-        self.segments = tuple(move_segment(segment, move) for segment in self.segments)
-        if move.piece.role is Role.DYNAMIC:
-            for offset in dynamic_symbols(self.view, move.piece.address):
-                self.canvas.write_field(self.view.layout.symbol, offset, "st_value", move.address)
 
     # -- contents -----------------------------------------------------------------------------------------------------
 
@@ -289,6 +296,10 @@ class _Placer:
             size = self.strings_size
             self.entries = tuple((tag, size if tag == c.DT_STRSZ else value) for tag, value in self.entries)
         self.canvas.move(self.moves, [self.content_of(move) for move in self.moves])
+        for move in self.shifted:
+            self.canvas.overwrite(move.offset, self.content_of(move))
+        for offset, value in moved_symbols(self.view, self.sections, self.moves).items():
+            self.canvas.write_field(self.view.layout.symbol, offset, "st_value", value)
         roles = {move.piece.role for move in self.moves}
         if Role.HEADERS not in roles:
             self.canvas.write_segments(self.view.header.e_phoff, self.segments)

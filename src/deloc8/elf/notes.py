@@ -88,6 +88,17 @@ def _round_up(number: int, multiple: int) -> int:
     return -(-number // multiple) * multiple
 
 
+# Compilers, linkers and packagers leave these for debuggers; other owners have readers of their own.
+_TOOL_OWNERS = frozenset({"GNU", "FDO", "Go", "LLVM", "Linux", "Android", "stapsdt"})
+# What tools write has a few hundred bytes; more is the data of a program.
+_LONGEST_NOTES = 4096
+
+
+def are_left_by_tools(notes: Iterable[Note], size: int) -> bool:
+    """Whether notes of so many bytes are for debuggers alone, not read by a program: Qt's, Node's or Deno's."""
+    return size <= _LONGEST_NOTES and all(note.owner in _TOOL_OWNERS for note in notes)
+
+
 def build_id(notes: Iterable[Note]) -> str | None:
     """The build id in hexadecimal digits, where there is one."""
     for note in notes:

@@ -10,19 +10,21 @@ from deloc8.values import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Sequence
 
     from deloc8.elf.dynamic import DynamicTable
     from deloc8.elf.joining import Joined
     from deloc8.elf.view import Section, Segment, View
 
-_LARGEST_ALIGNMENT = 16
+LARGEST_ALIGNMENT = 16
 _LONGEST_PADDING = 64
 # Found through the dynamic section alone; the code of a file never refers to them.
 _POINTER_TAGS = frozenset({c.DT_HASH, c.DT_GNU_HASH, c.DT_STRTAB, c.DT_SYMTAB, c.DT_VERSYM, c.DT_VERDEF, c.DT_VERNEED})
 # Found through a program header of their own.
 _POINTER_SEGMENTS = frozenset({c.PT_INTERP, c.PT_DYNAMIC, c.PT_GNU_PROPERTY})
 _NOTE_SEGMENTS = frozenset({c.PT_NOTE, c.PT_GNU_PROPERTY})
+# Read through those headers alone, and short.
+SHORT_SEGMENTS = _NOTE_SEGMENTS | {c.PT_INTERP}
 
 
 class Role(enum.Enum):
@@ -34,6 +36,7 @@ class Role(enum.Enum):
     VERSIONS = "the versions needed of other files"
     RELOCATIONS = "the relocations"
     COPY = "a table that is copied as it stands"
+    SHORT = "notes, or the name of the loader, with all section and program headers of theirs"
 
 
 class Piece(NamedTuple):
@@ -119,8 +122,8 @@ def _section_at(view: View, address: int, kind: int) -> int | None:
     return None
 
 
-def pieces_within(table: DynamicTable, start: int, end: int) -> tuple[Piece, ...] | None:
-    """The pieces that fill a stretch of the file, by offset; None where it holds anything that must stay.
+def pieces_within(table: DynamicTable, start: int, end: int, others: Sequence[Piece] = ()) -> tuple[Piece, ...] | None:
+    """The pieces that fill a stretch of the file beside others; None where it holds anything that must stay.
 
     Bytes between sections are padding when they are zero. The program headers count as a piece when they begin there.
     """
@@ -134,12 +137,15 @@ def pieces_within(table: DynamicTable, start: int, end: int) -> tuple[Piece, ...
     for index, section in enumerate(view.sections):
         if index in sections or not _stands_within(section, start, end):
             continue
+        if any(other.offset <= section.offset < other.end for other in others):
+            continue
         if not _is_movable(table, section):
             return None
         found.append(Piece(Role.COPY, section.offset, section.addr, section.size, max(section.addralign, 1), index))
     found.sort(key=lambda piece: piece.offset)
     cursor = start
-    for place, following in [(piece.offset, piece.end) for piece in found] + [(end, end)]:
+    filled = sorted((piece.offset, piece.end) for piece in (*found, *others))
+    for place, following in [*filled, (end, end)]:
         gap = max(place - cursor, 0)
         if gap > _LONGEST_PADDING or view.slice("padding", cursor, gap).strip(b"\0"):
             return None
@@ -147,21 +153,31 @@ def pieces_within(table: DynamicTable, start: int, end: int) -> tuple[Piece, ...
     return tuple(found)
 
 
+def has_bytes(section: Section) -> bool:
+    """Whether a section takes room in the file."""
+    return section.type not in {c.SHT_NULL, c.SHT_NOBITS} and section.size > 0
+
+
 def _stands_within(section: Section, start: int, end: int) -> bool:
-    has_bytes = section.type not in {c.SHT_NULL, c.SHT_NOBITS} and section.size > 0
-    return has_bytes and section.offset < end and start < section.offset + section.size
+    return has_bytes(section) and section.offset < end and start < section.offset + section.size
 
 
 def _is_movable(table: DynamicTable, section: Section) -> bool:
-    if not section.flags & c.SHF_ALLOC or section.addralign > _LARGEST_ALIGNMENT:
+    if not section.flags & c.SHF_ALLOC or section.addralign > LARGEST_ALIGNMENT:
         return False
     segments = table.view.segments
     if section.type == c.SHT_NOTE:
         # Once PT_NOTE is gone, its section header and PT_GNU_PROPERTY are all that leads there.
-        over = [s for s in segments if s.type in _NOTE_SEGMENTS and s.vaddr <= section.addr < s.vaddr + s.memsz]
+        over = [s for s in segments if s.type in _NOTE_SEGMENTS and _covers(s, section)]
         return all(s.type == c.PT_GNU_PROPERTY and s.vaddr == section.addr for s in over)
     by_tag = any(value == section.addr and tag in _POINTER_TAGS for tag, value in table.entries)
     return by_tag or any(s.type in _POINTER_SEGMENTS and s.vaddr == section.addr for s in segments)
+
+
+def _covers(segment: Segment, section: Section) -> bool:
+    """Whether a section begins within a segment, by address or, for those who read the file, by offset."""
+    in_memory = segment.vaddr <= section.addr < segment.vaddr + segment.memsz
+    return in_memory or segment.offset <= section.offset < segment.offset + segment.filesz
 
 
 class Move(NamedTuple):
@@ -173,49 +189,47 @@ class Move(NamedTuple):
     size: int
 
 
-def move_entries(entries: Iterable[tuple[int, int]], move: Move) -> tuple[tuple[int, int], ...]:
-    """The dynamic section once its pointers follow a move."""
-    old, new = move.piece.address, move.address
-    if move.piece.role is Role.HEADERS:
-        return tuple(entries)  # no entry points to them: the address 0 is that of a table that does not exist
-    return tuple((tag, new if tag in _POINTER_TAGS and value == old else value) for tag, value in entries)
+def move_entries(entries: Iterable[tuple[int, int]], moves: Iterable[Move]) -> tuple[tuple[int, int], ...]:
+    """The dynamic section once its pointers follow some moves.
+
+    All at once, for the new place of one piece can be the old place of another.
+    """
+    # No entry points to the headers: the address 0 is that of a table that does not exist.
+    places = {move.piece.address: move.address for move in moves if move.piece.role is not Role.HEADERS}
+    return tuple((tag, places.get(value, value) if tag in _POINTER_TAGS else value) for tag, value in entries)
 
 
-def move_segment(segment: Segment, move: Move) -> Segment:
-    """A program header once it follows a move."""
-    if not announces(segment, move.piece):
-        return segment
-    return segment._replace(
-        offset=move.offset, vaddr=move.address, paddr=move.address, filesz=move.size, memsz=move.size
-    )
+def move_segment(segment: Segment, moves: Iterable[Move]) -> Segment:
+    """A program header once it follows that of some moves whose piece it leads to."""
+    for move in moves:
+        piece = move.piece
+        if not announces(segment, piece):
+            continue
+        if piece.role is Role.SHORT:
+            return segment._replace(
+                offset=segment.offset + move.offset - piece.offset,
+                vaddr=segment.vaddr + move.address - piece.address,
+                paddr=segment.paddr + move.address - piece.address,
+            )
+        return segment._replace(
+            offset=move.offset, vaddr=move.address, paddr=move.address, filesz=move.size, memsz=move.size
+        )
+    return segment
+
+
+def shift_section(section: Section, move: Move) -> Section:
+    """A section header once it follows a piece that can be more than one section."""
+    piece = move.piece
+    if not has_bytes(section) or not piece.offset <= section.offset < piece.end:
+        return section
+    offset = section.offset + move.offset - piece.offset
+    return section._replace(offset=offset, addr=section.addr + move.address - piece.address)
 
 
 def announces(segment: Segment, piece: Piece) -> bool:
     """Whether a program header is what leads to a piece."""
     if piece.role is Role.HEADERS:
         return segment.type == c.PT_PHDR
+    if piece.role is Role.SHORT:
+        return segment.type in SHORT_SEGMENTS and piece.offset <= segment.offset < piece.end
     return segment.type in _POINTER_SEGMENTS and segment.vaddr == piece.address
-
-
-def dynamic_symbols(view: View, address: int) -> Iterator[int]:
-    """Where in the file the symbols `_DYNAMIC` of .symtab stand; the address is that of the dynamic section.
-
-    Raises:
-        ElfError: The table or its names reach beyond the end of the file.
-    """
-    size, value_at = view.layout.symbol.size, view.layout.symbol.offsets["st_value"]
-    value = address.to_bytes(view.layout.bits // 8, "little" if view.layout.little_endian else "big")
-    tables = [s for s in view.sections if s.type == c.SHT_SYMTAB and s.link < len(view.sections)]
-    for section in tables:
-        names = view.sections[section.link]
-        strings = view.slice("the names of .symtab", names.offset, names.size)
-        raw = view.slice(".symtab", section.offset, section.size // size * size)
-        # The table can have a hundred thousand symbols, and hardly any has that value: its bytes are looked for.
-        place = raw.find(value, value_at)
-        while place >= 0:
-            start = (place - value_at) // size * size
-            if start + value_at == place:
-                (name,) = view.numbers("st_name", section.offset + start, 1, "I")
-                if strings.startswith(b"_DYNAMIC\0", name):
-                    yield section.offset + start
-            place = raw.find(value, start + size + value_at)

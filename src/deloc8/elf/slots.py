@@ -6,9 +6,10 @@ import enum
 
 from deloc8.elf import constants as c
 from deloc8.elf.edits import impossible
-from deloc8.elf.notes import read_notes
-from deloc8.elf.pieces import Piece, Role, pieces_within, strings_piece
-from deloc8.values import dataclass, replace
+from deloc8.elf.notes import are_left_by_tools, read_notes
+from deloc8.elf.pieces import Piece, Role, strings_piece
+from deloc8.elf.room import make_room, movable_within
+from deloc8.values import NamedTuple, dataclass, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from deloc8.elf.dynamic import DynamicTable
     from deloc8.elf.notes import Note
+    from deloc8.elf.pieces import Move
     from deloc8.elf.view import Segment, View
 
 
@@ -40,14 +42,16 @@ class Home:
         freed: The numbers of the program headers that are given up.
         added: How many program headers the table has to grow by.
         pieces: What moves into the appended segment; none where there is no such segment.
+        shifted: What moves within the file, to make room for the program headers.
         notes: What this costs, for those who want to know.
     """
 
-    slot: Slot
-    freed: tuple[int, ...]
-    added: int
+    slot: Slot = Slot.NONE
+    freed: tuple[int, ...] = ()
+    added: int = 0
     pieces: tuple[Piece, ...]
-    notes: tuple[str, ...]
+    shifted: tuple[Move, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def extendable_segment(table: DynamicTable) -> int | None:
@@ -83,32 +87,51 @@ def find_home(table: DynamicTable, needed: tuple[Piece, ...], *, others: int) ->
         ElfError: There is no room for them (`edit-impossible`).
     """
     view = table.view
-    slot, freed, pieces, notes = Slot.NONE, [], needed, []
+    home = Home(pieces=needed)
     own = _own_segment(table) if needed else None
     if own is not None:
-        segment = view.segments[own]
-        within = pieces_within(table, segment.offset, segment.offset + segment.filesz)
+        within = movable_within(table, view.segments[own])
         if within:
-            slot, pieces = Slot.REUSED, _united(needed, within)
-            freed.append(own)
+            home = Home(slot=Slot.REUSED, freed=(own,), pieces=_united(needed, within))
     wanted = others + bool(needed)
-    for index, kind, note in _spare_headers(view)[: wanted - len(freed)]:
-        slot = kind
-        freed.append(index)
-        notes += [note] if note else []
-    if len(freed) == wanted:
-        return Home(slot=slot, freed=tuple(freed), added=0, pieces=pieces, notes=tuple(notes))
+    free, dear = _spare_headers(view)
+    home = _with_spares(home, free[: wanted - len(home.freed)])
+    missing = wanted - len(home.freed)
+    if not missing:
+        return home
     # What moves needs a segment to move to, even where nothing was to be appended yet.
-    added = others + 1 - len(freed)
-    slot, moved = _make_room(table, added)
-    notes.append(_ROOM_NOTES[slot])
-    return Home(slot=slot, freed=tuple(freed), added=added, pieces=_united(pieces, moved), notes=tuple(notes))
+    added = others + 1 - len(home.freed)
+    room = make_room(table, added)
+    if room is not None:
+        pieces = _united(home.pieces, room.moved)
+        return replace(
+            home,
+            slot=Slot.ROOM,
+            added=added,
+            pieces=pieces,
+            shifted=room.shifted,
+            notes=(*home.notes, _TABLES_MOVED),
+        )
+    if len(dear) >= missing:
+        return _with_spares(home, dear[:missing])
+    pieces = _united(home.pieces, (_whole_table(table),))
+    return replace(home, slot=Slot.MOVED, added=added, pieces=pieces, notes=(*home.notes, _HEADERS_MOVED))
 
 
-_ROOM_NOTES = {
-    Slot.ROOM: "no program header was spare: the tables behind them were moved to the end of the file",
-    Slot.MOVED: "no program header was spare: all of them were moved to the end of the file; do not strip it any more",
-}
+_TABLES_MOVED = "no program header was spare: the tables behind them were moved to the end of the file"
+_HEADERS_MOVED = "no program header was spare: all of them were moved to the end of the file; do not strip it any more"
+
+
+def _with_spares(home: Home, spares: Sequence[_Spare]) -> Home:
+    """A home that gives up some more program headers."""
+    for spare in spares:
+        home = replace(
+            home,
+            slot=spare.slot,
+            freed=(*home.freed, spare.index),
+            notes=(*home.notes, *spare.cost),
+        )
+    return home
 
 
 def _united(*groups: tuple[Piece, ...]) -> tuple[Piece, ...]:
@@ -122,69 +145,83 @@ def _united(*groups: tuple[Piece, ...]) -> tuple[Piece, ...]:
     return tuple(sorted(pieces.values(), key=lambda piece: (order.get(piece.role, 1), piece.offset)))
 
 
-def _spare_headers(view: View) -> Sequence[tuple[int, Slot, str | None]]:
-    """The program headers that the file can do without, those that cost least first: number, kind, cost."""
-    unused = [(i, Slot.NULL, None) for i, segment in enumerate(view.segments) if segment.type == c.PT_NULL]
-    ranked = []
+class _Spare(NamedTuple):
+    """A program header that can be given up.
+
+    Attributes:
+        rank: What comes first, as a number.
+        index: Its number.
+        slot: Its kind.
+        cost: What is lost with it, in words; nothing where nothing is lost.
+    """
+
+    rank: int
+    index: int
+    slot: Slot
+    cost: tuple[str, ...] = ()
+
+
+# A covered property note costs nothing. The build id and the properties are worth more than a table that moves.
+_COVERED, _OTHER, _DEAR, _DEAREST = 0, 1, 2, 3
+
+
+def _spare_headers(view: View) -> tuple[Sequence[_Spare], Sequence[_Spare]]:
+    """The program headers that the file can do without, and those that only a last resort takes; the cheapest first."""
+    unused = [_Spare(-1, i, Slot.NULL) for i, segment in enumerate(view.segments) if segment.type == c.PT_NULL]
+    found = []
     for index, segment in enumerate(view.segments):
-        if segment.type == c.PT_NOTE:
-            notes = read_notes(replace(view, segments=(segment,), sections=()))
-            if _is_read_by_the_program(segment, notes):
-                continue
-            ranked.append((*_cost_of(view, segment, notes), index))
-    ranked.sort(key=lambda entry: (entry[0], entry[2]))
-    return [*unused, *((index, Slot.NOTE, cost) for _, cost, index in ranked)]
+        if segment.type != c.PT_NOTE:
+            continue
+        notes = read_notes(replace(view, segments=(segment,), sections=()))
+        if are_left_by_tools(notes, segment.filesz):
+            found.append(_spare_note(view, index, notes))
+    found.sort(key=lambda spare: (spare.rank, spare.index))
+    free = [spare for spare in found if spare.rank < _DEAR]
+    return [*unused, *free], found[len(free) :]
 
 
-def _is_read_by_the_program(segment: Segment, notes: Sequence[Note]) -> bool:
-    """Whether a PT_NOTE holds data that a program looks for: of Qt's plugins, Node's and Deno's single files."""
-    return segment.filesz > _LONGEST_NOTES or any(note.owner not in _TOOL_OWNERS for note in notes)
-
-
-# Compilers, linkers and packagers leave these for debuggers; other owners have readers of their own.
-_TOOL_OWNERS = frozenset({"GNU", "FDO", "Go", "LLVM", "Linux", "Android", "stapsdt"})
-# What tools write has a few hundred bytes; more is the data of a program.
-_LONGEST_NOTES = 4096
-
-
-def _cost_of(view: View, segment: Segment, notes: Sequence[Note]) -> tuple[int, str | None]:
-    """What is lost with a PT_NOTE: a rank, and the loss in words."""
+def _spare_note(view: View, index: int, notes: Sequence[Note]) -> _Spare:
+    """A PT_NOTE as something to give up: found by section only, or not at all where there are none."""
+    segment = view.segments[index]
     covered = any(
         s.type == c.PT_GNU_PROPERTY and (s.offset, s.filesz) == (segment.offset, segment.filesz) for s in view.segments
     )
     kinds = {(note.owner, note.type) for note in notes}
     if covered and kinds == {_PROPERTIES}:
-        return 0, None
-    rank = 3 if _PROPERTIES in kinds else 2 if _BUILD_ID in kinds else 1
-    names = ["the processor properties"] * (_PROPERTIES in kinds) + ["the build id"] * (_BUILD_ID in kinds)
-    names += [f"the notes of {owner}" for owner in sorted({owner for owner, _ in kinds - {_PROPERTIES, _BUILD_ID}})]
+        return _Spare(_COVERED, index, Slot.NOTE)
+    names = []
+    rank = _OTHER
+    if _BUILD_ID in kinds:
+        names.append("the build id")
+        rank = _DEAR
+    if _PROPERTIES in kinds:
+        names.insert(0, "the processor properties")
+        rank = _DEAREST
+    others = kinds - {_PROPERTIES, _BUILD_ID}
+    names += [f"the notes of {owner}" for owner in sorted({owner for owner, _ in others})]
     lost = "found by section only" if view.sections else "no longer found"
-    return rank, f"of its notes these are now {lost}: {', '.join(names) or 'none'}"
+    cost = f"of its notes these are now {lost}: {', '.join(names) or 'none'}"
+    return _Spare(rank, index, Slot.NOTE, (cost,))
 
 
 _PROPERTIES = ("GNU", c.NT_GNU_PROPERTY_TYPE_0)
 _BUILD_ID = ("GNU", c.NT_GNU_BUILD_ID)
 
 
-def _make_room(table: DynamicTable, added: int) -> tuple[Slot, tuple[Piece, ...]]:
-    """Room for more program headers: what follows the table moves away, or else the table itself does."""
+def _whole_table(table: DynamicTable) -> Piece:
+    """The program headers, to be moved; never those of a program.
+
+    Raises:
+        ElfError: It is a program (`edit-impossible`).
+    """
     view = table.view
-    size = view.layout.program_header.size
-    count = len(view.segments)
-    start = view.header.e_phoff
-    end = start + (count + added) * size
-    is_loaded = any(s.type == c.PT_LOAD and s.offset <= start and end <= s.offset + s.filesz for s in view.segments)
-    # Without section headers nobody can say where one table ends and code begins.
-    if view.sections and is_loaded:
-        moved = pieces_within(table, start + count * size, end)
-        if moved is not None:
-            return Slot.ROOM, moved
     if _is_program(table):
         why = "all program headers are in use, and those of a program must stay where they are"
         raise impossible(
             view.name, why, "link it with -Wl,--build-id, which gives it a program header that can be spared"
         )
-    return Slot.MOVED, (Piece(Role.HEADERS, start, 0, count * size, 8, None),)
+    size = len(view.segments) * view.layout.program_header.size
+    return Piece(Role.HEADERS, view.header.e_phoff, 0, size, 8, None)
 
 
 def _is_program(table: DynamicTable) -> bool:

@@ -5,8 +5,19 @@ from __future__ import annotations
 import pytest
 
 from deloc8.elf.dynamic import DynamicTable, read_table
-from deloc8.elf.pieces import Role, dynamic_piece, dynamic_symbols, pieces_within, strings_piece, versions_piece
-from deloc8.elf.view import Section, View
+from deloc8.elf.followers import dynamic_symbols
+from deloc8.elf.pieces import (
+    Move,
+    Piece,
+    Role,
+    dynamic_piece,
+    move_entries,
+    move_segment,
+    pieces_within,
+    strings_piece,
+    versions_piece,
+)
+from deloc8.elf.view import Section, Segment, View
 from deloc8.errors import ElfError
 from kit.elf import MACHINES, ElfSpec, NeedSpec, NoteSpec, Undefined, build_elf
 from kit.patch import add_symtab, patch_entry, patch_section, section_index
@@ -66,6 +77,18 @@ def test_no_string_table() -> None:
     assert caught.value.context[0].endswith("has no DT_STRTAB")
 
 
+def test_a_piece_may_go_to_where_another_was() -> None:
+    """All moves are done at once: PT_DYNAMIC once went on to where the string table had gone from its new place."""
+    dynamic = Piece(Role.DYNAMIC, 0x100, 0x1100, 0x80, 8, None)
+    strings = Piece(Role.STRINGS, 0x200, 0x1200, 0x40, 1, None)
+    moves = (Move(dynamic, 0x200, 0x1200, 0x90), Move(strings, 0x300, 0x1300, 0x50))
+    segment = Segment(2, 6, 0x100, 0x1100, 0x1100, 0x80, 0x80, 8)
+    assert move_segment(segment, moves) == (2, 6, 0x200, 0x1200, 0x1200, 0x90, 0x90, 8)
+    hashes = Piece(Role.COPY, 0x80, 0x1080, 0x20, 8, None)
+    chain = (Move(hashes, 0x200, 0x1200, 0x20), moves[1])
+    assert move_entries([(4, 0x1080), (5, 0x1200), (10, 0x1080)], chain) == ((4, 0x1200), (5, 0x1300), (10, 0x1080))
+
+
 def test_a_long_stretch_of_zeros_is_no_padding() -> None:
     data = build_elf(ElfSpec(sections=False, payload=bytes(4096)))
     table = table_of(data)
@@ -109,8 +132,7 @@ def test_the_symbol_of_the_dynamic_section() -> None:
     assert list(dynamic_symbols(astride, 0x34)) == []  # the same bytes, but across two fields
     other = View.open(add_symtab(build_elf(), b"_DYNAMITE\0", 0x1234), "lib.so")
     assert list(dynamic_symbols(other, 0x1234)) == []
-    for kind in (1, 11):  # SHT_PROGBITS, SHT_DYNSYM: the same bytes are no .symtab there
-        elsewhere = View.open(patch_section(data, ".got", "sh_type", kind), "lib.so")
-        assert list(dynamic_symbols(elsewhere, 0x1234)) == []
+    elsewhere = View.open(patch_section(data, ".got", "sh_type", 1), "lib.so")  # SHT_PROGBITS: no table of symbols
+    assert list(dynamic_symbols(elsewhere, 0x1234)) == []
     lost = View.open(patch_section(data, ".got", "sh_link", 999), "lib.so")
     assert list(dynamic_symbols(lost, 0x1234)) == []

@@ -96,6 +96,13 @@ def test_what_costs_nothing_is_taken_wherever_it_stands() -> None:
         assert parse(edited.data, "lib.so").notes == parse(data, "lib.so").notes
 
 
+def crowded(*notes: NoteSpec) -> bytes:
+    """A library whose program headers cannot become more where they are: a note wants an alignment of 64."""
+    data = build_elf(ElfSpec(notes=notes))
+    name = ".note.gnu.property" if PROPERTY in notes else ".note.kit"
+    return patch_section(data, name, "sh_addralign", 64)
+
+
 @pytest.mark.parametrize(
     ("notes", "cost"),
     [
@@ -105,7 +112,7 @@ def test_what_costs_nothing_is_taken_wherever_it_stands() -> None:
     ],
 )
 def test_what_a_note_costs(notes: tuple[NoteSpec, ...], cost: str) -> None:
-    edited = do(ElfSpec(notes=notes))
+    edited = do(crowded(*notes))
     assert edited.notes == (f"of its notes these are now found by section only: {cost}",)
     assert len(parse(edited.data, "lib.so").notes) == len(notes)
     edited = do(ElfSpec(notes=notes, sections=False))
@@ -114,9 +121,9 @@ def test_what_a_note_costs(notes: tuple[NoteSpec, ...], cost: str) -> None:
 
 
 def test_properties_without_their_own_header_go_last() -> None:
-    data = patch_segment(build_elf(ElfSpec(notes=(PROPERTY, BUILD_ID))), PT_GNU_PROPERTY, "p_filesz", 8)
+    data = patch_segment(crowded(PROPERTY, BUILD_ID), PT_GNU_PROPERTY, "p_filesz", 8)
     assert do(data).notes == ("of its notes these are now found by section only: the build id",)
-    data = patch_segment(build_elf(ElfSpec(notes=(PROPERTY,))), PT_GNU_PROPERTY, "p_type", PT_GNU_STACK)
+    data = patch_segment(crowded(PROPERTY), PT_GNU_PROPERTY, "p_type", PT_GNU_STACK)
     assert do(data).notes == ("of its notes these are now found by section only: the processor properties",)
 
 
