@@ -349,7 +349,7 @@ def _write(source: Source, claim: Claim, folder: Path, writing: WriteOptions) ->
             hints=("give another folder with -w",),
         )
     with stage(place) as staged:
-        written = execute(plan, source, staged.path, writing)
+        written, notes = execute(plan, source, staged.path, writing)
         proof = verify(claim, staged.path, threads=writing.threads)
         size = staged.path.stat().st_size
         staged.commit()
@@ -357,7 +357,7 @@ def _write(source: Source, claim: Claim, folder: Path, writing: WriteOptions) ->
         path=staged.place,
         sha256=written.sha256,
         size=size,
-        plan=plan,
+        plan=replace(plan, notes=(*plan.notes, *notes)) if notes else plan,
         proof=proof,
         encoder=encoder_name(),
     )

@@ -5,13 +5,14 @@ from __future__ import annotations
 import struct
 
 from deloc8.elf import constants as c
-from deloc8.values import dataclass
+from deloc8.elf.view import View
+from deloc8.values import dataclass, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from deloc8.elf.view import View
+    from deloc8.elf.view import Buffer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +106,17 @@ def build_id(notes: Iterable[Note]) -> str | None:
         if note.owner == "GNU" and note.type == c.NT_GNU_BUILD_ID:
             return note.description.hex()
     return None
+
+
+def announced_build_id(data: Buffer, name: str) -> str | None:
+    """The build id that a program header leads to: found in memory too, by crash reporters and in core files.
+
+    Raises:
+        ElfError: The file is unsound (`bad-elf`).
+    """
+    view = View.open(data, name)
+    segments = tuple(segment for segment in view.segments if segment.type == c.PT_NOTE)
+    return build_id(read_notes(replace(view, segments=segments, sections=())))
 
 
 def x86_isa_level(notes: Iterable[Note], *, bits: int) -> int | None:

@@ -7,12 +7,15 @@ from contextlib import nullcontext
 from hashlib import sha256
 from threading import Lock
 
+from deloc8.diagnostic import Diagnostic, Severity
+from deloc8.elf.notes import announced_build_id
 from deloc8.elf.writer import edit_owned
 from deloc8.errors import WheelError
 from deloc8.loader.sysroot import library_changed
 from deloc8.repair.grafting import compat_contents, launcher
 from deloc8.repair.licenses import add_licence_fields
-from deloc8.values import dataclass, field
+from deloc8.repair.model import Patch
+from deloc8.values import NamedTuple, dataclass, field
 from deloc8.wheel.archive import is_large, wheel_changed
 from deloc8.wheel.metadata import parse_wheel_metadata, retag
 from deloc8.wheel.record import check_record, hash_members, hash_of, read_record
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
     from deloc8.elf.view import Buffer
     from deloc8.loader.sysroot import Sysroot
     from deloc8.repair.known import Known
-    from deloc8.repair.model import Graft, Patch, Plan
+    from deloc8.repair.model import Graft, Plan
     from deloc8.wheel.archive import WheelArchive
     from deloc8.wheel.record import RecordRow
     from deloc8.wheel.writer import WrittenWheel
@@ -49,7 +52,14 @@ class Source:
     known: Known
 
 
-def execute(plan: Plan, source: Source, target: Path, options: WriteOptions) -> WrittenWheel:
+class Executed(NamedTuple):
+    """What has been written, and what turned out on the way: `notes`, beside those of the plan."""
+
+    wheel: WrittenWheel
+    notes: tuple[Diagnostic, ...]
+
+
+def execute(plan: Plan, source: Source, target: Path, options: WriteOptions) -> Executed:
     """The wheel of a plan, written to a temporary path; the proof and the last rename are the caller's.
 
     Raises:
@@ -61,7 +71,8 @@ def execute(plan: Plan, source: Source, target: Path, options: WriteOptions) -> 
     rows = read_record(archive).rows
     source.known.keep({patch.member for patch in plan.patches})
     reader = _Reader(archive=archive, known=source.known)
-    change = _changer(plan, target)
+    hidden: list[str] = []
+    change = _changer(plan, target, hidden)
     replaced, added = _edited(plan, archive, reader, change)
     if plan.compat and plan.compat.member in archive:  # from an earlier repair
         replaced[plan.compat.member] = functools.partial(compat_contents, plan.compat)
@@ -81,7 +92,17 @@ def execute(plan: Plan, source: Source, target: Path, options: WriteOptions) -> 
     changed = frozenset(written.changed)
     unchanged = {row.path: row.hash for row in written.rows if row.path not in changed}
     _refuse_false_record(archive, rows, {**unchanged, **reader.hashes})
-    return written
+    return Executed(written, tuple(map(_hidden_build_id, sorted(hidden))))
+
+
+def _hidden_build_id(member: str) -> Diagnostic:
+    return Diagnostic(
+        code="build-id-hidden",
+        severity=Severity.WARNING,
+        subject=member,
+        message="its build id is no longer found in memory, by crash reporters and in core files: "
+        "there was no other program header (PT_NOTE) to take for what is new",
+    )
 
 
 def _edited(
@@ -175,16 +196,31 @@ def _constant(contents: bytes) -> Callable[[], Buffer]:
     return lambda: contents
 
 
-def _changer(plan: Plan, wheel: Path) -> _Change:
-    """What makes the new contents of a file from the old ones."""
+def _changer(plan: Plan, wheel: Path, hidden: list[str]) -> _Change:
+    """What makes the new contents of a file from the old ones; `hidden` gets the members whose build id it gives up."""
+    prepare = _preparer(plan, wheel)
+
+    def change(read: Callable[[], Buffer], target: Patch | Graft, name: str) -> Buffer:
+        contents = prepare(read, name)
+        before = announced_build_id(contents, name)
+        edited = edit_owned(contents, target.edits, name)
+        if before and announced_build_id(edited, name) != before:
+            hidden.append(target.target if isinstance(target, Patch) else target.member)
+        return edited
+
+    return change
+
+
+def _preparer(plan: Plan, wheel: Path) -> Callable[[Callable[[], Buffer], str], Buffer]:
+    """What reads a file as it is to be edited."""
     level, arch = plan.strip, plan.policy.arch
     if level is None or arch is None:
-        return lambda read, target, name: edit_owned(read(), target.edits, name)
+        return lambda read, _name: read()
     from deloc8.repair.strip import Stripper, find_strip, strip  # noqa: PLC0415  only where it is asked for
 
     stripper = Stripper(level=level, tool=find_strip(arch), target=wheel)
     # Stripped first: strip moves what the edits rely on.
-    return lambda read, target, name: edit_owned(strip(read, stripper, name), target.edits, name)
+    return lambda read, name: strip(read, stripper, name)
 
 
 def _patched(reader: _Reader, patch: Patch, change: _Change) -> Callable[[], Buffer]:

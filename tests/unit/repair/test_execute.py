@@ -13,11 +13,13 @@ from deloc8.errors import ElfError, InputError, WheelError
 from deloc8.loader.sysroot import Sysroot
 from deloc8.repair.execute import Source, execute
 from deloc8.repair.known import Known
+from deloc8.repair.model import StripLevel
 from deloc8.wheel.archive import open_wheel
 from deloc8.wheel.record import hash_of
 from deloc8.wheel.writer import WriteOptions
 from kit.bench import EXT, Bench, contents, graft, image
-from kit.elf import ElfSpec, Undefined, build_elf
+from kit.elf import Defined, ElfSpec, NoteSpec, Undefined, build_elf
+from kit.patch import patch_section
 from kit.wheels import record_hash, record_text, wheel_text
 
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ def carry_out(
     with open_wheel(wheel) as archive:
         source = Source(archive=archive, sysroot=Sysroot(bench.system.top), known=Known.of(archive))
         after_opening()
-        written = execute(plan, source, target, WriteOptions())
+        written, _ = execute(plan, source, target, WriteOptions())
     assert set(written.changed) >= {patch.target for patch in plan.patches} | {found.member for found in plan.grafts}
     return contents(target)
 
@@ -312,3 +314,27 @@ def test_a_wheel_that_is_written_to_meanwhile(bench: Bench) -> None:
     assert wheel.name in caught.value.message
     with pytest.raises(WheelError):
         carry_out(bench, wheel, after_opening=lambda: wheel.write_bytes(wheel.read_bytes() + b" "))
+
+
+@pytest.mark.parametrize("strip", [None, StripLevel.ALL])
+def test_a_build_id_that_is_no_longer_found_in_memory_is_told(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, strip: StripLevel | None
+) -> None:
+    """Of the wheel's own file and of a graft, each by its new name; of files that keep theirs nothing is said."""
+    monkeypatch.setattr("deloc8.repair.strip.find_strip", lambda _arch: "strip")
+    monkeypatch.setattr("deloc8.repair.strip.strip", lambda read, _stripper, _name: read())
+
+    def crowded(**options: object) -> bytes:
+        # A note that wants such an alignment cannot make room for a program header.
+        data = build_elf(ElfSpec(notes=(NoteSpec("GNU", 3, bytes(20)),)), **options)
+        return patch_section(data, ".note.kit", "sh_addralign", 64)
+
+    bench.system.write(f"{LIB}/liba.so.1", crowded(soname="liba.so.1", needed=("libb.so.1",)))
+    bench.library(f"{LIB}/libb.so.1", notes=(NoteSpec("GNU", 3, bytes(20)),), defined=(Defined("b"),) * 9, payload=b"")
+    outcome = bench.repair(bench.wheel({EXT: crowded(needed=("liba.so.1",))}), strip=strip)
+    told = [note for note in outcome.plan.notes if note.code == "build-id-hidden"]
+    assert [note.subject for note in told] == sorted([EXT, graft(outcome.plan, f"{LIB}/liba.so.1").member])
+    assert {note.severity for note in told} == {Severity.WARNING}
+    assert all("no longer found in memory" in note.message and not note.context for note in told)
+    # Its section still leads to it.
+    assert [note.type for note in image(outcome.path, EXT).notes] == [3]
