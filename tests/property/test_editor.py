@@ -26,6 +26,7 @@ from deloc8.elf.edits import (
 )
 from deloc8.elf.image import ElfImage, parse, parse_defined
 from deloc8.elf.invariants import broken_invariants
+from deloc8.elf.notes import announced_build_id
 from deloc8.elf.view import View
 from deloc8.elf.writer import Edited, edit
 from deloc8.errors import ElfError
@@ -97,6 +98,14 @@ LINKS = (
 )
 
 
+# A build id, the version of the ABI, and the properties of the processor, which have a program header of their own.
+NOTES = (
+    NoteSpec("GNU", 3, b"12345678"),
+    NoteSpec("GNU", 1, bytes(16)),
+    NoteSpec("GNU", 5, bytes.fromhex("028000c0 04000000 01000000 00000000")),
+)
+
+
 @st.composite
 def specs(draw: st.DrawFn) -> ElfSpec:
     machine = draw(st.sampled_from(sorted(MACHINES)))
@@ -112,7 +121,7 @@ def specs(draw: st.DrawFn) -> ElfSpec:
         defined=(Defined("demo"), Defined("so.1", "OWN_1"))[: draw(st.integers(0, 2))],
         hash=draw(st.sampled_from(["gnu", "sysv", "both", "none"])),
         sections=draw(st.booleans()),
-        notes=draw(st.sampled_from([(), (NoteSpec("GNU", 3, b"12345678"),)])),
+        notes=draw(st.sampled_from([(), NOTES[:1], NOTES[:2], NOTES[1:], NOTES])),
         gnu_stack=draw(st.sampled_from([None, 6, 7])),
         spare_nulls=draw(st.integers(0, 2)),
         spare_headers=draw(st.integers(0, 2)),
@@ -169,6 +178,22 @@ def test_edits_are_read_back(spec: ElfSpec, edits: list[Edit]) -> None:
     ]
     if spec.sections:
         assert set(new.notes) == set(image.notes)
+
+
+@given(specs(), st.sampled_from([None, "/lib/ld.so"]))
+def test_the_build_id_stays_within_reach_or_its_loss_is_told(spec: ElfSpec, interpreter: str | None) -> None:
+    """And the same edits once more change nothing, and further ones add no program header."""
+    data = build_elf(replace(spec, interpreter=interpreter))
+    edits: list[Edit] = [SetSoname(soname="libdemo-with-a-name-that-stands-nowhere.so"), SetRpath(path="$ORIGIN/none")]
+    edited = attempt(data, [*edits, ClearExecutableStack()])
+    if isinstance(edited, ElfError):
+        return
+    before, after = announced_build_id(data, "lib.so"), announced_build_id(edited.data, "lib.so")
+    assert after == before or any("the build id" in note for note in edited.notes)
+    assert edit(edited.data, [*edits, ClearExecutableStack()], "lib.so").data is edited.data
+    further = edit(edited.data, [SetSoname(soname="libdemo-with-another-name-that-stands-nowhere.so")], "lib.so").data
+    assert len(View.open(further, "lib.so").segments) == len(View.open(edited.data, "lib.so").segments)
+    assert announced_build_id(further, "lib.so") == after
 
 
 def check_bindings(new: ElfImage, model: Model, *, all_are_listed: bool) -> None:

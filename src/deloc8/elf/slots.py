@@ -128,7 +128,7 @@ def _with_spares(home: Home, spares: Sequence[_Spare]) -> Home:
         home = replace(
             home,
             slot=spare.slot,
-            freed=(*home.freed, spare.index),
+            freed=(*home.freed, spare.number),
             notes=(*home.notes, *spare.cost),
         )
     return home
@@ -150,18 +150,18 @@ class _Spare(NamedTuple):
 
     Attributes:
         rank: What comes first, as a number.
-        index: Its number.
+        number: Its number in the table.
         slot: Its kind.
         cost: What is lost with it, in words; nothing where nothing is lost.
     """
 
     rank: int
-    index: int
+    number: int
     slot: Slot
     cost: tuple[str, ...] = ()
 
 
-# A covered property note costs nothing. The build id and the properties are worth more than a table that moves.
+# A covered property note costs nothing. The build id and the properties are worth more than tables that stay.
 _COVERED, _OTHER, _DEAR, _DEAREST = 0, 1, 2, 3
 
 
@@ -175,7 +175,7 @@ def _spare_headers(view: View) -> tuple[Sequence[_Spare], Sequence[_Spare]]:
         notes = read_notes(replace(view, segments=(segment,), sections=()))
         if are_left_by_tools(notes, segment.filesz):
             found.append(_spare_note(view, index, notes))
-    found.sort(key=lambda spare: (spare.rank, spare.index))
+    found.sort(key=lambda spare: (spare.rank, spare.number))
     free = [spare for spare in found if spare.rank < _DEAR]
     return [*unused, *free], found[len(free) :]
 
