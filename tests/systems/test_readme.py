@@ -34,9 +34,13 @@ def test_example(line: str, printed: str, wheels_folder: Path, tmp_path: Path) -
     ended = subprocess.run(
         command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300, check=False
     )
-    assert without_hashes(ended.stdout).strip() == without_hashes(printed).strip()
+    assert normal(ended.stdout).strip() == normal(printed).strip()
 
 
-def without_hashes(text: str) -> str:
-    """The text with the hashes in grafts' names made alike: a security update of the library changes them."""
-    return re.sub(r"-[0-9a-f]{8}\.so", "-HASH.so", text)
+def normal(text: str) -> str:
+    """The text with the hashes in grafts' names made alike, which a security update of the library changes.
+
+    So is the folder of the Python that the wheels were built with: it is in a home folder, whoever's that was.
+    """
+    text = re.sub(r"-[0-9a-f]{8}\.so", "-HASH.so", text)
+    return re.sub(r"^  /\S+/\.pyenv/", "  /home/me/.pyenv/", text, flags=re.MULTILINE)
