@@ -37,7 +37,7 @@ def moved_symbols(view: View, sections: Sequence[Section], moves: Sequence[Move]
         for offset, value in _symbols_of(view, index):
             # Linkers give symbols outside of all sections, such as __ehdr_start, to the first one.
             if before.addr <= value < before.addr + before.size:
-                values[offset] = value - before.addr + sections[index].addr
+                values[offset] = (value - before.addr + sections[index].addr) % (1 << view.layout.bits)
     return values
 
 

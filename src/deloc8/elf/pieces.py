@@ -206,11 +206,8 @@ def move_segment(segment: Segment, moves: Iterable[Move]) -> Segment:
         if not announces(segment, piece):
             continue
         if piece.role is Role.SHORT:
-            return segment._replace(
-                offset=segment.offset + move.offset - piece.offset,
-                vaddr=segment.vaddr + move.address - piece.address,
-                paddr=segment.paddr + move.address - piece.address,
-            )
+            address = segment.vaddr + move.address - piece.address
+            return segment._replace(offset=segment.offset + move.offset - piece.offset, vaddr=address, paddr=address)
         return segment._replace(
             offset=move.offset, vaddr=move.address, paddr=move.address, filesz=move.size, memsz=move.size
         )

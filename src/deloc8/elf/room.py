@@ -68,7 +68,8 @@ def movable_within(table: DynamicTable, load: Segment) -> tuple[Piece, ...] | No
 
 def _load_of(view: View, start: int, end: int) -> Segment | None:
     for segment in view.segments:
-        if segment.type == c.PT_LOAD and segment.offset <= start and end <= segment.offset + segment.filesz:
+        holds = segment.offset <= start and end <= segment.offset + segment.filesz
+        if segment.type == c.PT_LOAD and holds and segment.vaddr + segment.filesz <= 1 << view.layout.bits:
             return segment
     return None
 
@@ -117,7 +118,10 @@ def _pieces_of(view: View, heads: Sequence[Segment]) -> Iterator[Piece]:
     end = max(segment.offset + segment.filesz for segment in heads)
     sections = [s for s in view.sections if has_bytes(s) and s.offset < end and first.offset < s.offset + s.size]
     align = max([1, *(s.align for s in heads), *(s.addralign for s in sections)])
-    are_whole = all(first.offset <= s.offset and s.offset + s.size <= end for s in sections)
+    are_whole = all(
+        first.offset <= s.offset and s.offset + s.size <= end and s.addr - s.offset == first.vaddr - first.offset
+        for s in sections
+    )
     if not are_whole or align > LARGEST_ALIGNMENT or first.offset % align:
         return
     kinds = {segment.type for segment in heads}

@@ -19,6 +19,7 @@ from deloc8.errors import ElfError, UnrepairableError, UsageError, VerificationE
 from deloc8.target import Arch
 from kit.command import Command, program
 from kit.elf import GLIBC, MACHINES, ElfSpec, NoteSpec, Undefined, build_elf
+from kit.patch import patch_section
 from kit.scene import CORE, Scene, wants
 from kit.wheels import build_wheel
 from kit.zips import Entry, raw_zip, wheel_entries
@@ -379,6 +380,15 @@ def test_warnings_are_told_and_notes_only_on_request(command: Command, scene: Sc
     assert short.startswith("warning: libGL.so.1: the policy takes it from the system")
     assert "libpython-dropped" not in short
     assert "note: libpython3.11.so.1.0: " in command("fixup", wheel, *where(scene), "--dry-run", "-v").err
+
+
+def test_a_build_id_that_is_no_longer_found_in_memory_is_told_in_one_line(command: Command, scene: Scene) -> None:
+    core = replace(wants("GLIBC_2.14", needed=("libfoo.so.1",)), notes=(NoteSpec("GNU", 3, bytes(20)),))
+    # A note that wants such an alignment cannot make room for a program header.
+    wheel = scene.wheel({CORE: patch_section(build_elf(core), ".note.kit", "sh_addralign", 64)})
+    told = command("fixup", wheel, *where(scene), "-w", scene.folder / "out").err.splitlines()
+    (line,) = [line for line in told if "build-id-hidden" in line]
+    assert line.startswith(f"warning: {CORE}: its build id is no longer found in memory, by crash reporters")
 
 
 def test_what_became_of_search_paths_is_always_told_once_for_equal_files(command: Command, scene: Scene) -> None:

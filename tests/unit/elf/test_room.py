@@ -189,6 +189,29 @@ def test_what_does_not_shift() -> None:
     assert room(patch_segment(data, PT_NOTE, "p_filesz", note.filesz - 4)) is None
 
 
+def test_addresses_that_nothing_can_be_added_to() -> None:
+    """Found by fuzzing: 32 bits were not enough for the new address of a note."""
+    base = replaced(MACHINES["i686"], payload=b"", defined=BARE.defined, notes=(BUILD_ID,))
+    data = build_elf(base)
+    (note,) = segments_of(data, PT_NOTE)
+    edited = do(patch_segment(data, PT_NOTE, "p_paddr", 0xFFFFFFF0)).data
+    assert segments_of(edited, PT_NOTE)[0].paddr == segments_of(edited, PT_NOTE)[0].vaddr == note.vaddr + 32
+    # A segment at the end of memory, and a section that is not where its segment is.
+    assert room(data) == (1, 1)
+    first, *others = View.open(data, "lib.so").segments
+    high = first._replace(vaddr=0xFFFFFF00)
+    rest = first._replace(offset=60, vaddr=60, filesz=first.filesz - 60)  # without the first program header
+    assert room(data, high, *others[:-1], rest) is None
+    assert room(data, first, *others[:-1], rest) == (1, 1)
+    for address in (0, 0xFFFFFFF0):
+        assert room(patch_section(data, ".note.kit", "sh_addr", address)) is None
+    # What a symbol says of its section can be as wrong.
+    plain = build_elf(replaced(BARE, notes=(BUILD_ID,)))
+    lie = patch_section(plain, ".dynstr", "sh_size", (1 << 64) - 1)
+    lie = add_symtab(lie, b"\0", (1 << 64) - 16, home=section_index(plain, ".dynstr"))
+    assert edit(lie, [LONGER], "lib.so").placement.slot is Slot.ROOM
+
+
 def test_the_symbols_of_a_section_follow() -> None:
     """STT_SECTION, and what is within it; not what linkers count to the first section though it is before it."""
     plain = build_elf(replaced(BARE, notes=(BUILD_ID,)))
