@@ -164,8 +164,8 @@ static void texts(void)
     for (size_t i = 0; i < COUNT(plain); i++)
         for (size_t j = 0; j < COUNT(bases); j++)
             parsed(plain[i], bases[j], "");
-    parsed("0b101", 0, "differs: ");
-    parsed("0B11", 2, "differs: ");
+    parsed("0b101", 0, "");
+    parsed("0B11", 2, "");
     int number = -1, end = -1;
     char word[9] = "";
     TELL(sscanf("0x1f 12 word", "%i %d %8s%n", &number, &end, word, &end));

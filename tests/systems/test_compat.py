@@ -149,6 +149,19 @@ def test_the_newest_glibc() -> None:
     assert set(differences(theirs, ours)) <= OTHERWISE[NEWEST]
 
 
+@on_x86_64
+def test_the_newest_glibc_where_words_have_32_bits(tmp_path: Path) -> None:
+    libraries = glibc("i686", NEWEST).folder
+    # Threads that are cancelled are unwound by it.
+    (unwinder, *_) = debian("bookworm", ("python3", "libc-bin"), "i386").path.rglob("libgcc_s.so.1")
+    shutil.copy(unwinder, tmp_path)
+    runner = (libraries / "ld-linux.so.2", "--library-path", f"{libraries}:{tmp_path}")
+    ours = transcript("i686", runner=runner, library=True)
+    theirs = transcript("i686", runner=runner)
+    assert len([name for name in theirs if name.startswith("__isoc23_")]) == 20
+    assert set(differences(theirs, ours)) <= OTHERWISE[NEWEST]
+
+
 OTHERS = [(machine, "bookworm") for machine in (S390X, ARMV7L, AARCH64, PPC64LE, I686)]
 OTHERS += [(ARMV7L, "bullseye"), (AARCH64, "bullseye"), (RISCV64, "trixie")]
 

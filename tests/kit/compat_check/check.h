@@ -82,6 +82,7 @@ void check_stat(void);
 void check_random(void);
 void check_memory(void);
 void check_strings(void);
+void check_digits(void);
 void check_signaling(void);
 void check_files(void);
 void check_process(void);

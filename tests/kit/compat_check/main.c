@@ -118,6 +118,7 @@ int main(int count, char **arguments) {
     check_random();
     check_memory();
     check_strings();
+    check_digits();
     check_signaling();
     check_files();
     check_process();
