@@ -244,8 +244,8 @@ def _fix_one(path: str, options: argparse.Namespace, console: Console) -> tuple[
     return text, to_json.outcome_value(outcome), outcome
 
 
-# Notes on what a repaired wheel finds, or does not find any more: these are always told.
-_ALWAYS_TOLD = frozenset({"rpath-dropped", "rpath-kept", "rpath-crosses-schemes"})
+# Notes on what a repaired wheel finds, does not find any more, or finds in another build: these are always told.
+_ALWAYS_TOLD = frozenset({"rpath-dropped", "rpath-kept", "rpath-crosses-schemes", "split-package"})
 
 
 def _tell(notes: Sequence[Diagnostic], console: Console) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from deloc8.cli import commands
 from deloc8.cli.console import Console, silence
 from deloc8.diagnostic import Diagnostic, Severity
 from deloc8.errors import InputError, WheelError
@@ -111,3 +112,12 @@ def test_importing_it_needs_no_heavy_modules() -> None:
     code = "import sys; import deloc8.cli.console; print(*{'argparse', 'rich', 'logging'} & set(sys.modules))"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.split() == []
+
+
+@pytest.mark.parametrize(("code", "told"), [("split-package", True), ("rpath-kept", True), ("program-moved", False)])
+def test_some_notes_of_a_repair_are_told_without_v(code: str, told: bool) -> None:  # noqa: FBT001  a parameter
+    console, out, err = console_of()
+    note = Diagnostic(code=code, severity=Severity.NOTE, subject="libx.so.1", message="is told", context=(), hints=())
+    commands._tell([note], console)
+    assert ("libx.so.1: is told" in err.getvalue()) is told
+    assert out.getvalue() == ""
