@@ -31,7 +31,7 @@ from deloc8.wheel.metadata import parse_wheel_metadata
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from deloc8.audit.borrowed import Borrowed
     from deloc8.audit.rivals import Rival
@@ -149,8 +149,8 @@ def gather(
     arch = choose_arch(archive.name, images)
     libc = choose_libc(archive.name, images, arch, sysroot)
     own, foreign = _sort_out(archive, images, arch, libc, links)
-    files = {file.path: file for file in own}
-    dependencies: dict[str, dict[str, Dependency]] = {}
+    loaded = _Loaded(own=own, files={file.path: file for file in own}, dependencies={})
+    files, dependencies = loaded.files, loaded.dependencies
     variants = find_variants([Located(file.path, file.image) for file in own], arch, libc)
     tokens = Tokens(origin="")
     if libc is not None:
@@ -158,20 +158,14 @@ def gather(
         names = names_of_libraries(own, libc, variants)
         resolver = Resolver(overlay, replace(options, libc=libc), names)
         tokens = resolver.tokens(own[0].path, own[0].image)
-        for file in own:
-            merge_graph(resolver.resolve(file.path, file.image), files, dependencies)
+        loaded.add(resolver)
         # What is loaded on newer processors can be led on by whoever loads it.
         settled = dependencies.keys() - variants.keys()
         for level in sorted({variant.level for variant in variants.values() if not variant.is_old}):
             newer = replace(options, libc=libc, own_hwcaps=searched(level, arch) if arch else ())
-            resolver_of_level = Resolver(overlay, newer, names)
-            for file in own:
-                merge_graph(resolver_of_level.resolve(file.path, file.image), files, dependencies, settled)
+            loaded.add(Resolver(overlay, newer, names), settled)
         if include:
-            request = _request(own[0].image, include)
-            files[REQUEST] = ElfFile(path=REQUEST, member="--include", image=request, wanted=())
-            merge_graph(resolver.resolve(REQUEST, request), files, dependencies)
-            _refuse_missing(dependencies[REQUEST].values())
+            loaded.request(resolver, include)
     metadata = parse_wheel_metadata(bytes(archive.read(archive.member(f"{archive.dist_info}/WHEEL"))))
     return WheelFacts(
         name=archive.name,
@@ -190,6 +184,28 @@ def gather(
         rivals=_rivals(archive, sysroot, own, dependencies),
         borrowed=_borrowed(archive, sysroot, files, dependencies) if libc is Libc.GLIBC else {},
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Loaded:
+    """All files that are loaded with the wheel's own ones, while they are found; see `WheelFacts`."""
+
+    own: tuple[ElfFile, ...]
+    files: dict[str, ElfFile]
+    dependencies: dict[str, dict[str, Dependency]]
+
+    def add(self, resolver: Resolver, settled: Collection[str] = ()) -> None:
+        """Add what is loaded for each file of the wheel; of `settled` files all is known."""
+        for file in self.own:
+            graph = resolver.resolve(file.path, file.image)
+            merge_graph(graph, self.files, self.dependencies, settled)
+
+    def request(self, resolver: Resolver, include: tuple[str, ...]) -> None:
+        """Add the libraries that the user wants; raise InputError where one was not found."""
+        request = _request(self.own[0].image, include)
+        self.files[REQUEST] = ElfFile(path=REQUEST, member="--include", image=request, wanted=())
+        merge_graph(resolver.resolve(REQUEST, request), self.files, self.dependencies)
+        _refuse_missing(self.dependencies[REQUEST].values())
 
 
 def _read(archive: WheelArchive, reading: Reading) -> tuple[Mapping[str, ElfImage], tuple[ForeignFile, ...]]:

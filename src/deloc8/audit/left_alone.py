@@ -44,27 +44,33 @@ def find_left_alone(archive: WheelArchive, images: Images, describe: Callable[[E
         ElfError: Files are damaged that are part of the program; all of them are named.
     """
     is_any = archive.name.platforms == ("any",)
-    firmware = {
-        member: f"is a program without an operating system, for {describe(image)}"
-        for member, image in images.sound.items()
-        if not _is_hosted(image)
-    }
-    others = [member for member in images.sound if member not in firmware]
-    if not is_any:
-        # Of a wheel for a machine its only programs are no data; a program for a known machine has its tag.
-        known = [member for member in firmware if images.sound[member].arch is not None]
-        firmware = {name: what for name, what in firmware.items() if name not in known} if others or known else {}
-    needed = {posixpath.basename(name) for image in images.sound.values() for name in image.needed}
+    firmware = _find_firmware(images, describe, is_any=is_any)
     has_program = is_any or len(images.sound) > len(firmware)
+    needed = {posixpath.basename(name) for image in images.sound.values() for name in image.needed}
     errors = []
     for member, found in images.damaged.items():
-        is_loaded = found.would_load or posixpath.basename(member) in needed
-        is_module = found.names_module or _is_module(member, archive)
-        if is_loaded or is_module or not has_program:
+        is_needed = posixpath.basename(member) in needed
+        if is_needed or not has_program or _is_part_of_program(member, found, archive):
             errors.append(found.error)
     if errors:
         raise _all_errors(errors)
-    return LeftAlone(firmware, {member: _what(found) for member, found in images.damaged.items()})
+    damaged = {member: "; ".join(found.error.context) for member, found in images.damaged.items()}
+    return LeftAlone(firmware, damaged)
+
+
+def _find_firmware(images: Images, describe: Callable[[ElfImage], str], *, is_any: bool) -> dict[str, str]:
+    bare = [member for member, image in images.sound.items() if not _is_hosted(image)]
+    if not is_any:
+        # One for a known machine has its tag, and the only programs of a wheel for a machine are no data.
+        bare = [member for member in bare if images.sound[member].arch is None]
+        if len(bare) == len(images.sound):
+            return {}
+    what = "is a program without an operating system, for"
+    return {member: f"{what} {describe(images.sound[member])}" for member in bare}
+
+
+def _is_part_of_program(member: str, found: Damaged, archive: WheelArchive) -> bool:
+    return found.would_load or found.names_module or _is_module(member, archive)
 
 
 def refuse_opened(alone: Iterable[ForeignFile], names: Iterable[str]) -> None:
@@ -97,10 +103,6 @@ def _is_module(member: str, archive: WheelArchive) -> bool:
     return not folder or any(
         other.name.endswith(".py") and other.name.rpartition("/")[0] == folder for other in archive.members
     )
-
-
-def _what(found: Damaged) -> str:
-    return "; ".join(found.error.context)
 
 
 def _all_errors(errors: Sequence[ElfError]) -> ElfError:
