@@ -250,14 +250,20 @@ def _wanted_by_compat(arch: Arch | None, functions: Collection[str]) -> tuple[Wa
 _LOWERING = (BindVersion, DropVersion, BindToZero, UnpackRelocations, JoinRelocations)
 
 
+def _copies_after(image: ElfImage, edits: Sequence[Edit]) -> tuple[UndefinedSymbol, ...]:
+    """The variables that a program still copies: not those that become constants of its own."""
+    constants = {(edit.symbol, edit.old) for edit in edits if isinstance(edit, BindToZero)}
+    return tuple(symbol for symbol in image.copied if (symbol.name, symbol.version) not in constants)
+
+
 def lowered_image(image: ElfImage, edits: Sequence[Edit]) -> ElfImage:
     """What a file will say of itself after the edits that concern versions: symbols, versions and needed names."""
     if not any(isinstance(edit, _LOWERING) for edit in edits):
         return image
     undefined = list(image.undefined)
-    copied = image.copied
+    copied = _copies_after(image, edits)
     dynamic = image.dynamic
-    left: set[tuple[str, str]] = set()
+    left = {(symbol.file or "", symbol.version or "") for symbol in image.copied if symbol not in copied}
     for edit in edits:
         match edit:
             case BindVersion() | DropVersion() | BindToZero():
@@ -266,10 +272,6 @@ def lowered_image(image: ElfImage, edits: Sequence[Edit]) -> ElfImage:
                     if (symbol.name, symbol.version) == (edit.symbol, edit.old):
                         left.add((symbol.file or "", edit.old))
                         undefined[place] = after(symbol)
-                if isinstance(edit, BindToZero):
-                    zeros = [symbol for symbol in copied if (symbol.name, symbol.version) == (edit.symbol, edit.old)]
-                    left.update((symbol.file or "", edit.old) for symbol in zeros)
-                    copied = tuple(symbol for symbol in copied if symbol not in zeros)
             case UnpackRelocations():
                 left.update((need.file, _RELR_VERSION) for need in image.version_needs)
                 dynamic = replace(dynamic, has_relr=False, has_tables_apart=False) if dynamic else None

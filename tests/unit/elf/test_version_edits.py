@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import io
-import re
 import struct
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -30,13 +28,11 @@ from deloc8.elf.invariants import broken_invariants
 from deloc8.elf.joining import joined_bytes
 from deloc8.elf.layout import place
 from deloc8.elf.rebind import sysv_hash
-from deloc8.elf.relocations import NO_RELOCATION
 from deloc8.elf.slots import Slot
 from deloc8.elf.symbols import UndefinedSymbol
 from deloc8.elf.view import View
 from deloc8.elf.writer import apply_placement, edit
 from deloc8.errors import ElfError
-from deloc8.machines import ROWS
 from deloc8.repair.lowerproof import planned_relocations, relocation_problems
 from kit import elf_spec
 from kit.elf import MACHINES, Defined, ElfSpec, NeedSpec, Undefined, build_elf
@@ -373,28 +369,6 @@ def test_a_variable_becomes_a_zero_byte(machine: str) -> None:
     assert (name, version, file, weak) == ("__libc_single_threaded", None, None, True)
     assert "GLIBC_2.32" not in {name for _, versions in peer_of(edited).needs for name, _, _ in versions}
     assert edit(edited, [ZERO], "lib.so").data == edited
-
-
-# Of each machine the name in the middle of its relocations, and the one that stores a whole pointer.
-NAMES = {
-    *{(62, "X86_64", "64"), (3, "386", "32"), (183, "AARCH64", "ABS64"), (40, "ARM", "ABS32")},
-    *{(21, "PPC64", "ADDR64"), (22, "390", "64"), (243, "RISCV", "64"), (258, "LARCH", "64")},
-}
-
-
-def test_the_numbers_of_relocations() -> None:
-    """By their names in the header file of the C library."""
-    header = Path("/usr/include/elf.h")
-    if not header.exists():
-        pytest.skip("needs /usr/include/elf.h (Debian: libc6-dev)")
-    said = dict(re.findall(r"#define\s+(R_\w+)\s+(\w+)", header.read_text()))
-    known = {row.number: row for row in ROWS}
-    assert known.keys() == {machine for machine, _, _ in NAMES}
-    for machine, name, pointer in NAMES:
-        found = [said.get(f"R_{name}_{kind}", "") for kind in ("RELATIVE", "NONE", "GLOB_DAT", pointer)]
-        relative, nothing, *pointers = [int(said.get(number, number) or 0) for number in found]
-        assert (known[machine].relative, known[machine].pointers) == (relative, frozenset(pointers) - {0})
-        assert nothing == NO_RELOCATION
 
 
 def test_a_variable_that_is_copied_cannot_become_a_constant() -> None:
