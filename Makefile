@@ -13,6 +13,7 @@
 #   make docs          build the documentation into build/site
 #   make torture       edit thousands of real ELF files and prove each result, beside patchelf (WHEELS=FOLDER)
 #   make fuzz          hostile bytes for every reader, and random edits of sound files (SECONDS=600 each)
+#   make hostile       hostile wheels and faults of the machine, tried on the command (HOSTILE_ARGS=--costs)
 #   make mutants       change lines of the code at random; a change that no test notices is an error (COUNT=4 of each
 #                      module; MUTANTS_ARGS=--all: every place)
 #   make audit         ask pip-audit about the packages of constraints.txt
@@ -38,8 +39,9 @@ SECONDS ?= 60
 COUNT ?= 4
 MUTANTS_ARGS ?=
 FUZZ_ARGS ?=
+HOSTILE_ARGS ?=
 
-.PHONY: demo test compat test-all test-systems test-machines lint bench instructions compare docs torture fuzz mutants audit lock clean python-is-new-enough
+.PHONY: demo test compat test-all test-systems test-machines lint bench instructions compare docs torture fuzz hostile mutants audit lock clean python-is-new-enough
 
 test: lint compat
 	$(BIN)/python -m pytest -n auto --cov --cov-report=term $(PYTEST_ARGS)
@@ -88,6 +90,9 @@ torture: $(READY)
 fuzz: $(READY)
 	$(BIN)/python $(PIP_INSTALL) --group fuzz
 	PYTHONPATH=tests $(BIN)/python tools/fuzz.py --seconds $(SECONDS) $(FUZZ_ARGS)
+
+hostile: $(READY) compat
+	PYTHONPATH=tests $(BIN)/python tools/hostile.py $(HOSTILE_ARGS)
 
 mutants: $(READY) compat
 	$(BIN)/python $(PIP_INSTALL) --group mutants
