@@ -8,6 +8,7 @@ Deloc8Error            code, message, context, notes, hints
 |  |- ElfError         ... an ELF file: says which field at which offset
 |  `- PolicyError      ... a policy file: says which key
 |- UnrepairableError   what was asked for cannot be had: carries the violations that no plan can cure
+|- SystemFault         the machine refused: no room, no memory, no thread, a read that failed
 `- VerificationError   our own output failed its proof and was not kept
 
 The command line maps each family to an exit code; nothing else does.
@@ -83,6 +84,10 @@ class PolicyError(InputError):
 
 class UnrepairableError(Deloc8Error):
     """No plan reaches what was asked for."""
+
+
+class SystemFault(Deloc8Error):  # noqa: N818  a fault of the machine says nothing about the wheel
+    """The machine refused: no room, no memory, no thread, a read that failed. It is no verdict on any wheel."""
 
 
 class VerificationError(Deloc8Error):

@@ -61,6 +61,8 @@ def test_the_errors_are_one_family() -> None:
     assert issubclass(deloc8.ElfError, deloc8.InputError)
     assert issubclass(deloc8.WheelError, deloc8.InputError)
     assert not issubclass(deloc8.UsageError, deloc8.InputError)
+    assert issubclass(deloc8.SystemFault, deloc8.Deloc8Error)
+    assert not issubclass(deloc8.SystemFault, deloc8.InputError)
 
 
 def test_a_wheel_from_verdict_to_result(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from deloc8.errors import (
     ElfError,
     InputError,
     PolicyError,
+    SystemFault,
     UnrepairableError,
     UsageError,
     VerificationError,
@@ -42,7 +43,7 @@ def test_unsound_input(kind: type[Deloc8Error]) -> None:
 
 
 def test_families_are_apart() -> None:
-    families = (UsageError, InputError, UnrepairableError, VerificationError)
+    families = (UsageError, InputError, UnrepairableError, SystemFault, VerificationError)
     for family in families:
         assert issubclass(family, Deloc8Error)
         assert not any(issubclass(family, other) for other in families if other is not family)

@@ -37,7 +37,10 @@ def command() -> NoReturn:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The exit code of one command: 0 done, 1 the wheel, 2 the command line, 3 a defect of deloc8, 130 interrupted."""
+    """The exit code of one command.
+
+    0 done, 1 the wheel, 2 the command line, 3 a defect of deloc8, 4 the machine refused, 130 interrupted.
+    """
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments == ["--version"]:  # the one answer that must not wait for any import
         try:

@@ -32,7 +32,8 @@ examples:
   deloc8 COMMAND --help                the options of a command, with examples
 
 exit codes: 0 done; 1 a wheel is not sound, not what it claims, or cannot be
-what was asked; 2 the command line is wrong; 3 a defect of deloc8
+what was asked; 2 the command line is wrong; 3 a defect of deloc8; 4 the
+machine refused (no room, no memory, no thread, a read that failed)
 """,
     "deloc8 show": """\
 examples:

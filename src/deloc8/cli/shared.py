@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 
-from deloc8.errors import InputError, UsageError, VerificationError
+from deloc8.errors import InputError, SystemFault, UsageError, VerificationError
 from deloc8.paths import file_name
 from deloc8.wheel.names import printable_lines
 
@@ -26,14 +26,23 @@ DONE = 0
 NOT_AS_ASKED = 1
 WRONG_COMMAND_LINE = 2
 DEFECT = 3
+REFUSED_BY_THE_MACHINE = 4
 INTERRUPTED = 130
+
+# The families whose code is not NOT_AS_ASKED.
+_CODES = (
+    (UsageError, WRONG_COMMAND_LINE),
+    (VerificationError, DEFECT),
+    (SystemFault, REFUSED_BY_THE_MACHINE),
+)
 
 
 def exit_code(error: Deloc8Error) -> int:
     """The exit code that an error leads to."""
-    if isinstance(error, UsageError):
-        return WRONG_COMMAND_LINE
-    return DEFECT if isinstance(error, VerificationError) else NOT_AS_ASKED
+    for family, code in _CODES:
+        if isinstance(error, family):
+            return code
+    return NOT_AS_ASKED
 
 
 def tell_failures(codes: Sequence[int], console: Console) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from deloc8.cli.commands import find_arch
 from deloc8.cli.shared import exit_code
-from deloc8.errors import ElfError, UnrepairableError, UsageError, VerificationError
+from deloc8.errors import ElfError, SystemFault, UnrepairableError, UsageError, VerificationError
 from deloc8.target import Arch
 from kit.command import Command, program
 from kit.elf import GLIBC, MACHINES, ElfSpec, NoteSpec, Undefined, build_elf
@@ -555,6 +555,7 @@ def test_each_family_of_errors_has_its_exit_code() -> None:
     assert exit_code(ElfError("x", code="x")) == 1
     assert exit_code(UnrepairableError("x", code="x")) == 1
     assert exit_code(VerificationError("x", code="x")) == 3
+    assert exit_code(SystemFault("x", code="x")) == 4
 
 
 def test_a_defect_of_ours_wins_over_other_failures(
