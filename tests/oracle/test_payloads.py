@@ -16,7 +16,7 @@ from deloc8.repair.model import StripLevel
 from deloc8.repair.payloadproof import payload_problems
 from deloc8.repair.strip import Stripper, strip
 from kit.compile import Toolchain, build
-from kit.payload_programs import PROGRAMS, SAYS, output_of
+from kit.payload_programs import PROGRAMS, SAYS, appimage, output_of, unpacked_appimage
 from kit.require import require
 
 if TYPE_CHECKING:
@@ -90,6 +90,32 @@ def test_a_real_program_finds_its_data(name: str, tmp_path: Path) -> None:
         check(program, smaller, arguments)
         check(program, edit(smaller, EDITS[0], "program").data, arguments)
     check(program, stripped(edited, tmp_path), arguments)
+
+
+def test_the_runtime_of_an_appimage_finds_its_file_system(tmp_path: Path) -> None:
+    """A real one, published in a wheel; its runtime looks behind the section headers."""
+    program = appimage(tmp_path)
+    before = program.read_bytes()
+    files = unpacked_appimage(program, tmp_path / "before")
+    assert len(files) > 50
+
+    edited = before
+    for edits in EDITS:
+        edited = edit(edited, edits, "program").data
+    assert list(payload_problems(before, edited, "program")) == []
+    smaller = stripped(before, tmp_path)
+    results = {
+        "edited": edited,
+        "stripped": smaller,
+        "stripped and edited": edit(smaller, EDITS[0], "program").data,
+        "edited and stripped": stripped(edited, tmp_path),
+        "without debug information": stripped(before, tmp_path, StripLevel.DEBUG),
+    }
+    for name, contents in results.items():
+        program.unlink()
+        program.write_bytes(contents)
+        program.chmod(0o755)
+        assert unpacked_appimage(program, tmp_path / name) == files, name
 
 
 def make_reader(way: str, payload: bytes, kind: Kind, linker: str = "bfd") -> bytes:

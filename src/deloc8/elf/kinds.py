@@ -1,7 +1,7 @@
 """The formats of data behind the ELF part of a file: how each is recognized, and how its program finds it.
 
 Each format that is kept was tried with a real program: docs/explanation/editor.md names it, and where the format is
-described. AppImage was tried with a program that looks for its data as its runtime does.
+described.
 """
 
 from __future__ import annotations
