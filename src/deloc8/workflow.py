@@ -113,8 +113,8 @@ def audit_wheel(path: StrPath, options: AuditOptions = _DEFAULTS) -> Audit:
     """
     with open_wheel(path, options.limits) as archive:
         audit, _ = _audit_whole(archive, Sysroot(options.sysroot), options)
-    if audit.takes_part:
-        from deloc8.repair.splits import find_splits  # noqa: PLC0415  hardly any wheel needs it
+    if audit.may_split:
+        from deloc8.repair.splits import find_splits  # noqa: PLC0415  many wheels need no library but the C library
 
         audit = replace(audit, splits=find_splits(audit, Sysroot(options.sysroot)))
     return audit

@@ -97,7 +97,7 @@ def appimage(folder: Path) -> Path:
 def unpacked_appimage(program: Path, folder: Path) -> dict[str, bytes]:
     """The files that the runtime of an AppImage takes out of it into a folder."""
     folder.mkdir()
-    command = [program, "--appimage-extract"]
+    command = [str(program), "--appimage-extract"]
     subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=60)
     files = (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}

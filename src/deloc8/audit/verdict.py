@@ -8,10 +8,9 @@ from contextlib import suppress
 from deloc8.audit.loading import STACK_CODES
 from deloc8.audit.match import MatchOptions, PolicyMatch, Provision, match_policies
 from deloc8.errors import UsageError
-from deloc8.loader.libc import libc_of
+from deloc8.loader.libc import is_c_library, libc_of
 from deloc8.policy.load import LAST_MINOR, builtin_policies, find_policy, manylinux_policy
 from deloc8.policy.model import Family, number_key, split_version
-from deloc8.policy.releases import WITHOUT_VERSIONS
 from deloc8.target import Libc, parse_platform_tag
 from deloc8.values import dataclass, replace
 
@@ -89,15 +88,16 @@ class Audit:
         return min(named, key=lambda match: match.policy.is_unbounded)
 
     @property
-    def takes_part(self) -> bool:
-        """Whether the best reachable policy takes libraries without versions from the system, and grafts others.
+    def may_split(self) -> bool:
+        """Whether the best reachable policy grafts libraries and leaves others outside, besides the C library.
 
-        They may be of one source package. Those with versions are told by a repair alone, which knows the packages.
+        They may be of one source package; only the package database of the system knows.
         """
         if self.is_pure or not self.outlook.closure.grafts:
             return False
+        outside = {Provision.SYSTEM, Provision.EXCLUDED}
         provisions = self.outlook.closure.provisions.items()
-        return any(name in WITHOUT_VERSIONS and provision is Provision.SYSTEM for (_, name), provision in provisions)
+        return any(provision in outside and not is_c_library(name) for (_, name), provision in provisions)
 
     @property
     def better(self) -> tuple[PolicyMatch, ...]:

@@ -71,3 +71,24 @@ def is_of_kernel(name: str, arch: Arch | None, libc: Libc) -> bool:
     if not name.startswith("linux-") or arch is None or libc is Libc.ANDROID:
         return False
     return name == (_OF_KERNEL_FOR_MUSL if libc is Libc.MUSL else arch.row.kernel_library)
+
+
+_C_LIBRARY = pattern(
+    r"(libc|libm|libdl|libpthread|librt|libutil|libanl|libresolv|ld-linux.*|ld64|(libc|ld)[.-]musl-.*)\.so.*"
+)
+
+
+def is_c_library(name: str) -> bool:
+    """Whether a needed name is a part of the C library, which every process has."""
+    return _C_LIBRARY.fullmatch(name) is not None
+
+
+# What glibc builds beside them, and distributions put into a wheel's reach; not every process has these.
+_BESIDE_GLIBC = pattern(
+    r"(libmvec|libnsl|libcrypt|libnss_.*|libthread_db|libBrokenLocale|libc_malloc_debug|libmemusage|libpcprofile)\.so.*"
+)
+
+
+def is_beside_glibc(name: str) -> bool:
+    """Whether a library is built from the sources of glibc, but is no part of the C library itself."""
+    return _BESIDE_GLIBC.fullmatch(name) is not None

@@ -7,6 +7,7 @@ from collections import defaultdict
 
 from deloc8.audit.together import graft_options, whole_project
 from deloc8.diagnostic import Diagnostic, Severity
+from deloc8.loader.libc import is_beside_glibc, is_c_library
 from deloc8.policy.releases import COMPANIONS, PROJECTS, WITHOUT_VERSIONS
 from deloc8.repair.packages import Library, find_owners
 
@@ -23,13 +24,19 @@ if TYPE_CHECKING:
 def left_outside(inside: Iterable[str], facts: WheelFacts) -> Mapping[str, str]:
     """The libraries that files need and that stay outside the wheel, by path: the name each is needed by.
 
+    The C library counts only where a file is built from the same sources.
+
     Args:
         inside: The paths of the files that the wheel has or will have.
         facts: The facts of the wheel.
     """
     paths = dict.fromkeys(inside)
     rows = (row for path in paths for row in facts.dependencies.get(path, ()))
-    return {row.target: row.name for row in rows if row.target is not None and row.target not in paths}
+    outside = {row.target: row.name for row in rows if row.target is not None and row.target not in paths}
+    if any(is_beside_glibc(posixpath.basename(path)) for path in paths):
+        return outside
+    # Nothing else has a part in the package of the C library, and nearly every wheel needs that.
+    return {path: name for path, name in outside.items() if not is_c_library(name)}
 
 
 def owners_of(paths: Sequence[str], facts: WheelFacts, sysroot: Sysroot) -> Mapping[str, Package]:

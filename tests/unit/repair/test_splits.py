@@ -106,11 +106,43 @@ def test_show_tells_it_too(bench: Bench) -> None:
     assert f"{GIO}: a part of the source package glib comes" in " ".join(show_text(audit).split())
 
 
-@pytest.mark.parametrize("needed", [(), (GLIB,), ("libgfortran.so.5",)])
-def test_show_looks_for_packages_only_where_libraries_have_no_versions(bench: Bench, needed: tuple[str, ...]) -> None:
+def test_show_tells_those_with_versions_as_well(bench: Bench) -> None:
     install(bench, "libgfortran5", "gcc-12", "libgfortran.so.5")
     install(bench, "libgcc-s1", "gcc-12", "libgcc_s.so.1")
+    wheel = bench.extension(needed=("libgfortran.so.5", GLIBC))
+    (note,) = bench.audit(wheel).splits
+    assert note == told(bench, "libgfortran.so.5")[0]
+    assert "libgfortran.so.5: a part of the source package gcc-12 comes" in " ".join(
+        show_text(bench.audit(wheel)).split()
+    )
+
+
+def test_one_that_is_left_out_on_request_is_told_too(bench: Bench) -> None:
+    install(bench, "foo", "foo", "libfoo.so.1", "libfoo-more.so.1")
+    bench.library("/usr/lib/libfoo-more.so.1")
+    wheel = bench.extension(needed=("libfoo.so.1", "libfoo-more.so.1", GLIBC))
+    (note,) = bench.audit(wheel, exclude=("libfoo-more.so.1",)).splits
+    assert (
+        note.message
+        == "a part of the source package foo comes into the wheel; the system is to provide libfoo-more.so.1"
+    )
+
+
+@pytest.mark.parametrize("needed", [(), (GLIB,), ("libalone.so.1",)])
+def test_show_asks_no_database_where_nothing_can_be_split(
+    bench: Bench, needed: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.library("/usr/lib/libalone.so.1")
+    monkeypatch.setattr("deloc8.repair.splits.find_owners", None)
     assert bench.audit(bench.extension(needed=(*needed, GLIBC))).splits == ()
+
+
+def test_a_part_of_glibc_beside_the_c_library_is_told(bench: Bench) -> None:
+    bench.library("/usr/lib/libnsl.so.1", needed=(GLIBC,))
+    bench.library(f"/usr/lib/{GLIBC}")
+    install(bench, "libc6", "glibc", "libnsl.so.1", GLIBC)
+    (note,) = told(bench, "libnsl.so.1", graft=("libnsl.so.1",))
+    assert note.message.endswith("the source package glibc comes into the wheel; the system is to provide libc.so.6")
 
 
 def test_show_has_nothing_to_tell_of_wheels_without_compiled_files(bench: Bench) -> None:

@@ -11,6 +11,7 @@ from deloc8.elf.debug import debug_size
 from deloc8.elf.image import ElfImage, parse_defined_names
 from deloc8.errors import InputError
 from deloc8.loader.ldconf import library_folders
+from deloc8.loader.libc import is_c_library
 from deloc8.patterns import pattern
 from deloc8.target import Libc
 from deloc8.values import dataclass
@@ -139,11 +140,6 @@ def library_name(file: ElfFile) -> str:
     return _MANGLED.sub("", file.image.soname or file.label.rpartition("/")[2])
 
 
-_C_LIBRARY = pattern(
-    r"(libc|libm|libdl|libpthread|librt|libutil|libanl|libresolv|ld-linux.*|ld64|(libc|ld)[.-]musl-.*)\.so.*"
-)
-
-
 # Python itself needs them, so that they are in the process whatever a module names (glibc before 2.34 has them apart).
 _OF_PYTHON = ("libc.so.6", "libm.so.6", "libpthread.so.0", "libdl.so.2")
 
@@ -162,11 +158,6 @@ def process_libraries(facts: WheelFacts, sysroot: Sysroot) -> tuple[str, ...]:
             if isinstance(image, ElfImage) and image.arch is facts.arch:
                 paths[f"{folder}/{name}"] = None
     return tuple(paths)
-
-
-def is_c_library(name: str) -> bool:
-    """Whether a needed name is a part of the C library, which every process has."""
-    return _C_LIBRARY.fullmatch(name) is not None
 
 
 _MOST_NAMES = 10

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from deloc8.audit.checks.evidence import finding, is_c_library, library_name, listed
+from deloc8.audit.checks.evidence import finding, library_name, listed
 from deloc8.audit.dlopen import Confidence, Source
 from deloc8.audit.match import is_libpython
 from deloc8.audit.together import SECOND_GLIB, SECOND_GLIB_HINT, SECOND_GLIB_MESSAGE, SECOND_GLIB_REASONS
 from deloc8.elf.dynamic import LinkKind
+from deloc8.loader.libc import is_c_library
 from deloc8.policy.load import host_only_reason
 from deloc8.policy.releases import PROJECTS
 from deloc8.target import Libc
