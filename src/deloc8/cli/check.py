@@ -22,6 +22,7 @@ from deloc8.cli.shared import (
     tell_failures,
 )
 from deloc8.diagnostic import Severity
+from deloc8.text import NOTHING, joined
 from deloc8.values import replace
 from deloc8.workflow import check_wheel
 
@@ -88,10 +89,10 @@ def _tell(checked: _Checked, options: argparse.Namespace, console: Console) -> N
     elif options.format == "github":
         from deloc8.report.to_github import github_lines  # noqa: PLC0415  only for this output
 
-        emit(options, console, "".join(github_lines(path, found) for path, found in checked))
+        emit(options, console, joined((github_lines(path, found) for path, found in checked), NOTHING))
     elif draws(options, console):
         from deloc8.report.to_terminal import findings_drawn  # noqa: PLC0415  only on a terminal
 
         emit_drawn(console, [findings_drawn(path.name, found) for path, found in checked])
     else:
-        emit(options, console, "".join(findings_text(path.name, found) for path, found in checked))
+        emit(options, console, joined((findings_text(path.name, found) for path, found in checked), NOTHING))

@@ -24,6 +24,7 @@ from deloc8.diagnostic import Severity
 from deloc8.errors import Deloc8Error, PureWheelError, UnrepairableError, UsageError
 from deloc8.paths import file_name
 from deloc8.target import Arch, Libc, parse_platform_tag
+from deloc8.text import NOTHING, joined
 from deloc8.values import replace
 
 TYPE_CHECKING = False
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from deloc8.repair.model import Outcome, Plan
     from deloc8.report.page import Entry
     from deloc8.report.to_json import Json
+    from deloc8.text import Lines
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -88,7 +90,7 @@ def _run(arguments: Sequence[str], console: Console) -> int:
         options = parse(arguments, os.environ)
     except SystemExit:
         # argparse has answered --help; the answer may still wait in the buffer.
-        console.data("")
+        console.data(NOTHING)
         return DONE
     except BrokenPipeError:
         raise
@@ -113,7 +115,7 @@ class _Sum:
 
     def __init__(self) -> None:
         self.codes: list[int] = []
-        self.texts: list[str] = []
+        self.texts: list[Lines] = []
         self.values: list[Json] = []
         self.entries: list[Entry] = []
 
@@ -193,11 +195,11 @@ def _fixup(options: argparse.Namespace, console: Console) -> int:
     elif options.format == "html":
         _emit_html(options, console, total)
     elif options.output is not None:
-        emit(options, console, "".join(total.texts))
+        emit(options, console, joined(total.texts, NOTHING))
     return total.code
 
 
-def _fix_one(path: str, options: argparse.Namespace, console: Console) -> tuple[str, Json, Plan | Outcome | None]:
+def _fix_one(path: str, options: argparse.Namespace, console: Console) -> tuple[Lines, Json, Plan | Outcome | None]:
     from deloc8.repair.model import Goal, StripLevel  # noqa: PLC0415  only for this command
     from deloc8.report import to_json, to_text  # noqa: PLC0415
     from deloc8.wheel.writer import WriteOptions  # noqa: PLC0415
@@ -240,8 +242,8 @@ def _fix_one(path: str, options: argparse.Namespace, console: Console) -> tuple[
         text = to_text.copied_text(copy, would=options.dry_run)
         return text, {"wheel": file_name(path), "pure": True, "output": str(copy)}, None
     _tell(outcome.plan.notes, console)
-    text = to_text.plan_text(outcome.plan, verbose=console.verbosity > 0) + to_text.written_text(outcome.path)
-    return text, to_json.outcome_value(outcome), outcome
+    done = to_text.plan_text(outcome.plan, verbose=console.verbosity > 0), to_text.written_text(outcome.path)
+    return joined(done, NOTHING), to_json.outcome_value(outcome), outcome
 
 
 # Notes on what a repaired wheel finds, does not find any more, or finds in another build: these are always told.
@@ -297,7 +299,7 @@ def _tree(options: argparse.Namespace, console: Console) -> int:
     if options.format == "json":
         emit_json(options, console, {"schema": SCHEMA, "command": "tree", "paths": total.values})
     else:
-        emit(options, console, "".join(total.texts))
+        emit(options, console, joined(total.texts, NOTHING))
     return total.code
 
 

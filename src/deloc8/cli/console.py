@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 from deloc8.errors import InputError
+from deloc8.text import printable
 from deloc8.values import dataclass
-from deloc8.wheel.names import printable, printable_lines
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from deloc8.diagnostic import Diagnostic
     from deloc8.errors import Deloc8Error
+    from deloc8.text import Lines
 
 # SGR parameters of ECMA-48: bold red, bold yellow, bold cyan.
 _STYLES = {"error": "1;31", "warning": "1;33", "note": "1;36", "hint": "1;36"}
@@ -38,15 +39,12 @@ class Console:
     color: str = "auto"
     verbosity: int = 0
 
-    def data(self, text: str) -> None:
+    def data(self, text: Lines) -> None:
         """Write data to stdout, at once.
 
         Raises:
             InputError: It cannot be written. A pipe that nobody reads any more is a BrokenPipeError as ever.
         """
-        self._write(printable_lines(text))
-
-    def _write(self, text: str) -> None:
         try:
             self.out.write(text)
             self.out.flush()
@@ -54,14 +52,6 @@ class Console:
             raise
         except OSError as error:
             raise self.unwritable(error) from error
-
-    def drawing(self, text: str) -> None:
-        """Write what is drawn for a terminal, whose names are escaped already, to stdout.
-
-        Raises:
-            InputError: It cannot be written, as of `data`.
-        """
-        self._write(text)
 
     def has_color(self) -> bool:
         """Whether stdout gets colours."""

@@ -10,12 +10,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import TextIO
 
+    from deloc8.text import Lines
+
 # Seconds of work after which a user wants to see that it goes on.
 PATIENCE = 1.0
 
 
 @contextmanager
-def progress(stream: TextIO, name: str, *, done: int, total: int) -> Iterator[None]:
+def progress(stream: TextIO, name: Lines, *, done: int, total: int) -> Iterator[None]:
     """A bar as long as the block lasts; nothing else may be written to the terminal meanwhile.
 
     Args:
@@ -41,7 +43,7 @@ def progress(stream: TextIO, name: str, *, done: int, total: int) -> Iterator[No
 class _Bar:
     """The bar, shown from another thread when the patience is over."""
 
-    def __init__(self, stream: TextIO, name: str, done: int, total: int) -> None:
+    def __init__(self, stream: TextIO, name: Lines, done: int, total: int) -> None:
         self._stream = stream
         self._name = name
         self._done = done

@@ -6,7 +6,7 @@ from contextlib import nullcontext
 
 from deloc8.errors import InputError, SystemFault, UsageError, VerificationError
 from deloc8.paths import file_name
-from deloc8.wheel.names import printable_lines
+from deloc8.text import NOTHING, joined, json_lines, printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from deloc8.cli.console import Console
     from deloc8.errors import Deloc8Error
     from deloc8.report.to_json import Json
+    from deloc8.text import Lines
     from deloc8.wheel.archive import ArchiveLimits
     from deloc8.workflow import AuditOptions
 
@@ -58,7 +59,7 @@ def progress_bar(path: str, options: argparse.Namespace, console: Console) -> Ab
         return nullcontext()
     from deloc8.cli.progress import progress  # noqa: PLC0415  only on a terminal
 
-    return progress(console.err, file_name(path), done=options.wheels.index(path), total=len(options.wheels))
+    return progress(console.err, printable(file_name(path)), done=options.wheels.index(path), total=len(options.wheels))
 
 
 def audit_options(options: argparse.Namespace) -> AuditOptions:
@@ -93,7 +94,7 @@ def archive_limits(options: argparse.Namespace) -> ArchiveLimits:
     return ArchiveLimits() if largest is None else ArchiveLimits(total=largest, ratio_from=largest)
 
 
-def emit(options: argparse.Namespace, console: Console, text: str) -> None:
+def emit(options: argparse.Namespace, console: Console, text: Lines) -> None:
     """Write a command's data to stdout, or to the file of -o."""
     if options.output is None:
         console.data(text)
@@ -101,7 +102,7 @@ def emit(options: argparse.Namespace, console: Console, text: str) -> None:
     from pathlib import Path  # noqa: PLC0415  only for this
 
     try:
-        Path(options.output).write_text(printable_lines(text), encoding="utf-8")
+        Path(options.output).write_text(text, encoding="utf-8")
     except OSError as error:
         raise InputError(
             f"`{options.output}` cannot be written", code="unwritable-output", context=(error.strerror or str(error),)
@@ -123,10 +124,10 @@ def draws(options: argparse.Namespace, console: Console) -> bool:
 
 def emit_drawn(console: Console, parts: Iterable[RenderableType]) -> None:
     """Draw a command's data on the terminal."""
-    console.drawing(render(console, parts))
+    console.data(render(console, parts))
 
 
-def render(console: Console, parts: Iterable[RenderableType]) -> str:
+def render(console: Console, parts: Iterable[RenderableType]) -> Lines:
     """What draws a command's data on the terminal."""
     import shutil  # noqa: PLC0415  only on a terminal
 
@@ -138,7 +139,5 @@ def render(console: Console, parts: Iterable[RenderableType]) -> str:
 
 def emit_json(options: argparse.Namespace, console: Console, value: Json) -> None:
     """Write a command's data as JSON."""
-    import json  # noqa: PLC0415  only for this output
-
     # Escapes of ASCII survive every locale and every undecodable name.
-    emit(options, console, json.dumps(value, indent=2, ensure_ascii=True) + "\n")
+    emit(options, console, joined((json_lines(value, indent=2, is_ascii=True), NOTHING)))

@@ -19,6 +19,7 @@ from deloc8.cli.shared import (
 from deloc8.errors import Deloc8Error, PureWheelError
 from deloc8.paths import file_name
 from deloc8.report.to_text import show_text
+from deloc8.text import NOTHING, joined
 from deloc8.values import dataclass, replace
 from deloc8.workflow import audit_wheel
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from deloc8.cli.console import Console
     from deloc8.report.page import Entry
     from deloc8.report.to_json import Json
+    from deloc8.text import Lines
     from deloc8.workflow import AuditOptions
 
 
@@ -50,8 +52,8 @@ class _Shown:
 
     code: int
     value: Json
-    text: str = ""
-    drawing: str = ""
+    text: Lines = NOTHING
+    drawing: Lines = NOTHING
     trace: tuple[str, ...] = ()
     error: Deloc8Error | None = None
     entry: Entry | None = None
@@ -75,7 +77,7 @@ def show(options: argparse.Namespace, console: Console) -> int:
                 part = next(results)
             parts.append(part)
             if part.drawing:
-                console.drawing(part.drawing)
+                console.data(part.drawing)
             for line in part.trace:
                 console.say(line)
             if part.error is not None:
@@ -90,7 +92,8 @@ def show(options: argparse.Namespace, console: Console) -> int:
 
         emit(options, console, html_page("show", [part.entry for part in parts if part.entry is not None]))
     else:
-        emit(options, console, "".join(f"\n{part.text}" for part in parts if part.text))
+        texts = [part.text for part in parts if part.text]
+        emit(options, console, joined(joined((NOTHING, text)) for text in texts))
     return max(part.code for part in parts)
 
 

@@ -27,8 +27,8 @@ from deloc8.policy.model import (
     split_version,
 )
 from deloc8.target import Arch, make_platform_tag, parse_platform_tag
+from deloc8.text import printable
 from deloc8.values import dataclass
-from deloc8.wheel.names import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class _Object:
 def _show(text: str) -> str:
     """The text for a message: short, and without characters that would upset a terminal."""
     shown = text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "..."
-    return shown if shown.isprintable() else ascii(shown)[1:-1]
+    return printable(shown)
 
 
 def _describe(value: object) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from deloc8.audit.dlopen import Confidence, Source
-from deloc8.wheel.names import printable
+from deloc8.text import NOTHING, joined, printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from deloc8.audit.dlopen import Opening, Resolution
+    from deloc8.text import Lines
 
 # So many are told; -v tells all.
 _OPENINGS_SHOWN = 20
@@ -35,20 +36,20 @@ def opening_known(opening: Opening) -> str:
     return f"{opening.confidence.value}, {more}" if more else opening.confidence.value
 
 
-def openings_text(openings: Sequence[Opening], *, verbose: bool) -> str:
+def openings_text(openings: Sequence[Opening], *, verbose: bool) -> Lines:
     """The paragraph of `show`, each opening in two lines; empty where there is none."""
     if not openings:
-        return ""
-    lines = ["The following libraries are opened at run time, or may be:"]
+        return NOTHING
+    rows = ["The following libraries are opened at run time, or may be:"]
     shown = openings if verbose else openings[:_OPENINGS_SHOWN]
     for opening in shown:
-        names = printable(" or ".join(opening.names))
+        names = " or ".join(opening.names)
         verb = "mentions" if opening.confidence is Confidence.MENTIONED else "opens"
-        lines.append(f"  {printable(opening_place(opening))} {verb} {names} ({opening_known(opening)})")
-        lines.append(f"    {printable(opening_source(opening.resolution))}")
+        rows.append(f"  {opening_place(opening)} {verb} {names} ({opening_known(opening)})")
+        rows.append(f"    {opening_source(opening.resolution)}")
     if len(openings) > len(shown):
-        lines.append(f"  and {len(openings) - len(shown)} more (-v shows all)")
-    return "\n".join(lines)
+        rows.append(f"  and {len(openings) - len(shown)} more (-v shows all)")
+    return joined(map(printable, rows))
 
 
 def opening_source(resolution: Resolution) -> str:

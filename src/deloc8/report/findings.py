@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from deloc8.diagnostic import Severity
+from deloc8.text import lines
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -10,18 +11,19 @@ if TYPE_CHECKING:
 
     from deloc8.diagnostic import Diagnostic
     from deloc8.report.to_json import Json
+    from deloc8.text import Lines
 
 
-def findings_text(wheel: str, findings: Sequence[Diagnostic]) -> str:
+def findings_text(wheel: str, findings: Sequence[Diagnostic]) -> Lines:
     """What `check` says of one wheel: the most severe finding first, as the findings come."""
     if not findings:
-        return f"{wheel}: all that it claims is true\n"
-    lines = [f"{wheel}: {_count(findings)}"]
+        return lines([f"{wheel}: all that it claims is true"])
+    rows = [f"{wheel}: {_count(findings)}"]
     for found in findings:
-        lines.append(f"  {found.severity.value}: {found.subject}: {found.message} [{found.code}]")
-        lines += [f"    {line}" for line in found.context]
-        lines += [f"    hint: {hint}" for hint in found.hints]
-    return "".join(f"{line}\n" for line in lines)
+        rows.append(f"  {found.severity.value}: {found.subject}: {found.message} [{found.code}]")
+        rows += [f"    {line}" for line in found.context]
+        rows += [f"    hint: {hint}" for hint in found.hints]
+    return lines(rows)
 
 
 def _count(findings: Sequence[Diagnostic]) -> str:
@@ -35,18 +37,10 @@ def _count(findings: Sequence[Diagnostic]) -> str:
 
 def findings_value(wheel: str, findings: Sequence[Diagnostic]) -> Json:
     """The same for programs."""
+    from deloc8.report.to_json import diagnostic_value  # noqa: PLC0415  only for this output
+
     return {
         "wheel": wheel,
         "passed": all(found.severity is not Severity.ERROR for found in findings),
-        "findings": [
-            {
-                "code": found.code,
-                "severity": found.severity.value,
-                "subject": found.subject,
-                "message": found.message,
-                "context": list(found.context),
-                "hints": list(found.hints),
-            }
-            for found in findings
-        ],
+        "findings": [diagnostic_value(found) for found in findings],
     }

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from rich.text import Text
-
 from deloc8.repair.model import Outcome
 from deloc8.report.lowered import compat_text, lowered_rows
-from deloc8.report.to_terminal import stacked, steps, table
+from deloc8.report.to_terminal import shown, stacked, steps, table
 from deloc8.report.to_text import edit_text, owner_text, rest_of_plan, written_text
-from deloc8.wheel.names import printable_lines
+from deloc8.text import printable, without_end
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rich.console import RenderableType
+    from rich.text import Text
 
     from deloc8.elf.edits import Edit
     from deloc8.repair.model import Graft, Plan
@@ -30,7 +29,7 @@ def repair_drawn(repair: Plan | Outcome, folder: Path) -> Iterator[RenderableTyp
     """
     if isinstance(repair, Outcome):
         yield from _tables(repair.plan, would="")
-        yield Text(printable_lines(written_text(repair.path).removesuffix("\n")), style="green")
+        yield shown(without_end(written_text(repair.path)), "green")
         return
     yield from _tables(repair, would="would be ")
     yield stacked(rest_of_plan(repair, folder, lowered=False))
@@ -48,7 +47,7 @@ def _tables(plan: Plan, *, would: str) -> Iterator[RenderableType]:
     if lowered:
         yield table((f"{would}lowered", "to", "class", "why", "in"), lowered, lines=True)
     if plan.compat:
-        yield Text(printable_lines(f"{would}added: {compat_text(plan, plan.compat)}"))
+        yield shown(printable(f"{would}added: {compat_text(plan, plan.compat)}"))
 
 
 def _askers(graft: Graft) -> Text:

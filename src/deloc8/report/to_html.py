@@ -7,7 +7,7 @@ from deloc8.repair.model import Outcome
 from deloc8.report.dlopened import opening_known, opening_place, opening_source
 from deloc8.report.graph import MEANINGS
 from deloc8.report.page import repair_page, wheel_page
-from deloc8.wheel.names import printable
+from deloc8.text import Lines, printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -69,14 +69,14 @@ def _hash(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def html_page(command: str, entries: Sequence[Entry]) -> str:
+def html_page(command: str, entries: Sequence[Entry]) -> Lines:
     """The page on some wheels, in ASCII: it is the same in every locale.
 
     Raises:
         UsageError: Jinja2 is not installed.
     """
     text = read_template().render(command=command, wheels=[_wheel(entry) for entry in entries])
-    return text.encode("ascii", "xmlcharrefreplace").decode("ascii") + "\n"
+    return Lines(text.encode("ascii", "xmlcharrefreplace").decode("ascii") + "\n")
 
 
 def _wheel(entry: Entry) -> Mapping[str, object]:

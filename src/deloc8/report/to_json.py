@@ -1,4 +1,8 @@
-"""Reports as JSON: versioned, sorted, stable. These functions give values; `cli` writes them."""
+"""Reports as JSON: versioned, sorted, stable. These functions give values; `cli` writes them.
+
+Names and paths are given as they are. Sentences are for people, and are told by programs line by line: a name in one is
+shown as everywhere else, so that each stays one line.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ from deloc8.audit.notices import files_left_alone, notices
 from deloc8.report.dlopened import opening_value
 from deloc8.report.model import edit_fields, external_libraries, libraries_to_graft, versioned_symbols
 from deloc8.report.where import where_value
+from deloc8.text import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,11 +44,16 @@ def error_value(error: Deloc8Error) -> Json:
     """An error."""
     return {
         "code": error.code,
-        "message": error.message,
-        "context": list(error.context),
-        "notes": list(error.notes),
-        "hints": list(error.hints),
+        "message": printable(error.message),
+        "context": sentences(error.context),
+        "notes": sentences(error.notes),
+        "hints": sentences(error.hints),
     }
+
+
+def sentences(texts: Sequence[str]) -> list[str]:
+    """Some texts for people, each one line."""
+    return [printable(text) for text in texts]
 
 
 def failed_wheel(wheel: str, error: Deloc8Error) -> Json:
@@ -77,7 +87,7 @@ def audit_value(audit: Audit) -> Json:
 
 
 def _claim(claim: Claim) -> Json:
-    return {"tag": claim.tag, "truth": claim.truth.value, "reason": claim.reason}
+    return {"tag": claim.tag, "truth": claim.truth.value, "reason": printable(claim.reason)}
 
 
 def _policy(match: PolicyMatch) -> Json:
@@ -179,7 +189,7 @@ def _package(package: Package) -> Json:
         "name": package.name or None,
         "version": package.version or None,
         "purl": package.purl or None,
-        "reason": package.reason or None,
+        "reason": printable(package.reason) or None,
     }
 
 
@@ -198,7 +208,7 @@ def diagnostic_value(diagnostic: Diagnostic) -> Json:
         "code": diagnostic.code,
         "severity": diagnostic.severity.value,
         "subject": diagnostic.subject,
-        "message": diagnostic.message,
-        "context": list(diagnostic.context),
-        "hints": list(diagnostic.hints),
+        "message": printable(diagnostic.message),
+        "context": sentences(diagnostic.context),
+        "hints": sentences(diagnostic.hints),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from urllib.parse import quote
 
 from deloc8.diagnostic import Severity
+from deloc8.text import joined, printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,13 +47,15 @@ def _result(path: Path, found: Diagnostic, numbers: Mapping[str, int]) -> Json:
         value["ruleIndex"] = numbers[found.code]
     hints = [f"hint: {hint}" for hint in found.hints]
     value["level"] = _LEVELS[found.severity]
-    value["message"] = {"text": "\n".join((f"{found.subject}: {found.message}", *found.context, *hints))}
+    # Hosts of code show these lines to people.
+    text = joined(map(printable, (f"{found.subject}: {found.message}", *found.context, *hints)))
+    value["message"] = {"text": text}
     value["locations"] = [
         {
             "physicalLocation": {
                 "artifactLocation": {"uri": quote(path.as_posix().encode("utf-8", "surrogateescape"))}
             },
-            "logicalLocations": [{"fullyQualifiedName": found.subject}],
+            "logicalLocations": [{"fullyQualifiedName": printable(found.subject)}],
         }
     ]
     return value

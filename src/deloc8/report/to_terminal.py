@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 
 from rich.box import ROUNDED
-from rich.console import Console, Group
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -19,7 +19,7 @@ from deloc8.report.to_text import LIBRARIES_HEAD, barrier_head, show_parts, show
 from deloc8.report.tree import LINES, tree_lines
 from deloc8.report.where import RELEASES_HEAD, Whereabouts, family_rows, release_texts
 from deloc8.report.why import why_parts
-from deloc8.wheel.names import printable, printable_lines
+from deloc8.text import NOTHING, Lines, joined, printable, without_end
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,10 +36,10 @@ if TYPE_CHECKING:
     from deloc8.report.to_text import Part
 
 _STYLES = {"error": "bold red", "warning": "bold yellow", "note": "bold cyan", "hint": "cyan"}
-_NOT_FOUND = "not found"
+_NOT_FOUND = printable("not found")
 
 
-def draw(parts: Iterable[RenderableType], *, width: int, color: bool) -> str:
+def draw(parts: Iterable[RenderableType], *, width: int, color: bool) -> Lines:
     """What a terminal of some width is sent; without `color`, tables alone."""
     drawn = io.StringIO()
     console = Console(
@@ -53,7 +53,7 @@ def draw(parts: Iterable[RenderableType], *, width: int, color: bool) -> str:
     )
     for part in parts:
         console.print(part, soft_wrap=isinstance(part, Text))
-    return drawn.getvalue()
+    return Lines(drawn.getvalue())
 
 
 # -- show
@@ -63,20 +63,29 @@ def show_parts_drawn(audit: Audit, *, verbose: bool) -> list[RenderableType]:
     """What `show` says of a wheel, with tables for the libraries, for each barrier and for where it runs."""
     parts: list[RenderableType] = []
     for part in show_parts(audit, verbose=verbose):
-        parts += [Text(""), _drawn(part, verbose=verbose)]
+        parts += [Text(""), *_drawn(part, verbose=verbose)]
     return parts
 
 
-def _drawn(part: Part, *, verbose: bool) -> RenderableType:
+def _drawn(part: Part, *, verbose: bool) -> Iterator[RenderableType]:
     if isinstance(part, str):
-        return Text(printable_lines(part))
-    if isinstance(part, Whereabouts):
-        return _where(part, verbose=verbose)
-    if not isinstance(part, Barrier):
-        return Group(Text(LIBRARIES_HEAD), table(("external library", "where it is"), _places(part)))
-    uses, rest = shown_uses(part, verbose=verbose)
-    violations = [row for use in uses for row in use.violations]
-    return Group(Text(barrier_head(part)), *_barred(violations), *([Text(rest.strip())] if rest else []))
+        yield shown(part)
+    elif isinstance(part, Whereabouts):
+        yield from _where(part, verbose=verbose)
+    elif isinstance(part, Barrier):
+        uses, rest = shown_uses(part, verbose=verbose)
+        yield shown(barrier_head(part))
+        yield from _barred([row for use in uses for row in use.violations])
+        if rest:
+            yield shown(printable(rest.strip()))
+    else:
+        yield shown(LIBRARIES_HEAD)
+        yield table(("external library", "where it is"), _places(part))
+
+
+def shown(text: Lines, style: str = "") -> Text:
+    """A text outside of tables: rich takes nothing in it for markup, and breaks no line of it."""
+    return Text(text, style=style)
 
 
 def _places(libraries: Mapping[str, str | None]) -> list[tuple[str, Text]]:
@@ -85,7 +94,7 @@ def _places(libraries: Mapping[str, str | None]) -> list[tuple[str, Text]]:
 
 def _place(path: str | None) -> Text:
     """Where a library is; that it is nowhere, in red."""
-    return Text(_NOT_FOUND, style="red") if path is None else Text(printable(path))
+    return shown(_NOT_FOUND, "red") if path is None else shown(printable(path))
 
 
 def _barred(violations: Sequence[Violation]) -> Iterator[RenderableType]:
@@ -107,7 +116,7 @@ def _symbols(rows: Iterable[SymbolRow]) -> Table:
     cells = [
         (
             ", ".join(row.symbols),
-            Text(printable(row.version), style="yellow"),
+            shown(printable(row.version), "yellow"),
             row.library,
             stacked(step for chain in row.chains for step in steps(chain)),
         )
@@ -122,24 +131,25 @@ def steps(chain: Sequence[str]) -> Iterator[str]:
     yield from (f"-> {name}" for name in chain[1:])
 
 
-def _where(where: Whereabouts, *, verbose: bool) -> RenderableType:
+def _where(where: Whereabouts, *, verbose: bool) -> Iterator[RenderableType]:
     rows = [
         (
             " ".join(filter(None, (row.title, row.alike))),
-            Text(row.since, style="green") if row.since else Text("none", style="red"),
+            shown(printable(row.since), "green") if row.since else shown(printable("none"), "red"),
             row.end,
         )
         for row in family_rows(where.found)
     ]
-    parts: list[RenderableType] = [Text(where.head), table(("distribution", "it runs on", "and before that"), rows)]
+    yield shown(where.head)
+    yield table(("distribution", "it runs on", "and before that"), rows)
     if verbose:
         releases = []
         for standing in where.found.standings:
             answer, dates = release_texts(standing)
             style = "green" if standing.runs else "yellow" if standing.runs is None else "red"
-            releases.append((standing.release.name, Text(printable(answer), style=style), ", ".join(dates)))
-        parts += [Text(f"\n{RELEASES_HEAD}"), table(("release", "it runs", "supported"), releases)]
-    return Group(*parts)
+            releases.append((standing.release.name, shown(printable(answer), style), ", ".join(dates)))
+        yield shown(joined((NOTHING, RELEASES_HEAD)))
+        yield table(("release", "it runs", "supported"), releases)
 
 
 # -- the other commands
@@ -155,7 +165,7 @@ def why_parts_drawn(wheel: str, answer: Answer) -> Iterator[RenderableType]:
 
 def _why_drawn(part: why.Part) -> Iterator[RenderableType]:
     if isinstance(part, str):
-        yield Text(part)
+        yield shown(part)
         return
     yield from _barred([row for row in part if isinstance(row, Violation)])
     uses = [row for row in part if not isinstance(row, Violation)]
@@ -177,7 +187,7 @@ def _needed(uses: Sequence[Use]) -> list[tuple[str, Text, Text]]:
 
 def tree_drawn(forest: Forest, *, verbose: bool) -> Text:
     """The trees, with lines for branches; what was not found in red."""
-    text = Text("\n".join(tree_lines(forest, LINES, verbose=verbose)))
+    text = shown(joined(tree_lines(forest, LINES, verbose=verbose)))
     text.highlight_regex(r"(?m)[│├└─]", "dim")
     text.highlight_regex(r"(?m)=> not found$", "red")
     text.highlight_regex(r"(?m) \([^()]*\)$|^.* tried .*$", "dim")
@@ -186,7 +196,7 @@ def tree_drawn(forest: Forest, *, verbose: bool) -> Text:
 
 def findings_drawn(wheel: str, findings: Sequence[Diagnostic]) -> Text:
     """What `check` says of one wheel, the severities in colour."""
-    text = Text(printable_lines(findings_text(wheel, findings).removesuffix("\n")))
+    text = shown(without_end(findings_text(wheel, findings)))
     for word, style in _STYLES.items():
         text.highlight_regex(rf"(?m)^ +{word}:", style)
     return text
@@ -207,12 +217,12 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str | Text]], *, lines: 
     """
     drawn = Table(box=ROUNDED, header_style="bold", show_lines=lines)
     for head in heads:
-        drawn.add_column(Text(head), overflow="fold")
+        drawn.add_column(shown(printable(head)), overflow="fold")
     for row in rows:
-        drawn.add_row(*(Text(printable(cell)) if isinstance(cell, str) else cell for cell in row))
+        drawn.add_row(*(shown(printable(cell)) if isinstance(cell, str) else cell for cell in row))
     return drawn
 
 
 def stacked(lines: Iterable[str]) -> Text:
     """A cell of several lines; a line end in a name begins none."""
-    return Text("\n".join(map(printable, lines)))
+    return shown(joined(map(printable, lines)))

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 from deloc8.audit.notices import files_left_alone, notices
 from deloc8.policy.model import sort_versions
 from deloc8.report.dlopened import openings_text
-from deloc8.report.lines import filled
 from deloc8.report.model import (
     Barrier,
     barriers,
@@ -18,7 +15,7 @@ from deloc8.report.model import (
     versioned_symbols,
 )
 from deloc8.report.where import Whereabouts, whereabouts, whereabouts_text
-from deloc8.wheel.names import printable
+from deloc8.text import NOTHING, filled, indented, joined, json_lines, lines, paragraphs, printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,35 +28,31 @@ if TYPE_CHECKING:
     from deloc8.elf.edits import Edit
     from deloc8.repair.model import Package, Plan
     from deloc8.report.model import FileUse
+    from deloc8.text import Lines
 
 # Short enough for a line.
-LIBRARIES_HEAD = "The following external shared libraries are required by the wheel:"
+LIBRARIES_HEAD = printable("The following external shared libraries are required by the wheel:")
 # So many files are shown for each barred tag; -v shows all.
 _FILES_SHOWN = 3
 
 
-def _lines(texts: Iterable[str]) -> str:
-    """A line for each text."""
-    return "".join(f"{printable(text)}\n" for text in texts)
-
-
-def show_text(audit: Audit, *, verbose: bool = False) -> str:
+def show_text(audit: Audit, *, verbose: bool = False) -> Lines:
     """What is in a wheel and what bars a better tag, ready to print."""
-    return "\n\n".join(_paragraph(part, verbose=verbose) for part in show_parts(audit, verbose=verbose)) + "\n"
+    return paragraphs(_paragraph(part, verbose=verbose) for part in show_parts(audit, verbose=verbose))
 
 
 # A sentence, the external libraries, a barrier, or where the wheel runs.
-Part: TypeAlias = "str | Mapping[str, str | None] | Barrier | Whereabouts"
+Part: TypeAlias = "Lines | Mapping[str, str | None] | Barrier | Whereabouts"
 
 
-def _paragraph(part: Part, *, verbose: bool) -> str:
+def _paragraph(part: Part, *, verbose: bool) -> Lines:
     if isinstance(part, str):
         return part
     if isinstance(part, Whereabouts):
         return whereabouts_text(part, verbose=verbose)
     if isinstance(part, Barrier):
         return _barrier(part, verbose=verbose)
-    return f"{LIBRARIES_HEAD}\n{json.dumps(part, indent=4, ensure_ascii=False)}"
+    return joined((LIBRARIES_HEAD, json_lines(part, indent=4, is_ascii=False)))
 
 
 def show_parts(audit: Audit, *, verbose: bool) -> Iterator[Part]:
@@ -71,7 +64,7 @@ def show_parts(audit: Audit, *, verbose: bool) -> Iterator[Part]:
         yield from _compiled_parts(audit, verbose=verbose)
 
 
-def _notices(found: Iterable[Diagnostic]) -> Iterator[str]:
+def _notices(found: Iterable[Diagnostic]) -> Iterator[Lines]:
     for notice in found:
         facts = "; ".join([f"{notice.subject}: {notice.message}", *notice.context])
         yield filled(" ".join([f"{facts}.", *(f"({hint})" for hint in notice.hints)]))
@@ -99,7 +92,7 @@ def _compiled_parts(audit: Audit, *, verbose: bool) -> Iterator[Part]:
             f"In order to achieve the {_tags(group.tags)} the following shared library dependencies will need to be "
             "relocated inside the wheel:"
         )
-        yield f"{filled(head)}\n\n{filled(', '.join(group.libraries))}"
+        yield joined((filled(head), filled(", ".join(group.libraries))), "\n\n")
     # The sentences above come first, in this order, because programs read them; see the command line's contract.
     for claim in audit.false_claims:
         yield filled(f'The wheel claims the platform tag "{claim.tag}", which is not true: {claim.reason}.')
@@ -125,48 +118,47 @@ def _tags(tags: Sequence[str]) -> str:
     return f"platform tag {names}" if len(tags) == 1 else f"platform tags {names}"
 
 
-def barrier_head(barrier: Barrier) -> str:
+def barrier_head(barrier: Barrier) -> Lines:
     """The sentence over a barrier."""
     verb = "is" if len(barrier.tags) == 1 else "are"
     also = f'what bars "{barrier.after}", and by ' if barrier.after else ""
     return filled(f"The {_tags(barrier.tags)} {verb} barred by {also}what these files do:")
 
 
-def shown_uses(barrier: Barrier, *, verbose: bool) -> tuple[Sequence[FileUse], str]:
+def shown_uses(barrier: Barrier, *, verbose: bool) -> tuple[Sequence[FileUse], Lines]:
     """The files that are shown, and a line on the others; empty where there are none."""
     shown = barrier.uses if verbose else barrier.uses[:_FILES_SHOWN]
     more = len(barrier.uses) - len(shown)
-    return shown, f"  and {more} more files (-v shows all)" if more else ""
+    return shown, printable(f"  and {more} more files (-v shows all)" if more else "")
 
 
-def _barrier(barrier: Barrier, *, verbose: bool) -> str:
-    lines = [barrier_head(barrier), ""]
+def _barrier(barrier: Barrier, *, verbose: bool) -> Lines:
+    parts = [barrier_head(barrier), NOTHING]
     shown, rest = shown_uses(barrier, verbose=verbose)
     for use in shown:
-        lines.append(f"  {printable(' -> '.join(use.chain))}")
-        for text in use.texts:
-            lines += [f"    {line}" for line in filled(text).split("\n")]
+        parts.append(printable(f"  {' -> '.join(use.chain)}"))
+        parts += [indented(filled(text), "    ") for text in use.texts]
     if rest:
-        lines.append(rest)
-    return "\n".join(lines)
+        parts.append(rest)
+    return joined(parts)
 
 
-def plan_text(plan: Plan, *, verbose: bool = False) -> str:
+def plan_text(plan: Plan, *, verbose: bool = False) -> Lines:
     """What a repair does, a line each; with the reason and the files of each symbol that is lowered if asked for."""
     from deloc8.elf.edits import RemoveNeeded, RemoveRpath, SetRpath  # noqa: PLC0415  other commands do without
     from deloc8.report.lowered import lowered_lines  # noqa: PLC0415
 
-    lines = [f"Grafting: {graft.source}" for graft in plan.grafts]
+    rows = [f"Grafting: {graft.source}" for graft in plan.grafts]
     for patch in plan.patches:
         if any(isinstance(edit, SetRpath) for edit in patch.edits):
-            lines.append(f"Setting RPATH: {patch.target}")
+            rows.append(f"Setting RPATH: {patch.target}")
         elif any(isinstance(edit, RemoveRpath) for edit in patch.edits):
-            lines.append(f"Removing RPATH: {patch.target}")
+            rows.append(f"Removing RPATH: {patch.target}")
         else:
-            lines.append(f"Changing: {patch.target}")
+            rows.append(f"Changing: {patch.target}")
     for name, edits in _edits_by_file(plan):
-        lines += [f"Removing {edit.name}: {name}" for edit in edits if isinstance(edit, RemoveNeeded)]
-    return _lines([*lines, *lowered_lines(plan, verbose=verbose)])
+        rows += [f"Removing {edit.name}: {name}" for edit in edits if isinstance(edit, RemoveNeeded)]
+    return lines([*rows, *lowered_lines(plan, verbose=verbose)])
 
 
 def _edits_by_file(plan: Plan) -> Iterator[tuple[str, Sequence[Edit]]]:
@@ -183,11 +175,11 @@ def edit_text(edit: Edit) -> str:
     return " ".join([kind, *(f"{name}={value}" for name, value in fields.items() if value is not None)])
 
 
-def full_plan_text(plan: Plan, folder: Path) -> str:
+def full_plan_text(plan: Plan, folder: Path) -> Lines:
     """Everything that a repair would do, for `--dry-run`."""
-    lines = []
+    rows = []
     for graft in plan.grafts:
-        lines += [
+        rows += [
             f"Would graft: {graft.source}",
             f"  as {graft.member}",
             f"  needed by {' -> '.join(graft.chain)}",
@@ -196,26 +188,26 @@ def full_plan_text(plan: Plan, folder: Path) -> str:
             *(f"  {edit_text(edit)}" for edit in graft.edits),
         ]
     for patch in plan.patches:
-        lines.append(f"Would change: {patch.member}")
-        lines += [f"  move to {patch.moved_to}"] if patch.moved_to else []
-        lines += [f"  {edit_text(edit)}" for edit in patch.edits]
-    return _lines([*lines, *rest_of_plan(plan, folder)])
+        rows.append(f"Would change: {patch.member}")
+        rows += [f"  move to {patch.moved_to}"] if patch.moved_to else []
+        rows += [f"  {edit_text(edit)}" for edit in patch.edits]
+    return lines([*rows, *rest_of_plan(plan, folder)])
 
 
 def rest_of_plan(plan: Plan, folder: Path, *, lowered: bool = True) -> list[str]:
     """What a repair would do beside its grafts and edits, in lines; with or without the symbols that are lowered."""
     from deloc8.report.lowered import lowered_lines  # noqa: PLC0415
 
-    lines = lowered_lines(plan, verbose=True) if lowered else []
+    rows = lowered_lines(plan, verbose=True) if lowered else []
     told = plan.provenance
     for file in told.licences:
-        lines += [f"Would copy the licence: {file.source}", f"  as {file.member}"]
-    lines += [f"Would write a bill of materials: {told.sbom}"] if told.sbom else []
+        rows += [f"Would copy the licence: {file.source}", f"  as {file.member}"]
+    rows += [f"Would write a bill of materials: {told.sbom}"] if told.sbom else []
     if plan.strip:
-        lines.append(f"Would strip all of these: {plan.strip.value}")
+        rows.append(f"Would strip all of these: {plan.strip.value}")
     if plan.tags is not None:
-        lines.append(f"Would set the tags: {', '.join(plan.tags)}")
-    return [*lines, "", f"Would write: {folder / plan.target.filename}"]
+        rows.append(f"Would set the tags: {', '.join(plan.tags)}")
+    return [*rows, "", f"Would write: {folder / plan.target.filename}"]
 
 
 def owner_text(owner: Package) -> str:
@@ -225,16 +217,16 @@ def owner_text(owner: Package) -> str:
     return f"of the package {' '.join(filter(None, (owner.name, owner.version)))} ({owner.source.value})"
 
 
-def written_text(path: Path) -> str:
+def written_text(path: Path) -> Lines:
     """The last lines of a repair."""
-    return f"\nFixed-up wheel written to {path}\nDone!\n"
+    return lines(("", f"Fixed-up wheel written to {path}", "Done!"))
 
 
-def copied_text(path: Path, *, would: bool) -> str:
+def copied_text(path: Path, *, would: bool) -> Lines:
     """The only line on a wheel that needs no repair."""
-    return f"{'Would copy' if would else 'Copied'} a wheel without compiled files to {path}\n"
+    return lines([f"{'Would copy' if would else 'Copied'} a wheel without compiled files to {path}"])
 
 
-def policies_text(rows: Sequence[tuple[str, Sequence[str]]]) -> str:
+def policies_text(rows: Sequence[tuple[str, Sequence[str]]]) -> Lines:
     """The policies, the best first, each with its other names."""
-    return _lines(f"{name} ({', '.join(aliases)})" if aliases else name for name, aliases in rows)
+    return lines(f"{name} ({', '.join(aliases)})" if aliases else name for name, aliases in rows)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deloc8.elf.dynamic import LinkKind
-from deloc8.wheel.names import printable
+from deloc8.text import lines, printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,23 +12,24 @@ if TYPE_CHECKING:
     from deloc8.audit.facts import Dependency
     from deloc8.audit.forest import Forest
     from deloc8.report.to_json import Json
+    from deloc8.text import Lines
 
 # How the branches are drawn: the two ends of a line to a library and, below it, the lines that go on.
 ASCII = (("|-- ", "|   "), ("`-- ", "    "))
 LINES = (("├── ", "│   "), ("└── ", "    "))
 
 
-def tree_text(forest: Forest, *, verbose: bool = False) -> str:
+def tree_text(forest: Forest, *, verbose: bool = False) -> Lines:
     """The trees, a file or library a line, each library's own needs shown once.
 
     Args:
         forest: What to show.
         verbose: Tell every place that was tried, not only for libraries that were not found.
     """
-    return "".join(f"{line}\n" for line in tree_lines(forest, ASCII, verbose=verbose))
+    return lines(tree_lines(forest, ASCII, verbose=verbose))
 
 
-def tree_lines(forest: Forest, branches: tuple[tuple[str, str], tuple[str, str]], *, verbose: bool) -> Iterator[str]:
+def tree_lines(forest: Forest, branches: tuple[tuple[str, str], tuple[str, str]], *, verbose: bool) -> Iterator[Lines]:
     """The lines of the trees, drawn with some branches."""
     shown: set[str] = set()
     for root in forest.roots:
@@ -99,7 +100,7 @@ def _need(forest: Forest, row: Dependency) -> Json:
                 "path": attempt.path,
                 "origin": str(attempt.origin),
                 "result": attempt.result.value,
-                "reason": attempt.reason,
+                "reason": attempt.reason and printable(attempt.reason),
             }
             for attempt in row.lookup.tried
         ],

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from deloc8.audit.compat import compatibility
-from deloc8.report.lines import filled
+from deloc8.text import NOTHING, filled, joined, printable
 from deloc8.values import dataclass
-from deloc8.wheel.names import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,9 +13,10 @@ if TYPE_CHECKING:
     from deloc8.audit.compat import Compatibility, Standing
     from deloc8.audit.verdict import Audit
     from deloc8.report.to_json import Json
+    from deloc8.text import Lines
 
 
-def where_text(audit: Audit, *, verbose: bool = False) -> str:
+def where_text(audit: Audit, *, verbose: bool = False) -> Lines:
     """The distributions that a wheel runs on, a line for each family; empty where none is known for its C library.
 
     Args:
@@ -24,27 +24,27 @@ def where_text(audit: Audit, *, verbose: bool = False) -> str:
         verbose: Tell every release.
     """
     found = whereabouts(audit)
-    return "" if found is None else whereabouts_text(found, verbose=verbose)
+    return NOTHING if found is None else whereabouts_text(found, verbose=verbose)
 
 
 # The sentence over the releases.
-RELEASES_HEAD = "Of all releases that are known:"
+RELEASES_HEAD = printable("Of all releases that are known:")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Whereabouts:
     """Where a wheel runs, and the sentence over it."""
 
-    head: str
+    head: Lines
     found: Compatibility
 
 
-def whereabouts_text(where: Whereabouts, *, verbose: bool) -> str:
+def whereabouts_text(where: Whereabouts, *, verbose: bool) -> Lines:
     """The sentence, and a line for each family; with `verbose` one for each release too."""
-    lines = [where.head, "", *map(_family_line, family_rows(where.found))]
+    parts = [where.head, NOTHING, *map(_family_line, family_rows(where.found))]
     if verbose:
-        lines += ["", RELEASES_HEAD, "", *map(_release, where.found.standings)]
-    return "\n".join(lines)
+        parts += [NOTHING, RELEASES_HEAD, NOTHING, *map(_release, where.found.standings)]
+    return joined(parts)
 
 
 def whereabouts(audit: Audit) -> Whereabouts | None:
@@ -99,12 +99,12 @@ def family_rows(found: Compatibility) -> Iterator[FamilyRow]:
         )
 
 
-def _family_line(row: FamilyRow) -> str:
+def _family_line(row: FamilyRow) -> Lines:
     fits = " ".join(filter(None, (row.title, row.since, row.alike))) if row.since else ""
     return filled("; ".join(filter(None, (fits, row.end))), "  ", "    ")
 
 
-def _release(standing: Standing) -> str:
+def _release(standing: Standing) -> Lines:
     answer, dates = release_texts(standing)
     return printable("  " + "; ".join([f"{standing.release.name}: {answer}", *dates]))
 

@@ -7,8 +7,7 @@ from deloc8.audit.why import SubjectKind
 from deloc8.elf.dynamic import LinkKind
 from deloc8.policy.model import version_key
 from deloc8.report.dlopened import opening_value, openings_text
-from deloc8.report.lines import filled
-from deloc8.wheel.names import printable
+from deloc8.text import filled, joined, paragraphs, printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,19 +16,20 @@ if TYPE_CHECKING:
 
     from deloc8.audit.why import Answer, Use
     from deloc8.report.to_json import Json
+    from deloc8.text import Lines
 
 
 # A sentence, who asks for a thing, or what files do that bars a tag.
-Part: TypeAlias = "str | tuple[Use, ...] | tuple[Violation, ...]"
+Part: TypeAlias = "Lines | tuple[Use, ...] | tuple[Violation, ...]"
 
 
-def why_text(wheel: str, answer: Answer) -> str:
+def why_text(wheel: str, answer: Answer) -> Lines:
     """An answer, ready to print."""
-    return "\n\n".join(map(_paragraph, why_parts(wheel, answer))) + "\n"
+    return paragraphs(map(_paragraph, why_parts(wheel, answer)))
 
 
-def _paragraph(part: Part) -> str:
-    return part if isinstance(part, str) else "\n".join(_by_chain(_described(part)))
+def _paragraph(part: Part) -> Lines:
+    return part if isinstance(part, str) else joined(_by_chain(_described(part)))
 
 
 def why_parts(wheel: str, answer: Answer) -> Iterator[Part]:
@@ -50,20 +50,20 @@ def why_parts(wheel: str, answer: Answer) -> Iterator[Part]:
         elif answer.inside_for:
             yield filled(f"It must be inside the wheel for the tags {', '.join(answer.inside_for)}.")
         else:
-            yield "It bars no tag."
+            yield printable("It bars no tag.")
     if answer.ways:
-        yield "Ways out, the least effort first:"
-        yield "\n".join(filled(way, f"  {number}. ", "     ") for number, way in enumerate(answer.ways, 1))
+        yield printable("Ways out, the least effort first:")
+        yield joined(filled(way, f"  {number}. ", "     ") for number, way in enumerate(answer.ways, 1))
 
 
 def _of_tag(answer: Answer) -> Iterator[Part]:
     curable = tuple(row for row in answer.violations if row.is_curable)
     blocking = tuple(row for row in answer.violations if not row.is_curable)
     if not answer.violations:
-        yield "The wheel fits it as it stands."
+        yield printable("The wheel fits it as it stands.")
     for rows, head in ((blocking, "It is barred by what these files do:"), (curable, "`deloc8 fixup` cures these:")):
         if rows:
-            yield head
+            yield printable(head)
             yield rows
 
 
@@ -79,11 +79,11 @@ def _described(rows: tuple[Use, ...] | tuple[Violation, ...]) -> Iterator[tuple[
             yield chain, text
 
 
-def _by_chain(rows: Iterator[tuple[tuple[str, ...], str]]) -> Iterator[str]:
+def _by_chain(rows: Iterator[tuple[tuple[str, ...], str]]) -> Iterator[Lines]:
     last: tuple[str, ...] = ()
     for chain, text in rows:
         if chain != last:
-            yield f"  {printable(' -> '.join(chain))}"
+            yield printable(f"  {' -> '.join(chain)}")
             last = chain
         yield filled(text, "    ", "      ")
 

@@ -8,9 +8,10 @@ import stat
 
 from deloc8.errors import WheelError
 from deloc8.paths import file_name
+from deloc8.text import printable
 from deloc8.wheel import codec
 from deloc8.wheel.codec import Buffer, StreamError
-from deloc8.wheel.names import WheelName, normalize_name, parse_wheel_name, printable
+from deloc8.wheel.names import WheelName, normalize_name, parse_wheel_name
 from deloc8.wheel.paths import collision, path_fault
 from deloc8.wheel.zipformat import STORED, ArchiveLimits, Member, read_members, unsound
 

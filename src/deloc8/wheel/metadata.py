@@ -6,8 +6,8 @@ import re
 
 from deloc8.errors import WheelError
 from deloc8.patterns import pattern
+from deloc8.text import printable
 from deloc8.values import dataclass
-from deloc8.wheel.names import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

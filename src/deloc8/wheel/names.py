@@ -10,6 +10,7 @@ import re
 
 from deloc8.errors import WheelError
 from deloc8.patterns import pattern
+from deloc8.text import printable
 from deloc8.values import dataclass
 
 
@@ -105,18 +106,6 @@ def parse_wheel_name(filename: str) -> WheelName:
 def normalize_name(name: str) -> str:
     """The name of a project with its equal spellings made one (PEP 503)."""
     return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def printable(text: str) -> str:
-    """A text from a stranger, fit for a message: control and other invisible characters are shown as escapes."""
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
-
-
-def printable_lines(text: str) -> str:
-    """The text with everything but its line ends fit for a terminal: names in a wheel may hold control characters."""
-    return "\n".join(map(printable, text.split("\n")))
 
 
 def _bad_name(filename: str, what: str) -> WheelError:

@@ -10,8 +10,8 @@ from types import MappingProxyType
 from deloc8.diagnostic import Diagnostic, Severity
 from deloc8.errors import WheelError
 from deloc8.patterns import pattern
+from deloc8.text import printable
 from deloc8.values import NamedTuple
-from deloc8.wheel.names import printable
 from deloc8.wheel.paths import path_fault
 
 TYPE_CHECKING = False

@@ -10,10 +10,10 @@ from collections import deque
 from types import MappingProxyType
 
 from deloc8.errors import UsageError, WheelError
+from deloc8.text import printable
 from deloc8.values import NamedTuple, dataclass, field
 from deloc8.wheel import codec
 from deloc8.wheel.archive import Member, is_large
-from deloc8.wheel.names import printable
 from deloc8.wheel.paths import collision, path_fault
 from deloc8.wheel.record import SIGNATURES, RecordRow, hash_of, hash_text, render_record
 from deloc8.wheel.zipformat import DEFLATED, STORED

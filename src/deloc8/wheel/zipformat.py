@@ -9,8 +9,8 @@ from __future__ import annotations
 import struct
 
 from deloc8.errors import WheelError
+from deloc8.text import printable
 from deloc8.values import NamedTuple, Protocol, dataclass
-from deloc8.wheel.names import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from deloc8.cli import commands
 from deloc8.cli.console import Console, silence
 from deloc8.diagnostic import Diagnostic, Severity
 from deloc8.errors import InputError, WheelError
-from deloc8.wheel.names import printable_lines
+from deloc8.text import Lines, lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -76,24 +76,20 @@ def test_colors(color: str, environ: dict[str, str], *, terminal: bool, colored:
     assert first == ("\x1b[1;31merror:\x1b[0m it is odd [odd]" if colored else "error: it is odd [odd]")
 
 
-def test_a_terminal_gets_no_control_characters_but_line_ends_of_data() -> None:
+def test_a_terminal_gets_no_control_characters_but_line_ends_of_ours() -> None:
     console, out, err = console_of()
-    console.data("a\x1b[2J\n\tb\udcff\u202e\x9b\n")
+    console.data(lines(("a\x1b[2J", "\tb\udcff\u202e\x9b\n")))
     console.say("a\nb\x07")
     console.error(WheelError("a\nb", code="odd", context=("c\rd",), hints=("e\x1b",)))
-    assert out.getvalue() == "a\\x1b[2J\n\\tb\\udcff\\u202e\\x9b\n"
+    assert out.getvalue() == "a\\x1b[2J\n\\tb\\udcff\\u202e\\x9b\\n\n"
     assert err.getvalue() == "a\\nb\\x07\nerror: a\\nb [odd]\n  c\\rd\n\nhint: e\\x1b\n"
-
-
-def test_letters_of_all_languages_are_no_control_characters() -> None:
-    assert printable_lines("größer\n蟒蛇 \N{SNAKE}\n") == "größer\n蟒蛇 \N{SNAKE}\n"
 
 
 def test_a_stream_that_is_full_is_one_error() -> None:
     with open("/dev/full", "w", encoding="utf-8") as full:  # noqa: PTH123  a device
         console = Console(out=full, err=io.StringIO(), environ={})
         with pytest.raises(InputError) as caught:
-            console.data("text")
+            console.data(Lines("text"))
         # It leads nowhere now: closing it tries in vain to write the text once more.
     assert caught.value.code == "unwritable-output"
     assert caught.value.context == (os.strerror(28),)
@@ -104,7 +100,7 @@ def test_a_pipe_that_nobody_reads_stays_a_broken_pipe() -> None:
     os.close(reading)
     with open(writing, "w", encoding="utf-8") as pipe:  # noqa: PTH123  a file descriptor
         with pytest.raises(BrokenPipeError):
-            Console(out=pipe, err=io.StringIO(), environ={}).data("text")
+            Console(out=pipe, err=io.StringIO(), environ={}).data(Lines("text"))
         silence(pipe)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from deloc8.cli import progress as subject
 from deloc8.cli.console import Console
 from deloc8.cli.shared import progress_bar
+from deloc8.text import Lines
 
 if TYPE_CHECKING:
     import pytest
@@ -32,14 +33,14 @@ def wait_for(stream: io.StringIO, text: str) -> bool:
 def test_nothing_is_drawn_where_no_terminal_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subject, "PATIENCE", 0)
     stream = io.StringIO()
-    with subject.progress(stream, "a.whl", done=0, total=2):
+    with subject.progress(stream, Lines("a.whl"), done=0, total=2):
         time.sleep(0.05)
     assert stream.getvalue() == ""
 
 
 def test_nothing_is_drawn_for_short_work() -> None:
     stream = Terminal()
-    with subject.progress(stream, "a.whl", done=0, total=2):
+    with subject.progress(stream, Lines("a.whl"), done=0, total=2):
         pass
     assert stream.getvalue() == ""
 
@@ -47,20 +48,20 @@ def test_nothing_is_drawn_for_short_work() -> None:
 def test_a_bar_for_long_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subject, "PATIENCE", 0.01)
     stream = Terminal()
-    with subject.progress(stream, "b[red].whl", done=1, total=2):
+    with subject.progress(stream, Lines("b[red].whl"), done=1, total=2):
         assert wait_for(stream, "b[red].whl")
 
 
 def test_a_bar_for_one_thing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subject, "PATIENCE", 0.01)
     stream = Terminal()
-    with subject.progress(stream, "only.whl", done=0, total=1):
+    with subject.progress(stream, Lines("only.whl"), done=0, total=1):
         assert wait_for(stream, "only.whl")
 
 
 def test_no_bar_comes_after_the_end() -> None:
     stream = Terminal()
-    bar = subject._Bar(stream, "a.whl", 0, 1)
+    bar = subject._Bar(stream, Lines("a.whl"), 0, 1)
     bar.hide()
     bar.show()
     assert stream.getvalue() == ""
@@ -69,7 +70,7 @@ def test_no_bar_comes_after_the_end() -> None:
 def test_no_bar_without_rich(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "rich.console", None)
     stream = Terminal()
-    bar = subject._Bar(stream, "a.whl", 0, 1)
+    bar = subject._Bar(stream, Lines("a.whl"), 0, 1)
     bar.show()
     bar.hide()
     assert stream.getvalue() == ""
@@ -81,3 +82,13 @@ def test_a_bar_only_where_somebody_looks() -> None:
     assert not isinstance(progress_bar(options.wheels[0], options, terminal), nullcontext)
     for console in (replace(terminal, verbosity=-1), replace(terminal, err=io.StringIO())):
         assert isinstance(progress_bar(options.wheels[0], options, console), nullcontext)
+
+
+def test_a_bar_names_a_wheel_in_one_line_that_a_terminal_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subject, "PATIENCE", 0.01)
+    name = "a\n\x1b[2J[red].whl"
+    stream = Terminal()
+    console = Console(out=io.StringIO(), err=stream, environ={})
+    with progress_bar(name, argparse.Namespace(wheels=[name]), console):
+        assert wait_for(stream, "a\\n\\x1b[2J[red].whl")
+    assert "\x1b[2J[red]" not in stream.getvalue()

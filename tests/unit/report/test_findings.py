@@ -26,7 +26,7 @@ def test_text() -> None:
     assert findings_text("a.whl", (ERROR, WARNING, WARNING)) == (
         "a.whl: 1 error, 2 warnings\n"
         "  error: any: is not true [false-tag]\n"
-        "    50 % of it, or\rless\n"
+        "    50 % of it, or\\rless\n"
         "    hint: rename it\n"
         "    hint: or not\n"
         "  warning: a.so: needs too much [unused-library]\n"
@@ -48,7 +48,7 @@ def test_annotations_escape_what_would_end_them() -> None:
     # https://docs.github.com/actions/reference/workflows-and-actions/workflow-commands
     where = "file=dist/a b%2Cc-1.0-py3-none-any.whl,title=a b%2Cc-1.0-py3-none-any.whl%3A"
     assert github_lines(PATH, (ERROR, WARNING, NOTE)).splitlines() == [
-        f"::error {where} false-tag::any: is not true%0A50 %25 of it, or%0Dless%0Ahint: rename it%0Ahint: or not",
+        f"::error {where} false-tag::any: is not true%0A50 %25 of it, or\\rless%0Ahint: rename it%0Ahint: or not",
         f"::warning {where} unused-library::a.so: needs too much",
         f"::notice {where} odd::b.so: is odd",
     ]
@@ -77,7 +77,7 @@ def test_sarif() -> None:
                         "ruleId": "false-tag",
                         "ruleIndex": 1,
                         "level": "error",
-                        "message": {"text": "any: is not true\n50 % of it, or\rless\nhint: rename it\nhint: or not"},
+                        "message": {"text": "any: is not true\n50 % of it, or\\rless\nhint: rename it\nhint: or not"},
                         "locations": [location("dist/a%20b%2Cc-1.0-py3-none-any.whl", "any")],
                     },
                     {

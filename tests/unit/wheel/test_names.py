@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from deloc8.errors import WheelError
-from deloc8.wheel.names import WheelName, normalize_name, parse_wheel_name, printable
+from deloc8.wheel.names import WheelName, normalize_name, parse_wheel_name
 
 
 def test_the_parts_of_a_plain_name() -> None:
@@ -81,8 +81,3 @@ def test_normalized_names() -> None:  # the examples of PEP 503
         "FrIeNdLy-._.-bArD",
     )
     assert {normalize_name(name) for name in spellings} == {"friendly-bard"}
-
-
-def test_printable_leaves_nothing_for_the_terminal_to_obey() -> None:
-    assert printable("é ü 漢") == "é ü 漢"
-    assert printable("a\x1b[0m\n\udcff\u202eb") == "a\\x1b[0m\\n\\udcff\\u202eb"
