@@ -6,6 +6,8 @@ import sys
 
 from deloc8 import __version__
 
+_VERSION = "--version"
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,16 +26,25 @@ def command() -> NoReturn:
     import os  # noqa: PLC0415
 
     gc.disable()
-    code = main()
-    try:
-        # As at any other end: what waits for it (the clearing up of a pool, the coverage of a test), then the streams.
-        atexit._run_exitfuncs()  # noqa: SLF001  the interpreter's own call of them is what is left out
-        for stream in (sys.stdout, sys.stderr):
+    code = process()
+    # As at any other end: what waits for it (the clearing up of a pool, the coverage of a test), then the streams.
+    atexit._run_exitfuncs()  # noqa: SLF001  the interpreter's own call of them is what is left out
+    for stream in (sys.stdout, sys.stderr):
+        try:
             if stream is not None:
                 stream.flush()
-    except OSError:
-        sys.exit(code)  # the interpreter knows what to say of a stream that cannot be written
+        except (OSError, ValueError):
+            pass  # what was ours is written or lost already, and the code stays that of the work
     os._exit(code)
+
+
+def process() -> int:
+    """Return the exit code of the command line of this process."""
+    if None in {sys.stdin, sys.stdout, sys.stderr}:
+        from deloc8.cli.streams import occupy_closed  # noqa: PLC0415  hardly ever
+
+        occupy_closed()
+    return main()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -42,15 +53,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     0 done, 1 the wheel, 2 the command line, 3 a defect of deloc8, 4 the machine refused, 130 interrupted.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if arguments == ["--version"]:  # the one answer that must not wait for any import
+    if arguments == [_VERSION]:  # the one answer that must not wait for any import
         try:
             # Unlike a write, it does no harm where stdout is closed.
             print(f"deloc8 {__version__}", flush=True)  # noqa: T201  see above
-        except OSError as error:
-            from deloc8.cli.commands import unwritten  # noqa: PLC0415  only for this trouble
-
-            return unwritten(error)
-        return 0
+        except (OSError, ValueError):
+            pass  # told below, as for every command
+        else:
+            return 0
     from deloc8.cli.commands import run  # noqa: PLC0415  see above
 
     return run(arguments)

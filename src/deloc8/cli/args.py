@@ -43,6 +43,7 @@ def parse(arguments: Sequence[str], environ: Mapping[str, str]) -> argparse.Name
     """The options of a command; `command` names it.
 
     Raises:
+        Answer: It asks for a text, such as its help.
         UsageError: The command line, or an environment variable that the command uses, is wrong.
     """
     # The options of the other commands would be made in vain.

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import nullcontext
 
-from deloc8.cli.console import Console, silence
+from deloc8.cli.console import Console
 from deloc8.cli.shared import (
     DONE,
     INTERRUPTED,
@@ -20,8 +19,9 @@ from deloc8.cli.shared import (
     progress_bar,
     tell_failures,
 )
+from deloc8.cli.streams import Stream
 from deloc8.diagnostic import Severity
-from deloc8.errors import Deloc8Error, PureWheelError, UnrepairableError, UsageError
+from deloc8.errors import Deloc8Error, PureWheelError, SystemFault, UnrepairableError, UsageError
 from deloc8.paths import file_name
 from deloc8.target import Arch, Libc, parse_platform_tag
 from deloc8.text import NOTHING, joined
@@ -31,8 +31,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Mapping, Sequence
-    from contextlib import AbstractContextManager
-    from typing import TextIO
 
     from deloc8.diagnostic import Diagnostic
     from deloc8.repair.model import Outcome, Plan
@@ -43,61 +41,38 @@ if TYPE_CHECKING:
 
 def run(arguments: Sequence[str]) -> int:
     """The exit code of one command."""
-    with _ready(sys.stdout) as out, _ready(sys.stderr) as err:
-        return _run_guarded(arguments, Console(out=out, err=err, environ=os.environ))
-
-
-def _run_guarded(arguments: Sequence[str], console: Console) -> int:
+    out = Stream(sys.stdout)
+    console = Console(out=out, err=Stream(sys.stderr), environ=os.environ)
     try:
-        return _run(arguments, console)
+        return _run(arguments, console, out)
     except Deloc8Error as error:
         console.error(error)
         return exit_code(error)
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has seen enough.
-        silence(console.out)
-        silence(console.err)
-        return DONE
 
 
-def unwritten(error: OSError) -> int:
-    """The exit code of an answer that could not be written; a pipe that nobody reads any more is no failure."""
-    console = Console(out=sys.stdout, err=sys.stderr, environ=os.environ)
-    told = console.unwritable(error)
-    if isinstance(error, BrokenPipeError):
-        return DONE
-    console.error(told)
-    return exit_code(told)
-
-
-def _ready(stream: TextIO | None) -> AbstractContextManager[TextIO]:
-    """A standard stream that takes every name; one that leads nowhere in place of one that was closed."""
-    if stream is None:
-        from pathlib import Path  # noqa: PLC0415  hardly ever
-
-        return Path(os.devnull).open("w", encoding="utf-8")
-    # A name that the locale cannot show must not end the command.
-    stream.reconfigure(errors="backslashreplace")  # type: ignore[attr-defined]
-    return nullcontext(stream)
-
-
-def _run(arguments: Sequence[str], console: Console) -> int:
+def _run(arguments: Sequence[str], console: Console, out: Stream) -> int:
     from deloc8.cli.args import parse  # noqa: PLC0415  argparse is not for `--version`
+    from deloc8.cli.help import Answer  # noqa: PLC0415  the same
 
     try:
         options = parse(arguments, os.environ)
-    except SystemExit:
-        # argparse has answered --help; the answer may still wait in the buffer.
-        console.data(NOTHING)
-        return DONE
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        # The same, where nothing is buffered.
-        raise console.unwritable(error) from error
+    except Answer as answer:
+        out.write(answer.text)
+        return _told(console, out)
     console = replace(console, color=options.color, verbosity=-1 if options.quiet else options.verbose)
+    code = _work(options, console)
+    fault = _told(console, out)
+    return code if _is_done_without_a_word(options) else code or fault
+
+
+def _is_done_without_a_word(options: argparse.Namespace) -> bool:
+    """Whether what a command is run for is a wheel, or the verdict of its exit code; of the others it is their text."""
+    return options.command == "check" or (options.command == "fixup" and not options.dry_run)
+
+
+def _work(options: argparse.Namespace, console: Console) -> int:
     try:
         return _COMMANDS[options.command](options, console)
     except Deloc8Error as error:
@@ -108,6 +83,16 @@ def _run(arguments: Sequence[str], console: Console) -> int:
 
             emit_json(options, console, error_document(options.command, error))
         return exit_code(error)
+
+
+def _told(console: Console, out: Stream) -> int:
+    """The exit code of the writing: an error where stdout did not take all, unless its reader is gone."""
+    if not out.has_lost:
+        return DONE
+    reason = getattr(out.fault, "strerror", None) or str(out.fault)
+    error = SystemFault("the output cannot be written", code="unwritable-output", context=(reason,))
+    console.error(error)
+    return exit_code(error)
 
 
 class _Sum:

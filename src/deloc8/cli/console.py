@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
-from deloc8.errors import InputError
 from deloc8.text import printable
 from deloc8.values import dataclass
 
@@ -13,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import TextIO
 
+    from deloc8.cli.streams import Stream
     from deloc8.diagnostic import Diagnostic
     from deloc8.errors import Deloc8Error
     from deloc8.text import Lines
@@ -33,36 +31,20 @@ class Console:
         verbosity: -1 quiet, 0, 1 (-v), 2 (-vv).
     """
 
-    out: TextIO
-    err: TextIO
+    out: TextIO | Stream
+    err: TextIO | Stream
     environ: Mapping[str, str]
     color: str = "auto"
     verbosity: int = 0
 
     def data(self, text: Lines) -> None:
-        """Write data to stdout, at once.
-
-        Raises:
-            InputError: It cannot be written. A pipe that nobody reads any more is a BrokenPipeError as ever.
-        """
-        try:
-            self.out.write(text)
-            self.out.flush()
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            raise self.unwritable(error) from error
+        """Write data to stdout, at once."""
+        self.out.write(text)
+        self.out.flush()
 
     def has_color(self) -> bool:
         """Whether stdout gets colours."""
         return self._has_color(self.out)
-
-    def unwritable(self, error: OSError) -> InputError:
-        """The error of a stdout that takes nothing more; from here on it leads nowhere."""
-        silence(self.out)
-        return InputError(
-            "the output cannot be written", code="unwritable-output", context=(error.strerror or str(error),)
-        )
 
     def say(self, text: str) -> None:
         """Write one line for the user to stderr."""
@@ -93,17 +75,10 @@ class Console:
         shown = f"\x1b[{_STYLES[head]}m{head}:\x1b[0m" if self._has_color(self.err) else f"{head}:"
         self.err.write(f"{shown} {printable(text)}\n")
 
-    def _has_color(self, stream: TextIO) -> bool:
+    def _has_color(self, stream: TextIO | Stream) -> bool:
         """Whether a stream gets colours: as asked; else by NO_COLOR and FORCE_COLOR; else if it is a terminal."""
         if self.color != "auto":
             return self.color == "always"
         if self.environ.get("NO_COLOR"):
             return False
         return bool(self.environ.get("FORCE_COLOR")) or stream.isatty()
-
-
-def silence(stream: TextIO) -> None:
-    """Let a stream lead nowhere: when Python closes it, what could not be written would be tried and told again."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, stream.fileno())
-    os.close(nowhere)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 from deloc8.errors import UsageError
 
@@ -76,6 +75,18 @@ _FILES = frozenset({"FILE", "PATH", "WHEEL"})
 _FOLDERS = frozenset({"DIR"})
 
 
+class Answer(Exception):  # noqa: N818  no error
+    """An option that is answered by a text, which ends the command: --help, --version, --print-completion.
+
+    Attributes:
+        text: What it is answered by.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+
 class Parser(argparse.ArgumentParser):
     """A parser whose complaints look like all other errors, and whose help fits a screen."""
 
@@ -97,10 +108,14 @@ class Parser(argparse.ArgumentParser):
         """
         raise UsageError(message, code="bad-option", hints=(f"see `{self.prog} --help`",))
 
-    def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
-        """Write an answer; argparse of 3.11 and newer keeps it to itself when that fails."""
-        # Like `print`: does no harm where stdout is closed.
-        print(message, end="", file=file)
+    def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> NoReturn:
+        """Hand the answer to --help or --version to the command, which writes it.
+
+        Raises:
+            Answer: Always.
+        """
+        del file
+        raise Answer(message)
 
     def format_usage(self) -> str:
         """One line: the options stand below, explained."""
@@ -143,13 +158,13 @@ class PrintCompletion(argparse.Action):
         values: str | Sequence[object] | None,
         option_string: str | None = None,  # noqa: ARG002  the same
     ) -> NoReturn:
-        """Nothing ever: the command is over.
+        """End the command.
 
         Raises:
+            Answer: The script.
             UsageError: The package shtab, which writes such scripts, is not installed.
         """
-        sys.stdout.write(completion_script(parser, str(values)))
-        parser.exit()
+        raise Answer(completion_script(parser, str(values)))
 
 
 def completion_script(parser: argparse.ArgumentParser, shell: str) -> str:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import TextIO
 
+    from deloc8.cli.streams import Stream
     from deloc8.text import Lines
 
 # Seconds of work after which a user wants to see that it goes on.
@@ -17,7 +18,7 @@ PATIENCE = 1.0
 
 
 @contextmanager
-def progress(stream: TextIO, name: Lines, *, done: int, total: int) -> Iterator[None]:
+def progress(stream: TextIO | Stream, name: Lines, *, done: int, total: int) -> Iterator[None]:
     """A bar as long as the block lasts; nothing else may be written to the terminal meanwhile.
 
     Args:
@@ -43,7 +44,7 @@ def progress(stream: TextIO, name: Lines, *, done: int, total: int) -> Iterator[
 class _Bar:
     """The bar, shown from another thread when the patience is over."""
 
-    def __init__(self, stream: TextIO, name: Lines, done: int, total: int) -> None:
+    def __init__(self, stream: TextIO | Stream, name: Lines, done: int, total: int) -> None:
         self._stream = stream
         self._name = name
         self._done = done
@@ -63,7 +64,8 @@ class _Bar:
             if self._is_over:
                 return
             columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
-            bar = Progress(*columns, console=Console(file=self._stream), transient=True)
+            drawn = Console(file=self._stream)  # type: ignore[arg-type]  # it needs few methods of a file
+            bar = Progress(*columns, console=drawn, transient=True)
             bar.add_task(self._name, completed=self._done, total=self._total if self._total > 1 else None)
             self._stop = bar.stop
             bar.start()

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import io
-import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -9,10 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from deloc8.cli import commands
-from deloc8.cli.console import Console, silence
+from deloc8.cli.console import Console
 from deloc8.diagnostic import Diagnostic, Severity
-from deloc8.errors import InputError, WheelError
-from deloc8.text import Lines, lines
+from deloc8.errors import WheelError
+from deloc8.text import lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -83,25 +82,6 @@ def test_a_terminal_gets_no_control_characters_but_line_ends_of_ours() -> None:
     console.error(WheelError("a\nb", code="odd", context=("c\rd",), hints=("e\x1b",)))
     assert out.getvalue() == "a\\x1b[2J\n\\tb\\udcff\\u202e\\x9b\\n\n"
     assert err.getvalue() == "a\\nb\\x07\nerror: a\\nb [odd]\n  c\\rd\n\nhint: e\\x1b\n"
-
-
-def test_a_stream_that_is_full_is_one_error() -> None:
-    with open("/dev/full", "w", encoding="utf-8") as full:  # noqa: PTH123  a device
-        console = Console(out=full, err=io.StringIO(), environ={})
-        with pytest.raises(InputError) as caught:
-            console.data(Lines("text"))
-        # It leads nowhere now: closing it tries in vain to write the text once more.
-    assert caught.value.code == "unwritable-output"
-    assert caught.value.context == (os.strerror(28),)
-
-
-def test_a_pipe_that_nobody_reads_stays_a_broken_pipe() -> None:
-    reading, writing = os.pipe()
-    os.close(reading)
-    with open(writing, "w", encoding="utf-8") as pipe:  # noqa: PTH123  a file descriptor
-        with pytest.raises(BrokenPipeError):
-            Console(out=pipe, err=io.StringIO(), environ={}).data(Lines("text"))
-        silence(pipe)
 
 
 def test_importing_it_needs_no_heavy_modules() -> None:

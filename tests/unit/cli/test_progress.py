@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
+import pty
 import sys
+import threading
 import time
 from contextlib import nullcontext
 from dataclasses import replace
@@ -12,6 +15,7 @@ from typing import TYPE_CHECKING
 from deloc8.cli import progress as subject
 from deloc8.cli.console import Console
 from deloc8.cli.shared import progress_bar
+from deloc8.cli.streams import Stream
 from deloc8.text import Lines
 
 if TYPE_CHECKING:
@@ -57,6 +61,24 @@ def test_a_bar_for_one_thing(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = Terminal()
     with subject.progress(stream, Lines("only.whl"), done=0, total=1):
         assert wait_for(stream, "only.whl")
+
+
+def test_a_terminal_that_is_hung_up_takes_the_bar_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    failed: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", failed.append)
+    monkeypatch.setattr(subject, "PATIENCE", 0.01)
+    master, slave = pty.openpty()
+    with os.fdopen(slave, "w") as terminal:
+        stream = Stream(terminal)
+        with subject.progress(stream, Lines("a.whl"), done=0, total=1):
+            assert os.read(master, 10)
+            os.close(master)
+            deadline = time.monotonic() + 20
+            while stream.fault is None:
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+        assert not stream.has_lost
+    assert failed == []
 
 
 def test_no_bar_comes_after_the_end() -> None:
