@@ -6,7 +6,7 @@ import struct
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from kit.elf import DT_AUXILIARY, GLIBC, MACHINES, Defined, ElfSpec, NeedSpec, NoteSpec, Undefined, build_elf
+from kit.elf import DT_AUXILIARY, DT_FILTER, GLIBC, MACHINES, Defined, ElfSpec, NeedSpec, NoteSpec, Undefined, build_elf
 from kit.scene import CORE, Scene, wants
 from kit.wheels import build_wheel, record_hash, record_text, wheel_text
 from kit.zips import STORED, Entry, Layout, raw_zip, wheel_entries
@@ -216,6 +216,14 @@ FAULTS: Mapping[str, Fault] = {
     "bad-record": files({}, record=b"\xff\n"),
     "bad-metadata": files({f"{INFO}/METADATA": b"Name: demo\n"}),
     "bad-wheel-metadata": files({f"{INFO}/WHEEL": b"no wheel\n"}),
+    "filter-circle": beside(
+        "demo/libone.so",
+        ElfSpec(soname="libone.so", links=((DT_FILTER, "libtwo.so"),), runpath="$ORIGIN"),
+        (
+            "demo/libtwo.so",
+            ElfSpec(soname="libtwo.so", links=((DT_AUXILIARY, "libone.so"),), runpath="$ORIGIN"),
+        ),
+    ),
     "bad-elf": files({"demo/broken.abi3.so": b"\x7fELF" + bytes(60)}),
     "elf-in-purelib": files({"demo-1.0.data/purelib/demo/x.so": build_elf(SOUND)}),
     "unknown-machine": core(MACHINES["s390"], "cp311-cp311-linux_s390"),

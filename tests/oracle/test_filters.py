@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -10,10 +11,16 @@ import pytest
 from deloc8.elf.edits import AddNeeded, ReplaceNeeded, SetRpath, SetSoname
 from deloc8.elf.image import parse
 from deloc8.elf.writer import edit
+from deloc8.errors import InputError
 from deloc8.loader.resolve import resolve
 from deloc8.loader.search import SearchOptions
 from deloc8.loader.sysroot import Sysroot
+from deloc8.workflow import audit_wheel
+from kit.command import run_program
+from kit.compile import build, zig
+from kit.glibc import glibc
 from kit.require import require
+from kit.runtimes import extract
 from kit.shop import EXT, Shop, dynamic, python_header, run
 
 if TYPE_CHECKING:
@@ -167,6 +174,129 @@ def test_a_program_is_watched_after_the_repair_as_before(shop: Shop, option: str
     assert (after.stdout, after.returncode) == (before.stdout, 0)
     assert "libwatch" not in after.stderr
     assert "libgone.so" in after.stderr  # ld.so prints an error and goes on
+
+
+# -- circles
+
+NEEDED = "needed"
+# Which libraries name which, with which option; the first is opened.
+CIRCLES = {
+    "two": (("-F", "one", "two"), ("-F", "two", "one")),
+    "auxiliary": (("-f", "one", "two"), ("-f", "two", "one")),
+    "mixed": (("-f", "one", "two"), ("-F", "two", "one")),
+    "three": (("-F", "one", "two"), ("-F", "two", "three"), ("-F", "three", "one")),
+    "behind": (("-F", "one", "two"), ("-f", "two", "three"), ("-F", "three", "two")),
+    "needed": ((NEEDED, "one", "two"), ("-F", "two", "three"), ("-F", "three", "two")),
+}
+SOUND = {
+    "itself": (("-F", "one", "one"),),
+    "itself, auxiliary": (("-f", "one", "one"),),
+    "chain": (("-F", "one", "two"), ("-f", "two", "three")),
+    "needs its filter": (("-F", "one", "two"), (NEEDED, "two", "one")),
+    "auxiliary": (("-f", "one", "two"),),
+    "a gap": (("-f", "one", "gone"), ("-f", "two", "one")),
+    "needed": ((NEEDED, "one", "two"), ("-F", "two", "three")),
+    "one for two": (("-F", "one", "three"), (NEEDED, "one", "two"), ("-F", "two", "three")),
+}
+# Before 2.32 ld.so ends with an assertion when a filter itself is opened.
+OPENED = {
+    "chain": ("one", "DT_FILTER"),
+    "needs its filter": ("one", "DT_FILTER"),
+    "one for two": ("one", "DT_FILTER"),
+    "auxiliary": ("one", "DT_AUXILIARY"),
+    "a gap": ("two", "DT_AUXILIARY"),
+}
+RELEASES = ("2.17", "2.31", "2.36", "2.41", "2.43")
+OPENER = r"""
+#include <dlfcn.h>
+int main(int count, char **words) {
+    return count > 1 && !dlopen(words[1], RTLD_NOW);
+}
+"""
+CRASH = -signal.SIGSEGV
+
+
+def build_filters(shop: Shop, links: tuple[tuple[str, str, str], ...]) -> Path:
+    """The first of some libraries; the others are beside it."""
+    names = dict.fromkeys(name for _, *pair in links for name in pair if name != "gone")
+    for name in [*names, *names]:  # once more, when what is needed is there
+        options: list[str | Path] = ["-Wl,--no-as-needed", "-Wl,-rpath,$ORIGIN"]
+        for kind, at, to in links:
+            path = shop.libraries / f"lib{to}.so"
+            if at == name and kind != NEEDED:
+                options.append(f"-Wl,{kind},lib{to}.so")
+            elif at == name and path.exists():
+                options.append(path)
+        shop.compile(f"libraries/lib{name}.so", "int f(void) { return 1; }\n", f"-Wl,-soname,lib{name}.so", *options)
+    return shop.libraries / f"lib{next(iter(names))}.so"
+
+
+def libraries_of(release: str, request: pytest.FixtureRequest, folder: Path) -> Path:
+    if release == "2.17":
+        archive = request.getfixturevalue("runtimes_folder") / "glibc217-runtime-x86_64.tar.xz"
+        return extract(archive, folder) / "lib"
+    return glibc("x86_64", release).folder
+
+
+def exit_codes(first: Path, libc: Path) -> tuple[int, int]:
+    """How a program ends that opens a library, and one that starts with it; with the loader and libc of a folder."""
+    opener = build(OPENER, zig("x86_64-linux-gnu.2.17"), kind="pie")
+    loader = next(path for path in (libc / "ld-2.17.so", libc / "ld-linux-x86-64.so.2") if path.exists())
+    command: list[str | Path] = [loader, "--library-path", f"{libc}:{first.parent}", opener]
+    opened, started = run([*command, first]), run(["env", f"LD_PRELOAD={first}", *command])
+    assert not started.stderr
+    assert not opened.stderr or "Assertion `map->l_searchlist.r_list[0] == map' failed" in opened.stderr
+    return opened.returncode, started.returncode
+
+
+@pytest.mark.parametrize("release", RELEASES)
+@pytest.mark.parametrize("kind", CIRCLES)
+def test_ld_so_crashes_on_a_circle_of_filters(
+    shop: Shop, kind: str, release: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    first = build_filters(shop, CIRCLES[kind])
+    assert exit_codes(first, libraries_of(release, request, tmp_path / "libc")) == (CRASH, CRASH)
+    with pytest.raises(InputError, match="filter in a circle"):
+        resolve(str(first), parse(first.read_bytes(), "first"), Sysroot(shop.top.root), SearchOptions())
+
+
+@pytest.mark.parametrize("release", RELEASES)
+@pytest.mark.parametrize("kind", SOUND)
+def test_ld_so_loads_filters_without_a_circle(
+    shop: Shop, kind: str, release: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    first = build_filters(shop, SOUND[kind])
+    is_refused = "one" in OPENED.get(kind, ()) and release in {"2.17", "2.31"}
+    wanted = (127, 0) if is_refused else (0, 0)
+    assert exit_codes(first, libraries_of(release, request, tmp_path / "libc")) == wanted
+    graph = resolve(str(first), parse(first.read_bytes(), "first"), Sysroot(shop.top.root), SearchOptions())
+    assert not graph.missing
+
+
+@pytest.mark.parametrize("kind", SOUND)
+def test_a_filter_that_is_opened_needs_the_release_that_opens_it(shop: Shop, kind: str) -> None:
+    build_filters(shop, SOUND[kind])
+    inside = {f"demo/{path.name}": path.read_bytes() for path in shop.libraries.iterdir()}
+    (match,) = (match for match in audit_wheel(shop.wheel(inside)).matches if match.policy.name == "manylinux_2_31")
+    found = [(row.file, row.symbol) for row in match.violations if row.version == "GLIBC_2.32"]
+    assert found == [(f"demo/lib{name}.so", tag) for name, tag in filter(None, [OPENED.get(kind)])]
+
+
+@pytest.mark.parametrize("kind", CIRCLES)
+@pytest.mark.parametrize("place", ["wheel", "graft"])
+def test_every_command_refuses_a_circle(shop: Shop, kind: str, place: str) -> None:
+    """In the wheel, and in what would be grafted."""
+    first = build_filters(shop, CIRCLES[kind])
+    needs = shop.extension(MODULE, python_header(), "-Wl,--no-as-needed", first)
+    inside = {f"demo/{path.name}": path.read_bytes() for path in shop.libraries.iterdir()}
+    wheel = shop.wheel({"demo/__init__.py": b"", **(inside if place == "wheel" else {EXT: needs})})
+    for command in ("show", "check", "tree"):
+        ended = run_program(command, wheel)
+        assert ended.code == 1
+        assert "[filter-circle]" in ended.out + ended.err
+    ended = run_program("fixup", wheel, "-w", shop.top / "out")
+    assert (ended.code, (shop.top / "out").exists()) == (1, False)
+    assert "[filter-circle]" in ended.err
 
 
 # -- the loader and the editor

@@ -114,7 +114,8 @@ def resolve(
         own: The names of libraries of the same wheel, with the paths of each.
 
     Raises:
-        InputError: The search would not end in reasonable time (`endless-search`).
+        InputError: The search would not end in reasonable time (`endless-search`), or the loader's own search would
+            not end (`filter-circle`).
     """
     return Resolver(files, options, own).resolve(path, image)
 
@@ -137,11 +138,13 @@ class Resolver:
         """What is loaded for one file.
 
         Raises:
-            InputError: The search would not end in reasonable time (`endless-search`).
+            InputError: As for `resolve` of this module.
         """
         loading = _Loading(self._files, self._options.libc, self._search, self._loaded)
         return loading.load(path, image)
 
+
+_FILTERS = frozenset({LinkKind.FILTER, LinkKind.AUXILIARY})
 
 # One graph may look at this many places. The largest real ones need a few ten thousand.
 _MOST_ATTEMPTS = 500_000
@@ -191,6 +194,11 @@ class _Loading:
             # musl and Android know no filters.
             if self._libc is Libc.GLIBC and parent.image.filters:
                 self._load_filtees(parent, place, machine)
+        filtees = [edge for edge in self._edges if edge.kind in _FILTERS]
+        if filtees:
+            from deloc8.loader.circles import refuse_circles  # noqa: PLC0415  hardly any file is a filter
+
+            refuse_circles(filtees)
 
     def _load_filtees(self, parent: LoadedObject, place: int, machine: Machine) -> None:
         """Load what a filter names, and search it just before the filter, unless it is searched earlier already."""

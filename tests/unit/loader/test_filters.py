@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from deloc8.elf.dynamic import LinkKind
+from deloc8.errors import InputError
 from deloc8.loader.search import SearchOptions, Stage
 from deloc8.target import Libc
 from kit.elf import DT_AUDIT, DT_AUXILIARY, DT_DEPAUDIT, DT_FILTER, ElfSpec
@@ -69,11 +70,86 @@ def test_what_a_filtee_needs_is_loaded_too_and_comes_last(system: System) -> Non
     assert names(graph) == ["libdeep.so", "root.so", "libb.so", "liba.so"]
 
 
-@pytest.mark.parametrize("name", ["libroot.so", "libf.so"])
-def test_a_circle_of_filters_has_an_end(system: System, name: str) -> None:
-    system.library("/lib/libf.so", ElfSpec(soname="libf.so", links=((DT_FILTER, name),)))
-    graph = system.resolve(ElfSpec(soname="libroot.so", links=((DT_FILTER, "libf.so"),)))
-    assert sorted(names(graph)) == ["libf.so", "root.so"]
+@pytest.mark.parametrize("tag", KINDS)
+def test_a_filter_may_name_itself(system: System, tag: int) -> None:
+    system.library("/lib/libf.so", ElfSpec(soname="libf.so", links=((tag, "libf.so"),)))
+    graph = system.resolve(ElfSpec(soname="libroot.so", links=((tag, "libf.so"), (tag, "libroot.so"))))
+    assert names(graph) == ["libf.so", "root.so"]
+
+
+@pytest.mark.parametrize("tag", KINDS)
+def test_what_a_filter_names_may_need_the_filter(system: System, tag: int) -> None:
+    system.library("/lib/libf.so", ElfSpec(soname="libf.so", needed=("libroot.so",)))
+    graph = system.resolve(ElfSpec(soname="libroot.so", links=((tag, "libf.so"),)))
+    assert names(graph) == ["libf.so", "root.so"]
+
+
+def circle(system: System, *tags: int) -> None:
+    """Filters f0, f1 and so on, of which each names the next, and the last the first."""
+    for number, tag in enumerate(tags):
+        following = f"libf{(number + 1) % len(tags)}.so"
+        system.library(f"/lib/libf{number}.so", ElfSpec(soname=f"libf{number}.so", links=((tag, following),)))
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        (DT_FILTER, DT_FILTER),
+        (DT_AUXILIARY, DT_AUXILIARY),
+        (DT_FILTER, DT_AUXILIARY),
+        (DT_FILTER, DT_AUXILIARY, DT_FILTER),
+        (DT_AUXILIARY,) * 5,
+    ],
+)
+@pytest.mark.parametrize(
+    "root",
+    [
+        ElfSpec(needed=("libf0.so",)),
+        ElfSpec(needed=("libb.so", "libf1.so", "libf0.so")),
+        ElfSpec(links=((DT_FILTER, "libf1.so"),)),
+        ElfSpec(interpreter="/lib64/ld-linux-x86-64.so.2", links=((DT_AUDIT, "libf0.so"),)),
+    ],
+    ids=["needed", "both needed", "filtered", "audit"],
+)
+def test_a_circle_of_filters_is_refused(system: System, root: ElfSpec, tags: tuple[int, ...]) -> None:
+    circle(system, *tags)
+    with pytest.raises(InputError, match="is a filter in a circle") as caught:
+        system.resolve(root)
+    assert caught.value.code == "filter-circle"
+    assert caught.value.hints
+    told = sorted(caught.value.context)
+    size = len(tags)
+    assert told == sorted(f"`libf{number}.so` names `libf{(number + 1) % size}.so`" for number in range(size))
+
+
+def test_of_a_long_circle_the_beginning_is_told(system: System) -> None:
+    circle(system, *(DT_FILTER,) * 50)
+    with pytest.raises(InputError) as caught:
+        system.resolve(ElfSpec(needed=("libf0.so",)))
+    assert len(caught.value.context) == 10
+    assert caught.value.context[-1] == "and so on, 50 files in all"
+
+
+def test_a_circle_that_the_root_closes(system: System) -> None:
+    system.library("/lib/libf.so", ElfSpec(soname="libf.so", links=((DT_FILTER, "libroot.so"),)))
+    with pytest.raises(InputError, match="filter in a circle"):
+        system.resolve(ElfSpec(soname="libroot.so", links=((DT_FILTER, "libf.so"),)))
+
+
+@pytest.mark.parametrize("missing", ["libgone.so", "/gone/libf1.so"])
+def test_a_circle_with_a_gap_is_none(system: System, missing: str) -> None:
+    """An auxiliary library that is not there is not followed."""
+    system.library("/lib/libf0.so", ElfSpec(soname="libf0.so", links=((DT_AUXILIARY, missing),)))
+    system.library("/lib/libf1.so", ElfSpec(soname="libf1.so", links=((DT_AUXILIARY, "libf0.so"),)))
+    graph = system.resolve(ElfSpec(needed=("libf1.so",)))
+    assert names(graph) == ["root.so", "libf0.so", "libf1.so"]
+
+
+@pytest.mark.parametrize("libc", [Libc.MUSL, Libc.ANDROID])
+def test_other_loaders_know_no_circle(system: System, libc: Libc) -> None:
+    circle(system, DT_FILTER, DT_AUXILIARY)
+    graph = system.resolve(ElfSpec(needed=("libf0.so",)), SearchOptions(libc=libc))
+    assert "libf1.so" not in names(graph)
 
 
 def test_they_are_found_by_the_search_path_of_the_filter(system: System) -> None:

@@ -85,7 +85,8 @@ _CHECKED = (
 # RECORD against the contents, then what keeps a wheel from being read at all.
 _READ = (
     *("unlisted-member", "absent-member", "wrong-size", "wrong-hash", "missing-hash", "weak-hash", "record-hash"),
-    *("bad-record", "bad-metadata", "bad-wheel-metadata", "bad-elf", "elf-in-purelib", "unknown-machine"),
+    *("bad-record", "bad-metadata", "bad-wheel-metadata", "bad-elf", "filter-circle"),
+    *("elf-in-purelib", "unknown-machine"),
     *("unreadable-wheel", "bad-wheel-name", "not-a-zip", "truncated-archive", "trailing-data", "leading-data"),
     *("hidden-data", "overlapping-members", "header-mismatch", "bad-directory", "bad-header", "bad-zip64"),
     *("bad-member-data", "bad-member-size", "duplicate-member", "case-conflict", "file-and-folder", "unsafe-path"),
