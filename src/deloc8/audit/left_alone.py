@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from deloc8.wheel.archive import WheelArchive
 
 # The suffixes of extension modules that name an interpreter or an ABI: nobody gives them to data.
-_TAGGED = pattern(r".+\.(cpython-[0-9]+[a-z]*|abi3t?|pypy[0-9]+[^.]*|graalpy[^.]*)(-[^.]+)?\.so")
+TAGGED = pattern(r".+\.(cpython-[0-9]+[a-z]*|abi3t?|pypy[0-9]+[^.]*|graalpy[^.]*)(-[^.]+)?\.so")
 # Segments that a program without an operating system does not have.
 _HOSTED = frozenset({c.PT_INTERP, c.PT_DYNAMIC, c.PT_TLS, c.PT_GNU_RELRO})
 _NT_GNU_ABI_TAG = 1
@@ -96,7 +96,7 @@ def _is_hosted(image: ElfImage) -> bool:
 def _is_module(member: str, archive: WheelArchive) -> bool:
     """Whether Python would import a file: by its suffix, or as a plain one at the top or beside Python files."""
     folder, _, name = member.rpartition("/")
-    if _TAGGED.fullmatch(name):
+    if TAGGED.fullmatch(name):
         return True
     if not name.endswith(".so"):
         return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from deloc8.audit.violations import ViolationCode
 from deloc8.elf import constants as c
+from deloc8.elf.dynamic import LinkKind
 from deloc8.machines import assumes_executable_stack
 from deloc8.target import Libc
 from deloc8.values import dataclass
@@ -75,11 +76,15 @@ class LoaderNeed:
     version: str
 
 
-# The sources are commits of glibc: fa19d5c48a, b413280cfb, 163f625cf9, f8587a6189.
+# The sources are commits of glibc: fa19d5c48a, b413280cfb, 163f625cf9, f8587a6189, eb447b7b4b.
 TABLES_APART = LoaderNeed(what="DT_JMPREL", version="GLIBC_2.23")
 _READ_ONLY_DYNAMIC = LoaderNeed(what="PT_DYNAMIC", version="GLIBC_2.35")
 _LOOSE_ALIGNMENT = LoaderNeed(what="PT_LOAD", version="GLIBC_2.35")
 _MARKED_PLT = LoaderNeed(what="DT_X86_64_PLT", version="GLIBC_2.36")
+_OPENED_FILTERS = {
+    LinkKind.FILTER: LoaderNeed(what="DT_FILTER", version="GLIBC_2.32"),
+    LinkKind.AUXILIARY: LoaderNeed(what="DT_AUXILIARY", version="GLIBC_2.32"),
+}
 
 _SMALLEST_PAGE = 0x1000
 
@@ -89,11 +94,57 @@ def loader_needs(facts: WheelFacts) -> Mapping[str, tuple[LoaderNeed, ...]]:
     if facts.libc is not Libc.GLIBC:
         return {}
     found = {}
+    filters = []
     for path, file in facts.files.items():
         needs = tuple(_loader_needs(file.image))
         if needs:
             found[path] = needs
+        if file.image.filters and not file.image.is_executable:
+            filters.append(file)
+    for file in _opened(facts, filters):
+        found[file.path] = (*found.get(file.path, ()), *_needs_of_filter(facts, file))
     return found
+
+
+def _opened(facts: WheelFacts, files: Sequence[ElfFile]) -> Sequence[ElfFile]:
+    """Those of some libraries that are opened or imported: their names say so, or nothing loads them before."""
+    if not files:
+        return ()
+    from deloc8.audit.left_alone import TAGGED  # noqa: PLC0415  hardly any file is a filter
+
+    needing: dict[str | None, list[str]] = {}
+    for path, rows in facts.dependencies.items():
+        for row in rows:
+            needing.setdefault(row.target, []).append(path)
+    return [
+        file
+        for file in files
+        if TAGGED.fullmatch(file.path.rpartition("/")[2]) or not _is_led_to(facts, file.path, needing)
+    ]
+
+
+def _is_led_to(facts: WheelFacts, path: str, needing: Mapping[str | None, Sequence[str]]) -> bool:
+    """Whether a file is needed by another one that it does not lead to itself; what is asked for is opened."""
+    from deloc8.audit.facts import REQUEST  # noqa: PLC0415  hardly any file is a filter
+
+    seen, queue = {path, REQUEST}, [path]
+    while queue:
+        for row in facts.dependencies.get(queue.pop(), ()):
+            if row.target is not None and row.target not in seen:
+                seen.add(row.target)
+                queue.append(row.target)
+    return not seen.issuperset(needing.get(path, ()))
+
+
+def _needs_of_filter(facts: WheelFacts, file: ElfFile) -> Iterator[LoaderNeed]:
+    """What a filter that is opened asks of ld.so: older ones end the process with an assertion.
+
+    They take the first library that they search for the one that is opened (elf/dl-deps.c), and what a filter names
+    is searched before it. A filter that others need is loaded by all releases.
+    """
+    targets = {row.name: row.target for row in facts.dependencies.get(file.path, ())}
+    kinds = {link.kind for link in file.image.filters if targets.get(link.name) not in {None, file.path}}
+    yield from (need for kind, need in _OPENED_FILTERS.items() if kind in kinds)
 
 
 def _loader_needs(image: ElfImage) -> Iterator[LoaderNeed]:

@@ -9,7 +9,7 @@ import pytest
 
 from deloc8.audit.notices import notices
 from deloc8.audit.verdict import Truth
-from kit.elf import ET_EXEC, GLIBC, MACHINES, ElfSpec, NeedSpec, Undefined, build_elf
+from kit.elf import DT_AUXILIARY, DT_FILTER, ET_EXEC, GLIBC, MACHINES, ElfSpec, NeedSpec, Undefined, build_elf
 from kit.patch import patch_segment
 from kit.scene import CORE, Scene, best_tag, codes_of, violations_of, wants
 
@@ -144,6 +144,71 @@ def test_a_policy_of_the_user_counts_like_a_tag(scene: Scene, tmp_path: Path) ->
     file.write_text('[{"name": "mine", "symbol_versions": {"GLIBC": "2.17"}, "lib_whitelist": ["libc.so.6"]}]')
     audit = scene.judge(replace(PLAIN, relr=True, gnu_stack=7), policy_files=(file,))
     assert codes_of(audit, "mine") == ["executable-stack", "relr-without-marker"]
+
+
+# -- filters that are opened
+
+FILTERS = {DT_FILTER: "DT_FILTER", DT_AUXILIARY: "DT_AUXILIARY"}
+
+
+def filter_of(name: str, tag: int = DT_FILTER) -> ElfSpec:
+    return replace(PLAIN, links=((tag, name),), runpath="$ORIGIN")
+
+
+def needs_of_loader(audit: Audit) -> list[tuple[str, str | None]]:
+    rows = violations_of(audit, "manylinux_2_31")
+    return [(row.file, row.symbol) for row in rows if row.code.value == "newer-loader"]
+
+
+@pytest.mark.parametrize("tag", FILTERS)
+def test_a_module_that_is_a_filter_needs_glibc_2_32(scene: Scene, tag: int) -> None:
+    audit = scene.audit({CORE: filter_of("libfast.so", tag), "demo/libfast.so": PLAIN})
+    assert needs_of_loader(audit) == [(CORE, FILTERS[tag])]
+    assert best_tag(audit) == "manylinux_2_34_x86_64"
+    (violation,) = violations_of(audit, "manylinux_2_31")
+    assert (violation.version, violation.is_curable) == ("GLIBC_2.32", False)
+
+
+def test_what_is_needed_by_others_is_no_less_a_module(scene: Scene) -> None:
+    module = "demo/_core.cpython-311-x86_64-linux-gnu.so"
+    other = replace(PLAIN, needed=(module.rpartition("/")[2],), runpath="$ORIGIN")
+    members = {module: filter_of("libfast.so"), "demo/libfast.so": PLAIN, "demo/other.so": other}
+    assert needs_of_loader(scene.audit(members)) == [(module, "DT_FILTER")]
+
+
+def test_a_filter_that_others_need_is_loaded_by_all_releases(scene: Scene) -> None:
+    needs = replace(PLAIN, needed=("libslow.so", GLIBC), runpath="$ORIGIN")
+    members = {CORE: needs, "demo/libslow.so": filter_of("libfast.so"), "demo/libfast.so": PLAIN}
+    assert best_tag(scene.audit(members)) == "manylinux_2_5_x86_64"
+    scene.system.library("/usr/lib/libslow.so", replace(filter_of("libfast.so"), soname="libslow.so"))
+    scene.system.library("/usr/lib/libfast.so", replace(PLAIN, soname="libfast.so"))
+    audit = scene.judge(replace(PLAIN, needed=("libslow.so", GLIBC)))
+    assert audit.outlook.policy.name == "manylinux_2_5"
+    # Opened by name, nothing needs it.
+    audit = scene.judge(PLAIN, include=("libslow.so",))
+    assert audit.outlook.policy.name == "manylinux_2_34"
+
+
+def test_what_a_filter_leads_to_itself_loads_it_no_earlier(scene: Scene) -> None:
+    back = replace(PLAIN, needed=("_core.so",), runpath="$ORIGIN")
+    audit = scene.audit({CORE: replace(filter_of("libfast.so"), soname="_core.so"), "demo/libfast.so": back})
+    assert needs_of_loader(audit) == [(CORE, "DT_FILTER")]
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        filter_of("libgone.so", DT_AUXILIARY),
+        replace(filter_of("_core.so"), soname="_core.so"),
+        replace(filter_of("libfast.so"), interpreter=LOADER),
+        replace(filter_of("libfast.so"), needed=(MUSL,)),
+    ],
+    ids=["missing", "itself", "program", "musl"],
+)
+def test_a_filter_before_which_nothing_is_searched(scene: Scene, spec: ElfSpec) -> None:
+    fast = replace(PLAIN, needed=spec.needed)
+    audit = scene.audit({CORE: spec, "demo/libfast.so": fast})
+    assert best_tag(audit) in {"manylinux_2_5_x86_64", "musllinux_1_2_x86_64"}
 
 
 # -- what an older ld.so reads otherwise

@@ -54,7 +54,7 @@ _HINTS = {
     "release-too-new": "build on an older system, or claim the tag that `deloc8 show` tells",
     "library-not-allowed": "`deloc8 fixup` copies it into the wheel; --exclude says that it comes otherwise",
     "relr-without-marker": "link with -Wl,-z,nopack-relative-relocs, or let `deloc8 fixup --lower-glibc` unpack them",
-    "newer-loader": "link it with another linker, or claim the tag that `deloc8 show` tells",
+    "newer-loader": "link it with another linker or without the option, or claim the tag that `deloc8 show` tells",
     "isa-level": "compile without -march, or pass --disable-isa-ext-check",
 }
 
