@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from deloc8.audit.sources import Sources
     from deloc8.diagnostic import Diagnostic
     from deloc8.paths import StrPath
+    from deloc8.policy.files import PolicyText
     from deloc8.policy.model import Policy
     from deloc8.repair.execute import Source
     from deloc8.repair.known import Known
@@ -69,7 +70,7 @@ class AuditOptions:
     check_isa: bool = True
     keep_executable_stack: bool = False
     dlopen: bool = True
-    policy_files: tuple[StrPath, ...] = ()
+    policy_files: tuple[StrPath | PolicyText, ...] = ()
     threads: int = 1
     limits: ArchiveLimits = ArchiveLimits()
 

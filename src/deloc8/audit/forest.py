@@ -9,6 +9,7 @@ from deloc8.audit.facts import Dependency, ElfFile, merge_graph
 from deloc8.elf.constants import ELF_MAGIC
 from deloc8.elf.image import parse
 from deloc8.errors import InputError
+from deloc8.files import read_file
 from deloc8.loader.libc import libc_of
 from deloc8.loader.resolve import Resolver
 from deloc8.loader.sysroot import Overlay, Sysroot
@@ -71,7 +72,8 @@ def forest_of_files(path: Path, root: Path, options: SearchOptions) -> Forest:
     sysroot = Sysroot(root)
     files: dict[str, ElfFile] = {}
     dependencies: dict[str, dict[str, Dependency]] = {}
-    images = {place: parse(place.read_bytes(), str(place)) for place in _elf_files(path)}
+    machine = Sysroot()
+    images = {place: parse(machine.look(str(place.absolute())), str(place)) for place in _elf_files(path)}
     seen = {place: _seen_from(root.resolve(), place) for place in images}
     # A file that is not below the root is laid over it, so that its neighbours find it.
     view = Overlay(sysroot, {seen[place]: image for place, image in images.items()})
@@ -119,5 +121,4 @@ def _elf_files(path: Path) -> Iterator[Path]:
 
 
 def _is_elf(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(len(ELF_MAGIC)) == ELF_MAGIC
+    return read_file(path, len(ELF_MAGIC)).startswith(ELF_MAGIC)

@@ -17,6 +17,7 @@ from deloc8.cli.shared import (
     emit_json,
     exit_code,
     progress_bar,
+    take_pipes,
     tell_failures,
 )
 from deloc8.cli.streams import Stream
@@ -74,6 +75,8 @@ def _is_done_without_a_word(options: argparse.Namespace) -> bool:
 
 def _work(options: argparse.Namespace, console: Console) -> int:
     try:
+        if getattr(options, "policy", ()):
+            take_pipes(options)
         return _COMMANDS[options.command](options, console)
     except Deloc8Error as error:
         console.error(error)

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from deloc8.errors import UsageError
+from deloc8.files import read_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 _FILE = Path("pyproject.toml")
 _KEYS = ("select", "ignore")
+_LARGEST = 1 << 20  # bytes; those of large projects have a tenth of it
 
 
 def read_config() -> Mapping[str, tuple[str, ...]]:
@@ -23,10 +25,16 @@ def read_config() -> Mapping[str, tuple[str, ...]]:
         UsageError: The file cannot be read, or the table has something else; says which key.
     """
     try:
-        text = _FILE.read_text("utf-8")
+        contents = read_file(_FILE, _LARGEST)
     except FileNotFoundError:
         return dict.fromkeys(_KEYS, ())
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise _bad("it cannot be read", error.strerror or str(error)) from None
+    if len(contents) > _LARGEST:
+        raise _bad("it is too large", f"wanted: up to {_LARGEST} bytes")
+    try:
+        text = contents.decode()
+    except UnicodeDecodeError as error:
         raise _bad("it cannot be read", str(error)) from None
     toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
     try:

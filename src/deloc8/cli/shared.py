@@ -86,6 +86,18 @@ def audit_options(options: argparse.Namespace) -> AuditOptions:
     )
 
 
+def take_pipes(options: argparse.Namespace) -> None:
+    """Read the policy files that are pipes: several wheels are judged by them, and what comes through one comes once.
+
+    Raises:
+        PolicyError: One cannot be read.
+    """
+    from deloc8.files import is_pipe  # noqa: PLC0415  few have such files
+    from deloc8.policy.files import read_policy_text  # noqa: PLC0415  the same
+
+    options.policy = [read_policy_text(path) if is_pipe(path) else path for path in options.policy]
+
+
 def archive_limits(options: argparse.Namespace) -> ArchiveLimits:
     """How large wheels may be."""
     from deloc8.wheel.archive import ArchiveLimits  # noqa: PLC0415  only for commands on wheels

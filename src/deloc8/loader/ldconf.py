@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 LD_SO_CACHE = "/etc/ld.so.cache"
 LD_SO_CONF = "/etc/ld.so.conf"
 
+_LARGEST = 16 << 20  # bytes of what is read here: loaders have 200 kB, caches of whole distributions 1 MB
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheEntry:
@@ -244,9 +246,9 @@ def _read_text(files: Files, path: str) -> str:
 
 
 def _read_bytes(files: Files, path: str) -> bytes:
-    """The contents of a file; none where it cannot be read: a loader goes on without it, too."""
+    """The contents of a file; none where it cannot be read or is none of its kind: a loader goes on without, too."""
     try:
-        return bytes(files.read(path))
+        return bytes(files.read(path, _LARGEST))
     except InputError:
         return b""
 

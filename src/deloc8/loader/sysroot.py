@@ -11,12 +11,12 @@ import errno
 import io
 import mmap
 import os
-import stat
 from contextlib import contextmanager
 
 from deloc8.elf.constants import ELF_MAGIC
 from deloc8.elf.image import ElfImage, parse
 from deloc8.errors import ElfError, InputError
+from deloc8.files import NotAFileError, open_file
 from deloc8.loader.folders import FolderTree, folders_of
 from deloc8.values import Protocol, dataclass
 
@@ -60,11 +60,11 @@ class Files(Protocol):
         """What two paths have in common when they lead to the same file."""
         ...
 
-    def read(self, path: str) -> Buffer:
-        """The whole contents of a file.
+    def read(self, path: str, most: int | None = None) -> Buffer:
+        """The whole contents of a file; `most` is how many bytes it may have.
 
         Raises:
-            InputError: It cannot be read.
+            InputError: It cannot be read, or has more.
         """
         ...
 
@@ -130,17 +130,19 @@ class Sysroot:
             self._identities[real] = (status.st_dev, status.st_ino)
         return self._identities[real]
 
-    def read(self, path: str) -> Buffer:
-        """The whole contents of a file.
+    def read(self, path: str, most: int | None = None) -> Buffer:
+        """The whole contents of a file; `most` is how many bytes it may have.
 
         Those of a file whose image was taken, and of small ones, are a copy, on which a later change on disk has no
         effect; those of others are mapped, and the mapping is released with its last reference.
 
         Raises:
-            InputError: It cannot be read (`unreadable-library`), or is not the file any more whose image was taken
-                (`library-changed`).
+            InputError: It cannot be read (`unreadable-library`), has more bytes (`oversized-file`), or is not the file
+                any more whose image was taken (`library-changed`).
         """
         with self._found(path) as (descriptor, status, is_known):
+            if most is not None and status.st_size > most:
+                raise _oversized(path, status.st_size, most)
             return _copy(descriptor, status.st_size) if is_known else _map(descriptor, status)
 
     def look(self, path: str) -> Buffer:
@@ -242,10 +244,10 @@ class Sysroot:
         try:
             with _opened(self._root + real) as (descriptor, status):
                 data = _map(descriptor, status)
+        except NotAFileError as error:
+            return NoImage(fault=Fault.NOT_ELF, reason=error.strerror or "")
         except OSError as error:
             return NoImage(fault=Fault.UNREADABLE, reason=error.strerror or str(error))
-        except ValueError as error:
-            return NoImage(fault=Fault.NOT_ELF, reason=str(error))
         if data[:4] != ELF_MAGIC:
             return NoImage(fault=Fault.NOT_ELF)
         try:
@@ -308,13 +310,13 @@ class Overlay:
         place = self._place(path)
         return self._files.identity(path) if place is None else place or path
 
-    def read(self, path: str) -> Buffer:
+    def read(self, path: str, most: int | None = None) -> Buffer:
         """The whole contents of an underlying file; members are read from their archive.
 
         Raises:
-            InputError: It cannot be read.
+            InputError: It cannot be read, or has more than `most` bytes.
         """
-        return self._files.read(path)
+        return self._files.read(path, most)
 
     def list(self, folder: str) -> tuple[str, ...]:
         """The sorted names in an underlying folder."""
@@ -331,20 +333,20 @@ def library_changed(path: str) -> InputError:
     )
 
 
+def _oversized(path: str, size: int, most: int) -> InputError:
+    return InputError(
+        f"`{path}` is larger than such a file can be",
+        code="oversized-file",
+        context=(f"it has {size} bytes; the limit is {most}",),
+        hints=("look at what this system has in its place",),
+    )
+
+
 @contextmanager
 def _opened(path: str) -> Iterator[tuple[int, os.stat_result]]:
-    """A descriptor of a regular file, and what the system says of it.
-
-    Raises:
-        OSError: It cannot be opened.
-        ValueError: It is no regular file, or its path is none.
-    """
-    # O_NONBLOCK: opening a named pipe must not wait for its writer.
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    """A descriptor of a regular file, and what the system says of it; raises OSError and ValueError as `open_file`."""
+    descriptor, status = open_file(path)
     try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise ValueError("it is a folder" if stat.S_ISDIR(status.st_mode) else "it is no regular file")
         yield descriptor, status
     finally:
         os.close(descriptor)

@@ -17,6 +17,7 @@ import codecs
 import re
 
 from deloc8.errors import PolicyError
+from deloc8.files import read_given
 from deloc8.policy.model import (
     EVERY_LIBRARY,
     TOOLCHAIN_NAMESPACES,
@@ -28,7 +29,7 @@ from deloc8.policy.model import (
 )
 from deloc8.target import Arch, make_platform_tag, parse_platform_tag
 from deloc8.text import printable
-from deloc8.values import dataclass
+from deloc8.values import NamedTuple, dataclass
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -116,23 +117,38 @@ class _Place:
         )
 
 
-def read_policy_files(paths: Iterable[StrPath], arch: Arch) -> tuple[Policy, ...]:
+class PolicyText(NamedTuple):
+    """A policy file that has been read already: what comes through a pipe comes once."""
+
+    name: str
+    data: bytes
+
+
+def read_policy_text(path: StrPath) -> PolicyText:
+    """The contents of a policy file, of one that is too large its beginning.
+
+    Raises:
+        PolicyError: It cannot be read.
+    """
+    try:
+        return PolicyText(str(path), read_given(path, _LARGEST_FILE))
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        raise PolicyError(
+            f"the policy file {path} cannot be read", code="unreadable-policy", context=(str(why),)
+        ) from None
+
+
+def read_policy_files(files: Iterable[StrPath | PolicyText], arch: Arch) -> tuple[Policy, ...]:
     """The policies of some policy files that are for this machine, as `read_policies` gives those of one.
 
     Raises:
         PolicyError: A file cannot be read, or is not in the seed's shape.
     """
     policies: list[Policy] = []
-    for path in paths:
-        from pathlib import Path  # noqa: PLC0415  few have such files
-
-        try:
-            data = Path(path).read_bytes()
-        except OSError as error:
-            raise PolicyError(
-                f"the policy file {path} cannot be read", code="unreadable-policy", context=(str(error.strerror),)
-            ) from None
-        policies += read_policies(data, str(path), arch)
+    for file in files:
+        name, data = file if isinstance(file, PolicyText) else read_policy_text(file)
+        policies += read_policies(data, name, arch)
     return tuple(policies)
 
 
@@ -168,7 +184,8 @@ def _parse(data: bytes, whole: _Place) -> object:
     import json  # noqa: PLC0415 # only who reads policies pays for it
 
     if len(data) > _LARGEST_FILE:
-        raise whole.fault("policy-json", "is too large", f"found: {len(data)} bytes", f"wanted: up to {_LARGEST_FILE}")
+        # It was not read any further.
+        raise whole.fault("policy-json", "is too large", f"wanted: up to {_LARGEST_FILE} bytes")
     try:
         # Editors on other systems put a byte order mark before UTF-8; it does no harm.
         return json.loads(

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from deloc8.repair.members import TakenNames
     from deloc8.repair.model import Graft, Package
 
+_LARGEST = 16 << 20  # bytes; a larger file is no licence: those of browsers have a tenth of it
+
 FOLDER = "licenses"
 """The folder of licence files in .dist-info (PEP 639)."""
 
@@ -56,7 +58,7 @@ def find_licences(
     copied: set[tuple[str, str]] = set()
     for folder, source in dict.fromkeys((_folder(g.owner), path) for g in grafts for path in g.owner.licences):
         try:
-            contents = sysroot.read(source)
+            contents = sysroot.read(source, _LARGEST)
         except InputError:
             continue
         key = (folder, sha256(contents).hexdigest())
@@ -72,7 +74,7 @@ def find_licences(
     # GPL is a symlink to the newest GPL: both are one file here.
     for source in dict.fromkeys(sysroot.real_path(f"{_COMMON}/{name}") or "" for name in common):
         try:
-            contents = sysroot.read(source)
+            contents = sysroot.read(source, _LARGEST)
         except InputError:
             continue
         member = taken.claim(f"{dist_info}/{FOLDER}/common-licenses", f"/{plain(posixpath.basename(source))}")

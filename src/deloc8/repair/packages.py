@@ -50,6 +50,7 @@ _NAMESPACES = {"rhel": "redhat", "opensuse-leap": "opensuse", "opensuse-tumblewe
 _NOTE_TYPES = frozenset({"deb", "rpm", "apk", "alpm"})
 
 _LICENCES = "/usr/share/licenses"
+_LARGEST = 1 << 20  # bytes of an os-release; those of all systems have a thousandth
 
 
 def find_owners(libraries: Sequence[Library], sysroot: Sysroot) -> Mapping[str, Package]:
@@ -176,7 +177,7 @@ def _os_release(sysroot: Sysroot) -> Mapping[str, str]:
     """The values of os-release, where there is one (os-release(5))."""
     for path in ("/etc/os-release", "/usr/lib/os-release"):
         try:
-            lines = bytes(sysroot.read(path)).decode("utf-8", "replace").splitlines()
+            lines = bytes(sysroot.read(path, _LARGEST)).decode("utf-8", "replace").splitlines()
         except InputError:
             continue
         pairs = (line.partition("=") for line in lines)

@@ -7,6 +7,7 @@ import os
 import stat
 
 from deloc8.errors import WheelError
+from deloc8.files import open_file
 from deloc8.paths import file_name
 from deloc8.text import printable
 from deloc8.wheel import codec
@@ -223,14 +224,9 @@ class _OpenFile:
         self.path = path
         self.name = file_name(path)
         try:
-            # Without O_NONBLOCK a named pipe would make us wait for somebody to write to it.
-            self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            self._descriptor, status = open_file(path)
         except OSError as error:
             raise self._unreadable(error.strerror or "") from None
-        status = os.fstat(self._descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            self.close()
-            raise self._unreadable("It is not a regular file")
         self.size = status.st_size
         self._moment = status.st_mtime_ns
 

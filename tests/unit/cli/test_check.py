@@ -163,6 +163,13 @@ def test_a_file_that_cannot_be_read(command: Command, scene: Scene) -> None:
     assert err.startswith("error: pyproject.toml: it cannot be read [bad-config]\n")
 
 
+def test_a_configuration_that_is_no_text(command: Command, scene: Scene) -> None:
+    (scene.folder / "pyproject.toml").write_bytes(b"[tool.deloc8]\nignore = ['\xff']")
+    code, _, err = command("check", "a.whl", *where(scene))
+    assert code == 2
+    assert err.startswith("error: pyproject.toml: it cannot be read [bad-config]\n  'utf-8' codec can't decode")
+
+
 @pytest.mark.parametrize(("version", "module"), [((3, 10), "tomli"), ((3, 11), "tomllib")])
 def test_the_reader_is_that_of_the_python(
     monkeypatch: pytest.MonkeyPatch, scene: Scene, version: tuple[int, int], module: str

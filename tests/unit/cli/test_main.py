@@ -10,7 +10,8 @@ import subprocess
 import sys
 import time
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, NoReturn
+from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -21,9 +22,6 @@ from deloc8.cli import main
 from kit.command import Command, program, run_program
 from kit.elf import GLIBC, ElfSpec
 from kit.scene import CORE, Scene, wants
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -215,9 +213,10 @@ def test_a_full_disk_is_one_error(wheel: Path, arguments: list[str], buffering: 
 
 
 def test_an_interrupt_ends_with_130_and_without_a_word(wheel: Path, tmp_path: Path) -> None:
-    # The policy is a pipe that nobody writes to: reading it takes until the interrupt.
+    # The policy is a pipe whose writer does not write: reading it takes until the interrupt.
     policy = tmp_path / "policy.json"
     os.mkfifo(policy)
+    writing = os.open(policy, os.O_RDWR)
     # A shell without job control lets what it runs in the background ignore interrupts, and a child inherits that.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     running = subprocess.Popen(
@@ -226,15 +225,11 @@ def test_an_interrupt_ends_with_130_and_without_a_word(wheel: Path, tmp_path: Pa
         stderr=subprocess.PIPE,
     )
     signal.signal(signal.SIGINT, before)
-    # Opening the pipe for writing succeeds when deloc8 has opened it for reading.
+    descriptors = Path(f"/proc/{running.pid}/fd")
     deadline = time.monotonic() + 30
-    while True:
-        try:
-            writing = os.open(policy, os.O_WRONLY | os.O_NONBLOCK)
-            break
-        except OSError:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+    while not any(link.exists() and link.samefile(policy) for link in descriptors.iterdir()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
     time.sleep(0.2)  # a signal between opening and reading would not wake the reading
     running.send_signal(signal.SIGINT)
     out, err = running.communicate(timeout=30)

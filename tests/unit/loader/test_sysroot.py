@@ -105,7 +105,7 @@ def test_what_is_no_image(system: System) -> None:
     assert system.sysroot.image("/script") == NoImage(fault=Fault.NOT_ELF)
     assert system.sysroot.image("/empty") == NoImage(fault=Fault.NOT_ELF)
     assert system.sysroot.image("/folder") == NoImage(fault=Fault.NOT_ELF, reason="it is a folder")
-    assert system.sysroot.image("/pipe") == NoImage(fault=Fault.NOT_ELF, reason="it is no regular file")
+    assert system.sysroot.image("/pipe") == NoImage(fault=Fault.NOT_ELF, reason="it is a named pipe")
     damaged = system.sysroot.image("/short")
     assert isinstance(damaged, NoImage)
     assert damaged.fault is Fault.UNREADABLE
@@ -144,6 +144,17 @@ def test_read(system: System) -> None:
         assert bytes(system.sysroot.look(path)) == expected
     assert b"".join(system.sysroot.pieces("/lib/large.so")) == large
     assert list(system.sysroot.pieces("/lib/empty")) == []
+
+
+def test_a_file_may_have_as_many_bytes_as_the_reader_says(system: System) -> None:
+    system.write("/etc/file", b"12345")
+    overlay = Overlay(system.sysroot, {})
+    for read in (system.sysroot.read, overlay.read):
+        assert bytes(read("/etc/file", 5)) == b"12345"
+        with pytest.raises(InputError) as caught:
+            read("/etc/file", 4)
+        assert caught.value.code == "oversized-file"
+        assert caught.value.context == ("it has 5 bytes; the limit is 4",)
 
 
 def test_a_library_is_read_as_the_one_whose_image_was_taken(system: System) -> None:

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
     from deloc8.errors import InputError
 
+LARGEST = 256 << 20
+"""Bytes of a list or a database in text; a system with every package of a distribution has fewer."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Installed:

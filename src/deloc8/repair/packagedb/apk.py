@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 
 from deloc8.errors import InputError
-from deloc8.repair.packagedb.answer import Answer, Installed, fault, text
+from deloc8.repair.packagedb.answer import LARGEST, Answer, Installed, fault, text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def search(spellings: Mapping[str, str], sysroot: Sysroot) -> Answer:
     if place is None:
         return Answer()
     try:
-        stanzas = bytes(sysroot.read(place))
+        stanzas = bytes(sysroot.read(place, LARGEST))
     except InputError as error:
         return Answer(present=True, faults=(fault(error),))
     owners = {}

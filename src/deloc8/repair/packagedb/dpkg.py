@@ -6,7 +6,7 @@ import posixpath
 import re
 
 from deloc8.errors import InputError
-from deloc8.repair.packagedb.answer import Answer, Installed, fault, text
+from deloc8.repair.packagedb.answer import LARGEST, Answer, Installed, fault, text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def search(spellings: Mapping[str, str], sysroot: Sysroot) -> Answer:
         if not pending:
             break
         try:
-            listing = bytes(sysroot.read(place))
+            listing = bytes(sysroot.read(place, LARGEST))
         except InputError as error:
             faults.append(fault(error))
             continue
@@ -57,7 +57,7 @@ def search(spellings: Mapping[str, str], sysroot: Sysroot) -> Answer:
         status = _status_file(place)
         if status not in texts:
             try:
-                texts[status] = bytes(sysroot.read(status))
+                texts[status] = bytes(sysroot.read(status, LARGEST))
             except InputError as error:
                 texts[status] = b""
                 faults.append(fault(error))
@@ -77,7 +77,7 @@ def holders(name: str, sysroot: Sysroot) -> tuple[tuple[str, str], ...]:
     found = []
     for place in lists(sysroot):
         try:
-            match = wanted.search(bytes(sysroot.read(place)))
+            match = wanted.search(bytes(sysroot.read(place, LARGEST)))
         except InputError:  # another list may have it
             continue
         if match:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _FOLDERS = ("/usr/lib/sysimage/rpm", "/var/lib/rpm")
 _SQLITE, _NDB, _BDB = "rpmdb.sqlite", "Packages.db", "Packages"
+_BESIDE = ("-wal", "-shm", "-journal")  # endings of the files that SQLite has beside a database
 
 
 def search(spellings: Mapping[str, str], sysroot: Sysroot) -> Answer:
@@ -55,8 +56,10 @@ def database(sysroot: Sysroot) -> str | None:
 
 def _headers(place: str, names: Sequence[bytes], sysroot: Sysroot) -> Iterator[bytes]:
     if place.endswith(_SQLITE):
-        journal = place + "-wal"
-        is_settled = not sysroot.real_path(journal) or not sysroot.read(journal)
+        # SQLite opens whatever has these names: what is no file must be an error before.
+        beside = {name: place + name for name in _BESIDE if sysroot.real_path(place + name)}
+        begins = {name: next(sysroot.pieces(path), b"") for name, path in {"": place, **beside}.items()}
+        is_settled = not begins.get("-wal")
         yield from sqlite_headers(sysroot.host_path(place), names, is_settled=is_settled)
         return
     data = sysroot.read(place)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from deloc8.repair.packagedb import rpm
+from kit.nofiles import NO_FILES
 from kit.packages import Rpm, bdb_database, ndb_database, rpm_blob, sqlite_database
 from kit.system import System
 
@@ -122,6 +123,20 @@ def test_a_damaged_database_is_a_fault(system: System, kind: str, contents: byte
 def test_a_database_that_is_a_folder_is_a_fault(system: System) -> None:
     (system.top / OLD / "Packages").mkdir(parents=True)
     assert len(search(system, "/usr/lib64/libtiny.so.1").faults) == 1
+
+
+@pytest.mark.parametrize("ending", ["", "-wal", "-shm", "-journal"])
+@pytest.mark.parametrize("kind", ["folder", "pipe", "pipe behind a link", "socket"])
+def test_sqlite_never_opens_what_is_no_file(system: System, ending: str, kind: str) -> None:
+    path = write(system, "rpmdb.sqlite")
+    place = path.with_name(path.name + ending)
+    place.unlink(missing_ok=True)
+    NO_FILES[kind](place)
+    answer = search(system, "/usr/lib64/libtiny.so.1")
+    assert not answer.owners
+    assert answer.faults == (
+        f"the rpm database /{OLD}/rpmdb.sqlite cannot be read: `/{OLD}/rpmdb.sqlite{ending}` cannot be read",
+    )
 
 
 def test_a_damaged_package_does_not_hide_the_others(system: System) -> None:
