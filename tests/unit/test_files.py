@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from deloc8 import files
-from deloc8.files import NotAFileError, open_file, read_file, read_given
+from deloc8.files import NotAFileError, is_pipe, open_file, read_file, read_given
 from kit.command import uncovered
 from kit.nofiles import NO_FILES, WORDS
 
@@ -203,3 +203,12 @@ def test_more_than_the_bound_in_a_pipe_stays_there(tmp_path: Path) -> None:
         assert os.read(both, 10) == b"56789"
     finally:
         os.close(both)
+
+
+def test_which_paths_lead_to_pipes(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    (tmp_path / "file").touch()
+    assert [is_pipe(tmp_path / name) for name in ("pipe", "link", "file", "none", "nul\0")] == [True, True] + [
+        False
+    ] * 3
