@@ -8,6 +8,7 @@ from collections import deque
 from functools import partial
 
 from deloc8.audit.facts import REQUEST
+from deloc8.audit.forbidden import forbidden_uses
 from deloc8.audit.loading import RELR_MARKER, loader_needs, packed_unmarked, stack_faults
 from deloc8.audit.processors import excessive_levels
 from deloc8.audit.violations import Violation, ViolationCode
@@ -17,22 +18,16 @@ from deloc8.values import dataclass
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from deloc8.audit.facts import Dependency, ElfFile, WantedVersion, WheelFacts
+    from deloc8.audit.forbidden import Use
     from deloc8.audit.loading import LoaderNeed
     from deloc8.audit.processors import Excess
     from deloc8.policy.model import Policy
 
 # Every process that loads an extension module has these names already.
 _LIBPYTHON = pattern(r"libpython\d+\.\d+[a-z]*\.so(\.\d+)*")
-
-# Symbols of old Pythons that modules for other builds of the same Python cannot find (PEP 513, "UCS-2 vs UCS-4
-# builds" and "fpectl builds vs. no fpectl builds").
-_UCS2_PREFIX = "PyUnicodeUCS2_"
-# A wheel whose ABI tag says that it is for narrow builds may use what only they have: `cp27m`, other than `cp27mu`.
-_NARROW_ABI = pattern(r"cp(2[0-9]|3[0-2])d?m?")
-_PYFPE_NAMES = frozenset({"PyFPE_jbuf", "PyFPE_dummy", "PyFPE_counter"})
 
 
 class Provision(enum.Enum):
@@ -130,7 +125,7 @@ def match_policies(
         grafted: Paths of libraries that are grafted in any case, although a policy would take them from the system.
     """
     found = _Found(
-        uses=_scan(facts, policies),
+        uses=forbidden_uses(facts, policies),
         levels=excessive_levels(facts) if options.check_isa else {},
         stacks={} if options.keep_executable_stack else stack_faults(facts),
         packed=packed_unmarked(facts),
@@ -221,7 +216,7 @@ class _Found:
         needs: What files ask of ld.so that no version shows.
     """
 
-    uses: Mapping[str, _Uses]
+    uses: Mapping[str, tuple[Use, ...]]
     levels: Mapping[str, Excess]
     stacks: Mapping[str, ViolationCode]
     packed: frozenset[str]
@@ -234,35 +229,42 @@ def _violations(facts: WheelFacts, policy: Policy, closure: Closure, found: _Fou
     refused = {version for version in versions if not policy.allows_version(version)}
     for file in closure.files:
         chain = closure.chain(file, facts)
-        for dependency in facts.dependencies.get(file.path, ()):
-            provision = closure.provisions[file.path, dependency.name]
-            if provision not in _HARMLESS:
-                code = _LIBRARY_CODES[provision]
-                yield Violation(code=code, policy=policy.name, file=file.label, chain=chain, library=dependency.name)
+        yield from _of_libraries(facts, file, policy, closure, chain)
         if file.path in facts.borrowed:
             from deloc8.audit.late import late_violations  # noqa: PLC0415  hardly any wheel needs it
 
             yield from late_violations(facts, file, policy, closure)
         for wanted in _too_new(file, policy, closure, refused):
             yield from _of_symbols(file, policy, chain, wanted)
-        if policy.family in _FAMILIES_OF_GLIBC:
-            yield from _faults_of_file(file, policy, chain, found)
-        if file.path in found.levels:
-            version, limit = found.levels[file.path]
-            yield Violation(
-                code=ViolationCode.ISA_LEVEL,
-                policy=policy.name,
-                file=file.label,
-                chain=chain,
-                version=version,
-                limit=limit,
-            )
-        for code, library, symbol in found.uses.get(file.path, ()):
-            takes = library is None or closure.provisions.get((file.path, library)) is Provision.SYSTEM
-            if takes and (library is None or symbol in policy.forbidden_symbols.get(library, ())):
-                yield Violation(
-                    code=code, policy=policy.name, file=file.label, chain=chain, library=library, symbol=symbol
-                )
+        yield from _faults_of_file(file, policy, chain, found)
+        yield from _forbidden(file, policy, closure, chain, found.uses.get(file.path, ()))
+
+
+def _of_libraries(
+    facts: WheelFacts, file: ElfFile, policy: Policy, closure: Closure, chain: tuple[str, ...]
+) -> Iterator[Violation]:
+    """A violation for each library that the policy does not take from the system."""
+    for dependency in facts.dependencies.get(file.path, ()):
+        provision = closure.provisions[file.path, dependency.name]
+        if provision not in _HARMLESS:
+            code = _LIBRARY_CODES[provision]
+            yield Violation(code=code, policy=policy.name, file=file.label, chain=chain, library=dependency.name)
+
+
+def _forbidden(
+    file: ElfFile, policy: Policy, closure: Closure, chain: tuple[str, ...], uses: Sequence[Use]
+) -> Iterator[Violation]:
+    """A violation for each use of a symbol that this policy forbids."""
+    if not uses:
+        return
+    violation = partial(Violation, policy=policy.name, file=file.label, chain=chain)
+    for code, library, symbol in uses:
+        if library is not None:
+            if closure.provisions.get((file.path, library)) is not Provision.SYSTEM:
+                continue
+            if symbol not in policy.forbidden_symbols.get(library, ()):
+                continue
+        yield violation(code=code, library=library, symbol=symbol)
 
 
 _FAMILIES_OF_GLIBC = frozenset({Family.MANYLINUX, Family.CUSTOM})
@@ -271,6 +273,16 @@ _FAMILIES_OF_GLIBC = frozenset({Family.MANYLINUX, Family.CUSTOM})
 def _faults_of_file(file: ElfFile, policy: Policy, chain: tuple[str, ...], found: _Found) -> Iterator[Violation]:
     """What speaks against loading a file with the C library of a policy, whatever symbols it uses."""
     violation = partial(Violation, policy=policy.name, file=file.label, chain=chain)
+    if policy.family in _FAMILIES_OF_GLIBC:
+        yield from _faults_for_glibc(file, policy, violation, found)
+    if file.path in found.levels:
+        version, limit = found.levels[file.path]
+        yield violation(code=ViolationCode.ISA_LEVEL, version=version, limit=limit)
+
+
+def _faults_for_glibc(
+    file: ElfFile, policy: Policy, violation: Callable[..., Violation], found: _Found
+) -> Iterator[Violation]:
     if file.path in found.stacks:
         yield violation(code=found.stacks[file.path])
     if file.path in found.packed and not policy.allows_version(RELR_MARKER):
@@ -330,43 +342,3 @@ def counts(wanted: WantedVersion, provision: Provision, policy: Policy) -> bool:
     if provision is Provision.SYSTEM or provision is Provision.EXCLUDED:  # a set would ask Python for their hashes
         return True
     return provision is Provision.INSIDE and policy.allows_library(wanted.library)
-
-
-# What one file uses that may be forbidden: (kind, library or None, symbol).
-_Uses = tuple[tuple[ViolationCode, "str | None", str], ...]
-
-
-def _scan(facts: WheelFacts, policies: Sequence[Policy]) -> Mapping[str, _Uses]:
-    """For each file: the symbols that some policy forbids.
-
-    A weak reference does not count: the file can do without. Nor does a name that a library of the wheel defines.
-    """
-    union: dict[str, set[str]] = {}
-    for policy in policies:
-        for library, symbols in policy.forbidden_symbols.items():
-            union.setdefault(library, set()).update(symbols)
-    watched = _PYFPE_NAMES.union(*union.values())
-    is_narrow = all(_NARROW_ABI.fullmatch(abi) for abi in facts.name.abis)
-    uses = {}
-    for file in facts.files.values():
-        names = [symbol.name for symbol in file.image.undefined]
-        if watched.isdisjoint(names) and _UCS2_PREFIX not in "\n".join(names):
-            continue  # hardly any file has one of these
-        libraries = [library for library in file.image.linked if library in union]
-        targets = [row.target for row in facts.dependencies.get(file.path, ())] if facts.definitions else []
-        inside = {name for target in targets for name in facts.definitions.get(target or "", ())}
-        found: list[tuple[ViolationCode, str | None, str]] = []
-        for symbol in file.image.undefined:
-            if symbol.name.startswith(_UCS2_PREFIX):
-                found += [] if is_narrow else [(ViolationCode.UCS2, None, symbol.name)]
-            elif symbol.name in _PYFPE_NAMES:
-                found.append((ViolationCode.PYFPE, None, symbol.name))
-            elif not symbol.weak and not (symbol.version is None and symbol.name in inside):
-                found += [
-                    (ViolationCode.FORBIDDEN_SYMBOL, library, symbol.name)
-                    for library in libraries
-                    if symbol.file in {None, library} and symbol.name in union[library]
-                ]
-        if found:
-            uses[file.path] = tuple(found)
-    return uses
