@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from deloc8.elf.dynamic import DynamicTable
-    from deloc8.elf.view import Segment, View
+    from deloc8.elf.view import Section, Segment, View
 
 
 # Files have five of them at most; hostile ones have thousands, that would have to be compared with each other.
@@ -117,22 +117,30 @@ def _pieces_of(view: View, heads: Sequence[Segment]) -> Iterator[Piece]:
     first = heads[0]
     end = max(segment.offset + segment.filesz for segment in heads)
     sections = [s for s in view.sections if has_bytes(s) and s.offset < end and first.offset < s.offset + s.size]
-    align = max([1, *(s.align for s in heads), *(s.addralign for s in sections)])
-    are_whole = all(
-        first.offset <= s.offset and s.offset + s.size <= end and s.addr - s.offset == first.vaddr - first.offset
-        for s in sections
-    )
-    if not are_whole or align > LARGEST_ALIGNMENT or first.offset % align:
+    align = max([1, *(head.align for head in heads), *(section.addralign for section in sections)])
+    if align > LARGEST_ALIGNMENT or first.offset % align:
         return
+    if not all(_is_whole(section, first, end) for section in sections):
+        return
+    if _may_move(view, heads, sections, end - first.offset):
+        yield Piece(Role.SHORT, first.offset, first.vaddr, end - first.offset, align, None)
+
+
+def _is_whole(section: Section, first: Segment, end: int) -> bool:
+    """Whether a section is within a stretch that begins with a segment, and is mapped along with it."""
+    is_within = first.offset <= section.offset and section.offset + section.size <= end
+    return is_within and section.addr - section.offset == first.vaddr - first.offset
+
+
+def _may_move(view: View, heads: Sequence[Segment], sections: Sequence[Section], size: int) -> bool:
+    """Whether a stretch is the name of the loader alone, or notes that tools for crashes do not look for."""
     kinds = {segment.type for segment in heads}
     if c.PT_INTERP in kinds:
-        is_movable = kinds == {c.PT_INTERP} and len(sections) <= 1
-    else:
-        notes = read_notes(replace(view, segments=tuple(heads), sections=()))
-        are_notes = all(section.type == c.SHT_NOTE for section in sections)
-        is_movable = are_notes and are_left_by_tools(notes, end - first.offset)
-    if is_movable:
-        yield Piece(Role.SHORT, first.offset, first.vaddr, end - first.offset, align, None)
+        return kinds == {c.PT_INTERP} and len(sections) <= 1
+    if any(section.type != c.SHT_NOTE for section in sections):
+        return False
+    notes = read_notes(replace(view, segments=tuple(heads), sections=()))
+    return are_left_by_tools(notes, size)
 
 
 def _round_up(number: int, multiple: int) -> int:

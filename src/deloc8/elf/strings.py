@@ -86,13 +86,10 @@ _Chunk = tuple[int, int]
 
 
 def _free_chunks(table: DynamicTable, draft: Draft, taken: Iterable[int], shortest: int) -> list[_Chunk]:
-    """The strings (start, and the place of their NUL) that an edit sets free and that provably nobody else uses."""
-    before = {value for tag, value in table.entries if tag in _STRING_TAGS}
-    before.update(need.file for need in draft.needs_before if isinstance(need.file, int))
-    used = {value for tag, value in draft.entries if tag in _STRING_TAGS and isinstance(value, int)}
-    used.update(need.file for need in draft.needs if isinstance(need.file, int))
+    """The strings (start, and the place of their NUL) that an edit sets free and that provably nothing else uses."""
+    used = _named_after(draft)
     used.update(taken)
-    chunks = {_chunk_around(table.strings, position) for position in before - used}
+    chunks = {_chunk_around(table.strings, position) for position in _named_before(table, draft) - used}
     chunks = {(start, end) for start, end in chunks if end - start >= shortest}
     if not chunks or not _all_users_known(table):
         return []
@@ -101,7 +98,28 @@ def _free_chunks(table: DynamicTable, draft: Draft, taken: Iterable[int], shorte
     for definition in read_definition_records(table):
         used.update(definition.names)
     used.update(_symbol_names(table))
-    return sorted(chunk for chunk in chunks if not any(chunk[0] <= position < chunk[1] for position in used))
+    return sorted(chunk for chunk in chunks if not _is_used(chunk, used))
+
+
+def _named_before(table: DynamicTable, draft: Draft) -> set[int]:
+    """Where the strings begin that the dynamic section and the version records of a file name."""
+    found = {value for tag, value in table.entries if tag in _STRING_TAGS}
+    found.update(need.file for need in draft.needs_before if isinstance(need.file, int))
+    return found
+
+
+def _named_after(draft: Draft) -> set[int]:
+    """The same of the edited file, as far as its strings are those of the old one."""
+    named = (value for tag, value in draft.entries if tag in _STRING_TAGS)
+    found = {value for value in named if isinstance(value, int)}
+    found.update(need.file for need in draft.needs if isinstance(need.file, int))
+    return found
+
+
+def _is_used(chunk: _Chunk, used: Iterable[int]) -> bool:
+    """Whether one of some positions is in a string: a shorter name may be the end of a longer one."""
+    start, end = chunk
+    return any(start <= position < end for position in used)
 
 
 def _chunk_around(strings: bytes, position: int) -> _Chunk:

@@ -256,16 +256,30 @@ def find_policy(text: str, policies: Sequence[Policy], arch: Arch) -> Policy:
             code="other-machine",
             hints=[f"without the machine, `{tag.policy}` means this one"],
         )
-    match = _COMPUTABLE.fullmatch(tag.policy if tag.arch else text)
-    if match and any(policy.family.value == match[1] for policy in policies):
-        numbers = tuple(map(int, match[2][1:].split("_")))
-        if match[1] == "android" and len(numbers) == 1:
-            return android_policy(numbers[0], arch)
-        if match[1] == "musllinux" and len(numbers) > 1:
-            return musllinux_policy(numbers[0], numbers[1], arch)
-        if match[1] == "manylinux" and len(numbers) > 1 and numbers[0] == 2:  # noqa: PLR2004 # glibc's major version
-            return manylinux_policy(numbers[1], arch)
-    raise _unknown(text, policies)
+    computed = _computed(tag.policy if tag.arch else text, policies, arch)
+    if computed is None:
+        raise _unknown(text, policies)
+    return computed
+
+
+_GLIBC_MAJOR = 2
+
+
+def _computed(name: str, policies: Sequence[Policy], arch: Arch) -> Policy | None:
+    """The policy of a release that is not among some policies, if one of its family is."""
+    found = _COMPUTABLE.fullmatch(name)
+    if found is None or all(policy.family.value != found[1] for policy in policies):
+        return None
+    family = found[1]
+    match tuple(map(int, found[2][1:].split("_"))):
+        case (level,) if family == "android":
+            return android_policy(level, arch)
+        case (major, minor) if family == "musllinux":
+            return musllinux_policy(major, minor, arch)
+        case (major, minor) if family == "manylinux" and major == _GLIBC_MAJOR:
+            return manylinux_policy(minor, arch)
+        case _:
+            return None
 
 
 def _unknown(text: str, policies: Sequence[Policy]) -> UsageError:

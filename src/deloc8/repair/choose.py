@@ -219,33 +219,43 @@ def _about_lowering(audit: Audit, aim: Aim, goal: Goal) -> tuple[list[str], list
     if audit.facts.libc is not Libc.GLIBC:
         return [], []
     lowering = aim.lowering if goal.lower_glibc else lower(audit.facts, aim.match, allow_differs=False)
-    lowered, refused = lowering.all_rewrites, lowering.refused
-    if not lowered and not refused:
+    if not lowering.all_rewrites and not lowering.refused:
         return [], []
-    context: list[str] = []
-    hints: list[str] = []
-    if goal.lower_glibc:
-        reasons: dict[str, None] = {}
-        for refusal in refused:
-            symbol, version = refusal.violation.symbol, refusal.violation.version
-            name = f"{symbol}@{version}" if symbol else f"{version}"
-            reasons[f"{name} cannot be lowered: {refusal.reason}"] = None
-        context += reasons
-    else:
-        symbols = {(row.symbol, row.version) for row in lowered}
-        others = {(row.violation.symbol or "", row.violation.version or "") for row in refused}
-        context.append(_how_many(len(symbols - others), len(symbols | others)))
-    if any(refusal.could_differ for refusal in refused):
+    context = _reasons(lowering) if goal.lower_glibc else [_share(lowering)]
+    hints = []
+    if any(refusal.could_differ for refusal in lowering.refused):
         hints.append("admit symbols that behave a little differently with --allow differs")
     best = _best_lowered(audit, allow_differs=goal.allow_differs)
     if best:
         context.append(f"the best tag that --lower-glibc can reach is {best}")
-        enough = not refused and all(
-            is_lowerable(violation) for violation in aim.match.violations if not violation.is_curable
-        )
-        tag = aim.match.policy.tags[0] if enough and aim.match.policy.installable else best
+        policy = aim.match.policy
+        is_enough = policy.installable and not lowering.refused and _only_too_new(aim.match)
+        tag = policy.tags[0] if is_enough else best
         hints.append(f"let deloc8 do so: fixup --plat {tag} --lower-glibc")
     return context, hints
+
+
+def _reasons(lowering: Lowering) -> list[str]:
+    """Why symbols cannot be lowered, each reason once."""
+    reasons = []
+    for refusal in lowering.refused:
+        symbol, version = refusal.violation.symbol, refusal.violation.version
+        name = f"{symbol}@{version}" if symbol else f"{version}"
+        reasons.append(f"{name} cannot be lowered: {refusal.reason}")
+    return list(dict.fromkeys(reasons))
+
+
+def _share(lowering: Lowering) -> str:
+    """How many of the symbols that are too new can be lowered."""
+    symbols = {(row.symbol, row.version) for row in lowering.all_rewrites}
+    others = {(row.violation.symbol or "", row.violation.version or "") for row in lowering.refused}
+    return _how_many(len(symbols - others), len(symbols | others))
+
+
+def _only_too_new(match: PolicyMatch) -> bool:
+    """Whether lowering can cure all that no graft cures."""
+    blocking = (violation for violation in match.violations if not violation.is_curable)
+    return all(map(is_lowerable, blocking))
 
 
 def _how_many(lowered: int, total: int) -> str:

@@ -141,19 +141,29 @@ class _Chooser:
         if _has_tables_apart(violation):
             reason = "the relocations are the same, in the place where older releases take them to be"
             return _rewrite(violation, RewriteKind.JOINED, reason)
-        if symbol is None:
-            if version == _RELR_VERSION:
-                return _rewrite(violation, RewriteKind.PACKED, "the relocations are the same, only not packed")
-            return Refusal(violation=violation, reason="a promise about the file that cannot be taken back")
-        ways = [way for way in self.table.ways(symbol, version) if self.fits(way)] if self.table else []
-        near = [way for way in ways if way.kind is not LoweringClass.DIFFERS]
-        found = _by_way(violation, near[0]) if near else self.without_version(file, violation, symbol)
-        if found is None and ways and self.allow_differs:
+        if symbol is not None:
+            return self.choose_way(file, violation, symbol)
+        if version == _RELR_VERSION:
+            return _rewrite(violation, RewriteKind.PACKED, "the relocations are the same, only not packed")
+        return Refusal(violation=violation, reason="a promise about the file that cannot be taken back")
+
+    def choose_way(self, file: ElfFile, violation: Violation, symbol: str) -> Rewrite | Refusal:
+        """The nearest of the ways of a symbol; one that differs only where it is allowed and there is no other."""
+        ways = []
+        if self.table:
+            ways = [way for way in self.table.ways(symbol, violation.version or "") if self.fits(way)]
+        near = next((way for way in ways if way.kind is not LoweringClass.DIFFERS), None)
+        if near is not None:
+            return _by_way(violation, near)
+        found = self.without_version(file, violation, symbol)
+        if found is not None:
+            return found
+        if not ways:
+            return Refusal(violation=violation, reason=_NO_WAY.get(symbol, "no older version does the same"))
+        if self.allow_differs:
             return _by_way(violation, ways[0])
-        if found is None and ways:
-            reason = f"{ways[0].to_symbol}@{ways[0].to_version} differs: {ways[0].reason}"
-            return Refusal(violation=violation, reason=reason, could_differ=True)
-        return found or Refusal(violation=violation, reason=_NO_WAY.get(symbol, "no older version does the same"))
+        reason = f"{ways[0].to_symbol}@{ways[0].to_version} differs: {ways[0].reason}"
+        return Refusal(violation=violation, reason=reason, could_differ=True)
 
     def without_version(self, file: ElfFile, violation: Violation, symbol: str) -> Rewrite | None:
         """What can be done where no older version will do; None for nothing."""
@@ -267,16 +277,12 @@ def lowered_image(image: ElfImage, edits: Sequence[Edit]) -> ElfImage:
     for edit in edits:
         match edit:
             case BindVersion() | DropVersion() | BindToZero():
-                after = _bound(edit)
-                for place, symbol in enumerate(undefined):
-                    if (symbol.name, symbol.version) == (edit.symbol, edit.old):
-                        left.add((symbol.file or "", edit.old))
-                        undefined[place] = after(symbol)
+                left |= _rebind(undefined, edit)
             case UnpackRelocations():
                 left.update((need.file, _RELR_VERSION) for need in image.version_needs)
-                dynamic = replace(dynamic, has_relr=False, has_tables_apart=False) if dynamic else None
+                dynamic = None if dynamic is None else replace(dynamic, has_relr=False, has_tables_apart=False)
             case JoinRelocations():
-                dynamic = replace(dynamic, has_tables_apart=False) if dynamic else None
+                dynamic = None if dynamic is None else replace(dynamic, has_tables_apart=False)
     used = {(symbol.file or "", symbol.version or "") for symbol in (*undefined, *copied)}
     return replace(
         image,
@@ -285,6 +291,17 @@ def lowered_image(image: ElfImage, edits: Sequence[Edit]) -> ElfImage:
         version_needs=_needs_after(image.version_needs, left - used, used),
         dynamic=dynamic,
     )
+
+
+def _rebind(undefined: list[UndefinedSymbol], edit: BindVersion | DropVersion | BindToZero) -> set[tuple[str, str]]:
+    """Change the symbols that an edit binds elsewhere; returns the files and versions that they leave."""
+    left = set()
+    after = _bound(edit)
+    for number, symbol in enumerate(undefined):
+        if (symbol.name, symbol.version) == (edit.symbol, edit.old):
+            left.add((symbol.file or "", edit.old))
+            undefined[number] = after(symbol)
+    return left
 
 
 def _bound(edit: BindVersion | DropVersion | BindToZero) -> Callable[[UndefinedSymbol], UndefinedSymbol]:

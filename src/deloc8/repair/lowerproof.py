@@ -64,26 +64,36 @@ def planned_relocations(old: Buffer, edits: Sequence[Edit], name: str) -> Planne
         ElfError: The file is unsound.
     """
     table = _table(old, name)
-    view, relative, shift = table.view, relative_kind(table.view), info_shift(table.view)
+    view, relative = table.view, relative_kind(table.view)
     tables, packed = _apart(table), _packed(table)
     constants = {(edit.symbol, edit.old) for edit in edits if isinstance(edit, BindToZero)}
-    numbers = _numbers(table, constants) if constants else {}
-    zeros: set[int] = set()
-    if numbers:
-        for tag, rows in tables.items():
-            for place, info in enumerate(rows.infos):
-                if info >> shift in numbers and numbers[info >> shift] == rows.addresses[place]:
-                    rows.infos[place] = NO_RELOCATION
-            is_zero = [info >> shift in numbers for info in rows.infos]
-            zeros.update(compress(rows.addresses, is_zero))
-            tables[tag] = _pick(rows, [not found for found in is_zero])
+    zeros = _bind_to_zero(table, tables, constants) if constants else frozenset()
     if any(isinstance(edit, UnpackRelocations) for edit in edits):
         unpacked = Relocations(packed, array("Q", [relative]) * len(packed), words_at(view, packed))
         tag = shape_of(view).table
         tables[tag] = Relocations(*map(array.__add__, unpacked, tables[tag])) if tag in tables else unpacked
         packed = array("Q")
     joined = any(isinstance(edit, JoinRelocations | UnpackRelocations) for edit in edits)
-    return Planned(tables, packed, frozenset(zeros), relative, joined)
+    return Planned(tables, packed, zeros, relative, joined)
+
+
+def _bind_to_zero(
+    table: DynamicTable, tables: dict[int, Relocations], constants: set[tuple[str, str]]
+) -> frozenset[int]:
+    """Take the relocations of some symbols out of the tables; returns the addresses that become constants of zero."""
+    shift = info_shift(table.view)
+    numbers = _numbers(table, constants)
+    if not numbers:
+        return frozenset()
+    zeros: set[int] = set()
+    for tag, rows in tables.items():
+        for place, info in enumerate(rows.infos):
+            if numbers.get(info >> shift) == rows.addresses[place]:
+                rows.infos[place] = NO_RELOCATION
+        is_zero = [info >> shift in numbers for info in rows.infos]
+        zeros.update(compress(rows.addresses, is_zero))
+        tables[tag] = _pick(rows, [not it_is for it_is in is_zero])
+    return frozenset(zeros)
 
 
 def relocation_problems(planned: Planned, new: Buffer, name: str) -> Iterator[str]:
@@ -93,27 +103,51 @@ def relocation_problems(planned: Planned, new: Buffer, name: str) -> Iterator[st
         ElfError: The file is unsound.
     """
     table = _table(new, name)
-    view, shift = table.view, info_shift(table.view)
-    tables, others = _apart(table), {}
-    zeros: list[tuple[int, int, int]] = []
-    for tag, rows in tables.items():
-        is_zero = [address in planned.zeros for address in rows.addresses]
-        zeros += compress(zip(*rows, strict=True), is_zero)
-        others[tag] = _pick(rows, [not found for found in is_zero])
+    tables = _apart(table)
+    zeros, others = _sorted_out(tables, planned.zeros)
     if _packed(table) != planned.packed:
         yield f"{name}: its packed relocations are not what was planned"
     if _filled(others) != _filled(planned.tables):
         yield f"{name}: its relocations are not what was planned"
-    sound = [address for address, info, addend in zeros if info == planned.relative and _is_zero(view, addend)]
-    if set(sound) != planned.zeros or len(sound) != len(zeros):
+    if not _are_zeros(table.view, zeros, planned):
         yield f"{name}: a variable that should be a constant of zero is none"
     if planned.joined and are_apart(table.values):
         yield f"{name}: DT_JMPREL is not where glibc before 2.23 reads it"
     for shape in (RELA, REL):
+        infos = tables[shape.table].infos if shape.table in tables else ()
         count = table.values.get(shape.count, 0)
-        infos = tables[shape.table].infos[:count] if shape.table in tables else ()
-        if len(infos) < count or any(info & (1 << shift) - 1 != planned.relative for info in infos):
+        if not _are_relative(infos, count, planned.relative, info_shift(table.view)):
             yield f"{name}: it says that more of its relocations are relative than are"
+
+
+_Row = tuple[int, int, int]  # address, information, addend
+
+
+def _sorted_out(
+    tables: Mapping[int, Relocations], zeros: frozenset[int]
+) -> tuple[list[_Row], Mapping[int, Relocations]]:
+    """The relocations at some addresses, and all others by the tag of their table."""
+    found: list[_Row] = []
+    others = {}
+    for tag, rows in tables.items():
+        is_zero = [address in zeros for address in rows.addresses]
+        found += compress(zip(*rows, strict=True), is_zero)
+        others[tag] = _pick(rows, [not it_is for it_is in is_zero])
+    return found, others
+
+
+def _are_zeros(view: View, rows: Sequence[_Row], planned: Planned) -> bool:
+    """Whether some relocations make each of the planned variables a constant of zero, and nothing else."""
+    for _, info, addend in rows:
+        if info != planned.relative or not _is_zero(view, addend):
+            return False
+    return {address for address, _, _ in rows} == planned.zeros
+
+
+def _are_relative(infos: Sequence[int], count: int, relative: int, shift: int) -> bool:
+    """Whether so many relocations at the beginning of a table add the load address, as the dynamic section says."""
+    mask = (1 << shift) - 1
+    return len(infos) >= count and all(info & mask == relative for info in infos[:count])
 
 
 def _table(data: Buffer, name: str) -> DynamicTable:

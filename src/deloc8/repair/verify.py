@@ -182,29 +182,53 @@ def _record(written: WheelArchive, seen: _Seen) -> Iterator[str]:
 
 def _unchanged(claim: Claim, written: WheelArchive) -> Iterator[str]:
     """Members that the plan does not name must be there with the same contents and mode; no others may come."""
-    plan = claim.plan
-    info = claim.source.dist_info
-    rewritten = ["RECORD"] if plan.tags is None else ["RECORD", "WHEEL"]
-    rewritten += ["METADATA"] if plan.provenance.licence_fields else []
-    may_change = {patch.member for patch in plan.patches} | {f"{info}/{name}" for name in rewritten}
-    may_come = {graft.member for graft in plan.grafts} | {patch.target for patch in plan.patches}
-    may_come |= {plan.compat.member} if plan.compat else set()
-    may_come |= {file.member for file in plan.provenance.licences} | {plan.provenance.sbom or ""}
     before = {member.name: member for member in claim.source.members}
     after = {member.name: member for member in written.members}
-    for name in sorted(before.keys() - after.keys() - {f"{info}/{name}" for name in SIGNATURES}):
+    signatures = {f"{claim.source.dist_info}/{name}" for name in SIGNATURES}
+    for name in sorted(before.keys() - after.keys() - signatures):
         yield f"{name} is lost"
-    for name in sorted(after.keys() - before.keys() - may_come):
+    for name in sorted(after.keys() - before.keys() - _may_come(claim.plan)):
         yield f"{name} has come from nowhere"
-    for name, member in before.items():
-        copy = after.get(name)
-        if copy and name not in may_change and (copy.crc, copy.size) != (member.crc, member.size):
-            yield f"{name} has changed"
-        if copy and (copy.mode ^ (member.mode or copy.mode)) & 0o777:
-            yield f"{name} has other permissions"
-    for patch in plan.patches:
+    may_change = _may_change(claim)
+    for name in sorted(before.keys() & after.keys()):
+        yield from _changes(before[name], after[name], may_change=name in may_change)
+    for patch in claim.plan.patches:
         if patch.moved_to and not _is_launcher(written, patch):
             yield f"{patch.member} does not start {patch.moved_to}"
+
+
+def _may_change(claim: Claim) -> set[str]:
+    """The members whose contents the plan changes."""
+    plan = claim.plan
+    rewritten = ["RECORD"]
+    if plan.tags is not None:
+        rewritten.append("WHEEL")
+    if plan.provenance.licence_fields:
+        rewritten.append("METADATA")
+    names = {patch.member for patch in plan.patches}
+    names.update(f"{claim.source.dist_info}/{name}" for name in rewritten)
+    return names
+
+
+def _may_come(plan: Plan) -> set[str]:
+    """The members that the plan adds."""
+    names = {graft.member for graft in plan.grafts}
+    names.update(patch.target for patch in plan.patches)
+    names.update(file.member for file in plan.provenance.licences)
+    if plan.compat:
+        names.add(plan.compat.member)
+    if plan.provenance.sbom:
+        names.add(plan.provenance.sbom)
+    return names
+
+
+def _changes(old: Member, new: Member, *, may_change: bool) -> Iterator[str]:
+    """What speaks against a member being the one that it was."""
+    if not may_change and (new.crc, new.size) != (old.crc, old.size):
+        yield f"{old.name} has changed"
+    # A member without a mode gets one.
+    if old.mode and (new.mode ^ old.mode) & 0o777:
+        yield f"{old.name} has other permissions"
 
 
 def _is_launcher(written: WheelArchive, patch: Patch) -> bool:
