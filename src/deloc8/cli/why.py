@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from deloc8.audit.violations import ViolationCode
-from deloc8.audit.why import explain
 from deloc8.cli.shared import DONE, audit_options, draws, emit, emit_drawn, emit_json, progress_bar
 from deloc8.errors import PureWheelError
+from deloc8.explain.why import explain
 from deloc8.paths import file_name
 from deloc8.report.to_json import document
 from deloc8.report.why import why_text, why_value
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from deloc8.audit.match import PolicyMatch
     from deloc8.audit.verdict import Audit
     from deloc8.audit.violations import Violation
-    from deloc8.audit.why import Remedy
     from deloc8.cli.console import Console
+    from deloc8.explain.why import Remedy
 
 
 def why(options: argparse.Namespace, console: Console) -> int:
@@ -55,7 +55,7 @@ def _remedy(audit: Audit) -> Remedy:
     def remedy(match: PolicyMatch, violations: Sequence[Violation]) -> Iterable[str]:
         if not any(row.code in _LOWERED for row in violations):
             return ()
-        from deloc8.repair.remedy import ways_by_lowering  # noqa: PLC0415  most answers do without
+        from deloc8.explain.remedy import ways_by_lowering  # noqa: PLC0415  most answers do without
 
         return ways_by_lowering(audit, match, violations)
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from deloc8.audit.match import PolicyMatch
     from deloc8.audit.verdict import Audit
     from deloc8.audit.violations import Violation
-    from deloc8.audit.why import Use
     from deloc8.elf.edits import Edit
+    from deloc8.explain.why import Use
 
 # The dynamic loader stands among the needed names of many files; nobody has to install or graft it.
 _LOADER = pattern(r"ld-linux.*\.so\.\d+|ld64\.so\.[12]|ld-musl-.*\.so\.1")

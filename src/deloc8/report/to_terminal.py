@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     from deloc8.audit.forest import Forest
     from deloc8.audit.verdict import Audit
-    from deloc8.audit.why import Answer, Use
     from deloc8.diagnostic import Diagnostic
+    from deloc8.explain.why import Answer, Use
     from deloc8.report import why
     from deloc8.report.model import SymbolRow
     from deloc8.report.to_text import Part

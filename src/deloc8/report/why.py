@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from deloc8.audit.violations import Violation, describe
-from deloc8.audit.why import SubjectKind
 from deloc8.elf.dynamic import LinkKind
+from deloc8.explain.why import SubjectKind
 from deloc8.policy.model import version_key
 from deloc8.report.dlopened import opening_value, openings_text
 from deloc8.text import filled, joined, paragraphs, printable
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import TypeAlias
 
-    from deloc8.audit.why import Answer, Use
+    from deloc8.explain.why import Answer, Use
     from deloc8.report.to_json import Json
     from deloc8.text import Lines
 

@@ -8,7 +8,7 @@ import pytest
 
 from deloc8.audit.compat import compatibility
 from deloc8.audit.violations import describe
-from deloc8.audit.why import explain
+from deloc8.explain.why import explain
 from deloc8.report.to_text import show_text
 from kit.elf import DT_AUXILIARY, DT_DEPAUDIT, DT_FILTER, ET_EXEC, GLIBC, Defined, ElfSpec, NeedSpec, Undefined
 from kit.scene import CORE, Scene, best_tag, codes_of, violations_of

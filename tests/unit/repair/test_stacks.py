@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deloc8.audit.why import explain
 from deloc8.diagnostic import Severity
 from deloc8.elf import constants as c
 from deloc8.elf.edits import ClearExecutableStack, UnpackRelocations
 from deloc8.errors import UnrepairableError, VerificationError
+from deloc8.explain.why import explain
 from deloc8.repair import execute
 from deloc8.workflow import AuditOptions, check_wheel
 from kit.bench import EXT, Bench, codes, graft, image

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deloc8.audit.why import explain
+from deloc8.explain.why import explain
 from deloc8.report.schema import schemas
 from deloc8.report.why import why_text
 from kit.command import Command

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deloc8.audit.why import SubjectKind, explain
 from deloc8.errors import UsageError
+from deloc8.explain.why import SubjectKind, explain
 from kit.elf import GLIBC, ElfSpec, NoteSpec, Undefined
 from kit.scene import CORE, Scene, wants
 

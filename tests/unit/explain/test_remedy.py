@@ -8,7 +8,7 @@ import pytest
 
 from deloc8.audit.verdict import find_tag
 from deloc8.errors import UnrepairableError
-from deloc8.repair.remedy import ways_by_lowering
+from deloc8.explain.remedy import ways_by_lowering
 from kit.bench import Bench
 from kit.command import Command
 from kit.elf import NeedSpec, Undefined

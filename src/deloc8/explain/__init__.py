@@ -1,0 +1,1 @@
+"""Why something matters to a wheel, and the ways out."""
