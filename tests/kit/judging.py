@@ -55,11 +55,5 @@ def repair_and_check(
     untold = {key: message for key, message in left.items() if key not in told and key[0] not in whole}
     assert not untold
     if outcome.plan.tags is not None:
-        of_tags = {key for key in left if key[0] in ERRORS_OF_TAGS and not _is_of_python(key[0], outcome)}
-        assert not of_tags
+        assert not {key for key in left if key[0] in ERRORS_OF_TAGS}
     return outcome
-
-
-def _is_of_python(code: str, outcome: Outcome) -> bool:
-    """Whether a finding concerns a Python that a wheel for `linux` is free to ask for: that tag promises nothing."""
-    return code == "libpython-needed" and outcome.plan.policy.is_unbounded

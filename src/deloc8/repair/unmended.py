@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from deloc8.audit.checks.evidence import Evidence, strictest
 from deloc8.audit.checks.promises import violation_findings
-from deloc8.audit.checks.table import ERRORS_OF_TAGS, as_finding, find_errors
+from deloc8.audit.checks.table import ERRORS_OF_TAGS, as_finding, find_errors, find_some
 from deloc8.audit.match import Provision, is_libpython, match_policies
 from deloc8.audit.verdict import Truth, find_tag
 from deloc8.audit.violations import Violation, ViolationCode
@@ -55,11 +55,9 @@ def _unmended(plan: Plan, aim: Aim, archive: WheelArchive, read: Read) -> Iterat
     evidence = _evidence(aim.audit, wheel, core, _defined(aim.audit, archive, read))
     keeps_tags = plan.tags is None
     for found in find_errors(evidence):
-        if found.code == _LIBPYTHON:
-            if _keeps_libpython(aim, found.subject):
-                yield found
-        elif found.code not in ERRORS_OF_TAGS or (keeps_tags and found.code in {"false-tag", "tags-differ"}):
+        if found.code not in ERRORS_OF_TAGS or (keeps_tags and found.code in {"false-tag", "tags-differ"}):
             yield found
+    yield from (found for found in find_some(evidence, {_LIBPYTHON}) if _keeps_libpython(aim, found.subject))
     if keeps_tags:
         yield from _violations_left(plan, aim)
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import zipfile
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from deloc8.audit.checks.table import ERRORS_OF_TAGS
 from deloc8.diagnostic import Severity
 from deloc8.repair.model import Goal
-from deloc8.workflow import AuditOptions, plan_repair
+from deloc8.workflow import AuditOptions, audit_wheel, check_wheel, plan_repair
 from kit.elf import GLIBC, Defined, ElfSpec, NeedSpec, Undefined
 from kit.faults import FAULTS, SOUND, TAG, beside, core, files, scene_for_checks
 from kit.judging import errors_of, repair_and_check
 from kit.scene import CORE, wants
+from kit.wheels import build_wheel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -84,7 +87,7 @@ def test_wheels_with_faults_of_files_are_repaired(scene: Scene, fault: str) -> N
     """Else the property above would hold for nothing."""
     wheel = MORE[fault](scene)
     settings = AuditOptions(sysroot=scene.root)
-    assert errors_of(wheel, settings)
+    assert check_wheel(wheel, settings)
     assert repair_and_check(wheel, scene.folder / "out", options=settings) is not None
 
 
@@ -120,6 +123,64 @@ def test_libpython_goes_where_a_tag_promises_something(scene: Scene) -> None:
 def test_libpython_stays_where_nothing_is_promised_and_that_is_told(scene: Scene) -> None:
     plan = plan_of(scene, MORE["libpython of two files"], platform="linux")
     assert warned(plan) == [("executable-stack-cleared", "demo/x.so"), ("libpython-needed", "demo/x.so")]
+
+
+def test_under_a_tag_that_promises_nothing_it_is_told_too(scene: Scene) -> None:
+    plan = plan_of(scene, retagged(FAULTS["libpython-needed"], "linux_x86_64"), platform="linux")
+    assert warned(plan) == [("libpython-needed", CORE)]
+
+
+# -- show and check
+
+
+def retagged(fault: Fault, platform: str) -> Fault:
+    """The same files under another platform tag."""
+
+    def build(scene: Scene) -> Path:
+        old = fault(scene)
+        with zipfile.ZipFile(old) as archive:
+            members = {name: archive.read(name) for name in archive.namelist() if ".dist-info/" not in name}
+        python, abi, _ = old.stem.split("-")[2:]
+        folder = scene.folder / "retagged"
+        folder.mkdir()
+        return build_wheel(folder, members, tags=(f"{python}-{abi}-{platform}",))
+
+    return build
+
+
+# Names that other checks give to a violation.
+OTHERWISE = {
+    "library-not-found": "library-not-allowed",
+    "executed-stack": "executable-stack",
+    "symbol-too-new": "symbol-too-new or marker-too-new",
+    "marker-too-new": "symbol-too-new or marker-too-new",
+}
+PLATFORMS = ("linux_x86_64", "manylinux_2_17_x86_64", "manylinux_2_39_x86_64", "linux_x86_64.manylinux_2_28_x86_64")
+OF_FILES = ERRORS_OF_TAGS - {"false-tag", "tags-differ"}
+LIBPYTHON = replace(SOUND, needed=("libpython3.11.so.1.0", GLIBC), runpath="$ORIGIN/../demo.libs")
+JUDGED: Mapping[str, Fault] = {
+    **{code: FAULTS[code] for code in FAULTS if code in OF_FILES},
+    **MORE,
+    "libpython inside": core(LIBPYTHON, **{"libpython3.11_so_1_0": ElfSpec(soname="libpython3.11.so.1.0")}),
+    "sound": core(SOUND),
+}
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize("platform", PLATFORMS)
+@pytest.mark.parametrize("fault", JUDGED)
+def test_check_has_an_error_of_a_tag_where_show_denies_it(
+    scene: Scene, fault: str, platform: str, options: str
+) -> None:
+    wheel = retagged(JUDGED[fault], platform)(scene)
+    settings = AuditOptions(sysroot=scene.root, **OPTIONS[options])  # type: ignore[arg-type]  # its fields
+    audit = audit_wheel(wheel, settings)
+    own = {file.label for file in audit.facts.own}
+    rows = {(row.code.value, row.file) for claim in audit.false_claims for row in claim.violations}
+    denied = {OTHERWISE.get(code, code) for code, file in rows if file in own}
+    found = {OTHERWISE.get(code, code) for code, _ in errors_of(wheel, settings) if code in OF_FILES}
+    assert found == denied
+    assert bool(audit.false_claims) is bool(rows)
 
 
 # -- tags that stay

@@ -63,6 +63,11 @@ class Evidence:
     process: tuple[str, ...] = ()
 
     @property
+    def promises_nothing(self) -> bool:
+        """Whether the wheel claims no more than to work where it was built: its tag is `linux`."""
+        return self.match is not None and self.match.policy.is_unbounded
+
+    @property
     def libraries(self) -> tuple[ElfFile, ...]:
         """The wheel's own ELF files that are loaded into a process: its programs are not among them."""
         return tuple(file for file in self.audit.facts.own if file.image.dynamic and not file.image.is_executable)

@@ -22,17 +22,22 @@ if TYPE_CHECKING:
 def check_stack(evidence: Evidence) -> Iterator[Diagnostic]:
     """Libraries that ask for an executable stack, which glibc from 2.41 refuses to load into a running process.
 
-    Where the user wants them so, that is a warning.
+    Where the user wants them so, or no tag promises another machine, that is a warning.
     """
     faults = stack_faults(evidence.audit.facts)
+    is_kept = evidence.audit.options.keep_executable_stack
     for file in evidence.libraries:
         code = faults.get(file.path)
         if code is None:
             continue
         found = _STACK_FINDINGS[code](file.label)
-        if evidence.audit.options.keep_executable_stack:
-            found = replace(found, severity=Severity.WARNING, hints=())
-        yield found
+        if is_kept:
+            found = replace(found, hints=())
+        yield _as_warning(found) if is_kept or evidence.promises_nothing else found
+
+
+def _as_warning(found: Diagnostic) -> Diagnostic:
+    return replace(found, severity=Severity.WARNING)
 
 
 def _executable_stack(label: str) -> Diagnostic:
@@ -106,28 +111,30 @@ def check_text_relocations(evidence: Evidence) -> Iterator[Diagnostic]:
 def check_libpython(evidence: Evidence) -> Iterator[Diagnostic]:
     """Extension modules that need libpython; on Android they must.
 
-    Nothing is said where the user leaves it out, or where a policy of the user takes it from the system.
+    Nothing is said where the user leaves it out, or where a policy of the user takes it from the system. Where the
+    wheel has it, or no tag promises another machine, that is a warning: the file is there.
     """
     facts, exclude = evidence.audit.facts, evidence.audit.options.exclude
     if facts.libc is Libc.ANDROID:
         return
     policy = evidence.match.policy if evidence.match else None
+    own = {file.path for file in facts.own}
     for file in evidence.libraries:
-        names = tuple(
-            row.name
-            for row in facts.dependencies.get(file.path, ())
-            if is_libpython(row.name) and not is_named(row, exclude)
-        )
+        rows = [row for row in facts.dependencies.get(file.path, ()) if is_libpython(row.name)]
+        rows = [row for row in rows if not is_named(row, exclude)]
         if policy and not policy.is_unbounded:
-            names = tuple(name for name in names if not policy.allows_library(name))
-        if names:
-            yield finding(
-                "libpython-needed",
-                file.label,
-                f"needs {listed(names)}, which most Pythons do not have as a file",
-                ("the process has its symbols already (PEP 513)",),
-                ("do not link extension modules with libpython; `deloc8 fixup` removes the entry",),
-            )
+            rows = [row for row in rows if not policy.allows_library(row.name)]
+        if not rows:
+            continue
+        found = finding(
+            "libpython-needed",
+            file.label,
+            f"needs {listed(tuple(row.name for row in rows))}, which most Pythons do not have as a file",
+            ("the process has its symbols already (PEP 513)",),
+            ("do not link extension modules with libpython; `deloc8 fixup` removes the entry",),
+        )
+        is_there = evidence.promises_nothing or all(row.target in own for row in rows)
+        yield _as_warning(found) if is_there else found
 
 
 # The startup files of many toolchains leave some hundred bytes in whatever is linked with them.
