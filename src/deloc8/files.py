@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from deloc8.paths import StrPath
 
-__all__ = ["NotAFileError", "is_pipe", "open_file", "read_file", "read_given"]
+__all__ = ["NotAFileError", "fill", "is_pipe", "open_file", "read_file", "read_given", "stamp"]
 
 # O_NONBLOCK: what takes the place of the file meanwhile must not make us wait; files themselves do not know the flag.
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
@@ -33,6 +33,7 @@ _FILES = frozenset({stat.S_IFREG})
 _FILES_AND_PIPES = frozenset({stat.S_IFREG, stat.S_IFIFO})
 
 _PIECE = 1 << 18
+_STEP = 1 << 20  # bytes that one call may read into room that is there
 _PATIENCE = 10  # seconds without a byte from a pipe
 
 
@@ -140,3 +141,23 @@ def _read_pipe(descriptor: int, most: int) -> bytes:
     if not data:
         raise NotAFileError(errno.EINVAL, "it is a pipe that no process writes to")
     return data
+
+
+def stamp(status: os.stat_result) -> tuple[int, ...]:
+    """What is another when a file has been replaced or written to; its time of change cannot be set back."""
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def fill(room: memoryview, descriptor: int, offset: int) -> int:
+    """Fill some room with the bytes of a file from an offset.
+
+    Returns:
+        How many there are; fewer than there is room for where the file ends before.
+    """
+    done = 0
+    while done < len(room):
+        step = os.preadv(descriptor, [room[done : done + _STEP]], offset + done)
+        if not step:
+            break
+        done += step
+    return done

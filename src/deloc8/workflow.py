@@ -374,13 +374,14 @@ def copy_wheel(path: StrPath, folder: StrPath, options: AuditOptions = _DEFAULTS
 
     Raises:
         WheelError: It is no sound wheel.
-        InputError: The folder cannot be written to.
+        UsageError: The folder cannot be written to.
+        SystemFault: The machine refuses.
     """
     from pathlib import Path  # noqa: PLC0415  only pure wheels are copied
 
     from deloc8.wheel.staging import copy  # noqa: PLC0415  the same
 
     place = Path(folder, file_name(path))
-    with open_wheel(path, options.limits):
-        copy(path, place)
+    with open_wheel(path, options.limits) as archive:
+        copy(archive, place)
     return place

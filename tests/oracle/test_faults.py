@@ -87,9 +87,9 @@ class Faulty:
         check_wheel(self.bench.out / name)
         assert list(self.temporary.iterdir()) == []
 
-    def check_absent(self, ended: Result, code: str) -> None:
-        """One clear message, exit code 1, the input unchanged, and nothing written."""
-        assert ended.code == 1
+    def check_absent(self, ended: Result, code: str, exit_code: int = 1) -> None:
+        """One clear message, the exit code, the input unchanged, and nothing written."""
+        assert ended.code == exit_code
         assert ended.err.count("error: ") == 1
         assert f"[{code}]" in ended.err
         assert "Traceback" not in ended.err
@@ -211,7 +211,7 @@ def test_the_largest_file_that_may_be_written(faulty: Faulty) -> None:
     """A limit of the file size stands for a full disk: writing fails in the midst of the data."""
     limit = SIZE // 2
     ended = faulty.run(first=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)), without=COVERAGE)
-    faulty.check_absent(ended, "unwritable-output")
+    faulty.check_absent(ended, "no-room", 4)
     assert "File too large" in ended.err
 
 
@@ -227,7 +227,7 @@ def test_a_full_disk(faulty: Faulty) -> None:
     finally:
         subprocess.run(["umount", str(out)], check=True)
     out.rmdir()
-    faulty.check_absent(ended, "unwritable-output")
+    faulty.check_absent(ended, "no-room", 4)
     assert "No space left on device" in ended.err
 
 
@@ -289,7 +289,7 @@ def test_a_target_that_cannot_be_written(faulty: Faulty) -> None:
     faulty.bench.out.mkdir(mode=0o555)
     ended = faulty.run_command(obeying_permissions(faulty.command()), without=COVERAGE)
     faulty.bench.out.rmdir()
-    faulty.check_absent(ended, "unwritable-output")
+    faulty.check_absent(ended, "unwritable-output", 2)
     assert "Permission denied" in ended.err
 
 

@@ -6,13 +6,14 @@ import select
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from deloc8 import files
-from deloc8.files import NotAFileError, is_pipe, open_file, read_file, read_given
+from deloc8.files import NotAFileError, fill, is_pipe, open_file, read_file, read_given, stamp
 from kit.command import uncovered
 from kit.nofiles import NO_FILES, WORDS
 
@@ -212,3 +213,29 @@ def test_which_paths_lead_to_pipes(tmp_path: Path) -> None:
     assert [is_pipe(tmp_path / name) for name in ("pipe", "link", "file", "none", "nul\0")] == [True, True] + [
         False
     ] * 3
+
+
+def test_room_is_filled_as_far_as_the_file_goes(tmp_path: Path) -> None:
+    data = os.urandom(3 << 20)
+    (tmp_path / "file").write_bytes(data)
+    descriptor, _ = open_file(tmp_path / "file")
+    try:
+        room = bytearray(len(data))
+        assert fill(memoryview(room), descriptor, 0) == len(data)
+        assert room == data
+        assert fill(memoryview(room), descriptor, 5) == len(data) - 5
+        assert room[:-5] == data[5:]
+        assert fill(memoryview(room), descriptor, len(data)) == 0
+    finally:
+        os.close(descriptor)
+
+
+def test_a_stamp_notices_what_a_set_back_time_hides(tmp_path: Path) -> None:
+    place = tmp_path / "file"
+    place.write_bytes(b"1")
+    before = place.stat()
+    time.sleep(0.02)  # longer than the step of the clock of the file system
+    place.write_bytes(b"2")
+    os.utime(place, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert place.stat().st_mtime_ns == before.st_mtime_ns
+    assert stamp(place.stat()) != stamp(before)

@@ -11,7 +11,6 @@ from deloc8.audit.verdict import Truth
 from deloc8.errors import (
     Deloc8Error,
     ElfError,
-    InputError,
     PolicyError,
     PureWheelError,
     UnrepairableError,
@@ -195,7 +194,7 @@ def test_an_interruption_leaves_nothing(
 
 def test_a_folder_that_cannot_be_made_is_told(bench: Bench) -> None:
     bench.out.touch()
-    with pytest.raises(InputError, match="cannot be written") as caught:
+    with pytest.raises(UsageError, match="cannot be written") as caught:
         repair_wheel(
             bench.extension(), bench.out / "sub", Goal(), WriteOptions(), AuditOptions(sysroot=bench.system.top)
         )
@@ -207,7 +206,7 @@ def test_a_folder_in_the_place_of_the_result_is_told(bench: Bench) -> None:
     wheel = bench.extension()
     place = bench.out / bench.plan(wheel).target.filename
     place.mkdir(parents=True)
-    with pytest.raises(InputError, match="cannot be written"):
+    with pytest.raises(UsageError, match="cannot be written"):
         bench.repair(wheel)
     assert bench.left == [place.name]
 

@@ -7,6 +7,7 @@ import sys
 from deloc8 import __version__
 
 _VERSION = "--version"
+_REFUSED_BY_THE_MACHINE = 4  # as in `cli.shared`, which may be what cannot be loaded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,6 +62,18 @@ def main(argv: Sequence[str] | None = None) -> int:
             pass  # told below, as for every command
         else:
             return 0
-    from deloc8.cli.commands import run  # noqa: PLC0415  see above
-
+    try:
+        from deloc8.cli.commands import run  # noqa: PLC0415  see above
+    except (ImportError, OSError, MemoryError) as error:
+        return _unloaded(error)
     return run(arguments)
+
+
+def _unloaded(error: Exception) -> int:
+    """The exit code where deloc8 cannot be read from its place, told without any part of it."""
+    reason = str(error) or type(error).__name__
+    try:  # noqa: SIM105  no import may be needed here
+        print(f"error: deloc8 could not be loaded [broken-installation]\n  {reason}", file=sys.stderr)  # noqa: T201
+    except OSError:
+        pass
+    return _REFUSED_BY_THE_MACHINE

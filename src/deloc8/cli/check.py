@@ -18,12 +18,16 @@ from deloc8.cli.shared import (
     emit,
     emit_drawn,
     emit_json,
+    exit_code,
+    not_worked_on,
     progress_bar,
     tell_failures,
 )
 from deloc8.diagnostic import Severity
+from deloc8.errors import SystemFault
+from deloc8.faults import translated
 from deloc8.text import NOTHING, joined
-from deloc8.values import replace
+from deloc8.values import dataclass, replace
 from deloc8.workflow import check_wheel
 
 TYPE_CHECKING = False
@@ -33,12 +37,11 @@ if TYPE_CHECKING:
 
     from deloc8.cli.console import Console
     from deloc8.diagnostic import Diagnostic
-
-    _Checked = list[tuple[Path, Sequence[Diagnostic]]]
+    from deloc8.workflow import AuditOptions
 
 
 def check(options: argparse.Namespace, console: Console) -> int:
-    """The exit code: 1 where a finding on any wheel is an error.
+    """The exit code: 1 where a finding on any wheel is an error, 4 where the machine kept one from being judged.
 
     Raises:
         UsageError: A code to select or to ignore does not exist, or pyproject.toml is wrong.
@@ -49,17 +52,46 @@ def check(options: argparse.Namespace, console: Console) -> int:
     give_memory_back(options.wheels)
     processes, threads = share_of_threads(options.jobs, len(options.wheels))
     settings = replace(settings, threads=threads)
-    checked: _Checked = []
-    with share(lambda path: selection.apply(check_wheel(path, settings)), options.wheels, processes) as results:
+    checked: list[_Checked] = []
+    with share(lambda path: _check_one(path, selection, settings), options.wheels, processes) as results:
         for path in options.wheels:
             with progress_bar(path, options, console):
-                checked.append((Path(path), next(results)))
+                checked.append(next(results))
     _tell(checked, options, console)
-    codes = [
-        NOT_AS_ASKED if any(found.severity is Severity.ERROR for found in findings) else DONE for _, findings in checked
-    ]
+    codes = [result.code for result in checked]
     tell_failures(codes, console)
     return max(codes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Checked:
+    """What came of one wheel; a process can hand it to another.
+
+    Attributes:
+        path: The wheel.
+        findings: What was found.
+        fault: Why it could not be judged: the machine refused.
+    """
+
+    path: Path
+    findings: Sequence[Diagnostic] = ()
+    fault: SystemFault | None = None
+
+    @property
+    def code(self) -> int:
+        """The exit code that it leads to."""
+        if self.fault is not None:
+            return exit_code(self.fault)
+        is_bad = any(found.severity is Severity.ERROR for found in self.findings)
+        return NOT_AS_ASKED if is_bad else DONE
+
+
+def _check_one(path: str, selection: Selection, settings: AuditOptions) -> _Checked:
+    try:
+        with translated(not_worked_on(path)):
+            return _Checked(path=Path(path), findings=selection.apply(check_wheel(path, settings)))
+    except SystemFault as fault:
+        return _Checked(path=Path(path), fault=fault)
 
 
 def _selection(options: argparse.Namespace) -> Selection:
@@ -74,18 +106,34 @@ def _selection(options: argparse.Namespace) -> Selection:
     )
 
 
-def _tell(checked: _Checked, options: argparse.Namespace, console: Console) -> None:
+def _tell(checked: Sequence[_Checked], options: argparse.Namespace, console: Console) -> None:
+    faults = [result.fault for result in checked if result.fault is not None]
+    for fault in faults:
+        console.error(fault)
+    _tell_findings(checked, faults, options, console)
+
+
+def _tell_findings(
+    results: Sequence[_Checked], faults: Sequence[SystemFault], options: argparse.Namespace, console: Console
+) -> None:
     from deloc8.report.findings import findings_text, findings_value  # noqa: PLC0415  after the work
 
+    checked = [(result.path, result.findings) for result in results if result.fault is None]
     if options.format == "json":
-        from deloc8.report.to_json import document  # noqa: PLC0415  only for this output
+        from deloc8.report.to_json import document, failed_wheel  # noqa: PLC0415  only for this output
 
-        emit_json(options, console, document("check", [findings_value(path.name, found) for path, found in checked]))
+        values = [
+            failed_wheel(result.path.name, result.fault)
+            if result.fault is not None
+            else findings_value(result.path.name, result.findings)
+            for result in results
+        ]
+        emit_json(options, console, document("check", values))
     elif options.format == "sarif":
         from deloc8.report.to_sarif import sarif_document  # noqa: PLC0415  only for this output
 
         rules = {rule.code: rule.severity for rule in RULES}
-        emit_json(options, console, sarif_document(checked, rules, __version__))
+        emit_json(options, console, sarif_document(checked, rules, __version__, faults))
     elif options.format == "github":
         from deloc8.report.to_github import github_lines  # noqa: PLC0415  only for this output
 

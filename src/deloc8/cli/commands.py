@@ -16,6 +16,7 @@ from deloc8.cli.shared import (
     emit_drawn,
     emit_json,
     exit_code,
+    not_worked_on,
     progress_bar,
     take_pipes,
     tell_failures,
@@ -23,6 +24,7 @@ from deloc8.cli.shared import (
 from deloc8.cli.streams import Stream
 from deloc8.diagnostic import Severity
 from deloc8.errors import Deloc8Error, PureWheelError, SystemFault, UnrepairableError, UsageError
+from deloc8.faults import translated
 from deloc8.paths import file_name
 from deloc8.target import Arch, Libc, parse_platform_tag
 from deloc8.text import NOTHING, joined
@@ -45,7 +47,8 @@ def run(arguments: Sequence[str]) -> int:
     out = Stream(sys.stdout)
     console = Console(out=out, err=Stream(sys.stderr), environ=os.environ)
     try:
-        return _run(arguments, console, out)
+        with translated("the command could not be carried out"):
+            return _run(arguments, console, out)
     except Deloc8Error as error:
         console.error(error)
         return exit_code(error)
@@ -75,9 +78,10 @@ def _is_done_without_a_word(options: argparse.Namespace) -> bool:
 
 def _work(options: argparse.Namespace, console: Console) -> int:
     try:
-        if getattr(options, "policy", ()):
-            take_pipes(options)
-        return _COMMANDS[options.command](options, console)
+        with translated("the command could not be carried out"):
+            if getattr(options, "policy", ()):
+                take_pipes(options)
+            return _COMMANDS[options.command](options, console)
     except Deloc8Error as error:
         console.error(error)
         # Where the output itself cannot be written, JSON cannot be either.
@@ -123,7 +127,8 @@ def _each(options: argparse.Namespace, console: Console, work: Callable[[str, _S
     total = _Sum()
     for path in options.wheels:
         try:
-            total.codes.append(work(path, total))
+            with translated(not_worked_on(path)):
+                total.codes.append(work(path, total))
         except Deloc8Error as error:
             total.codes.append(exit_code(error))
             total.values.append(failed_wheel(file_name(path), error))

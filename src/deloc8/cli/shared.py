@@ -46,6 +46,11 @@ def exit_code(error: Deloc8Error) -> int:
     return NOT_AS_ASKED
 
 
+def not_worked_on(path: str) -> str:
+    """The first words about a wheel on which the work ended early."""
+    return f"`{file_name(path)}` could not be worked on"
+
+
 def tell_failures(codes: Sequence[int], console: Console) -> None:
     """Say how many of several wheels failed."""
     failed = sum(code != DONE for code in codes)

@@ -12,11 +12,13 @@ from deloc8.cli.shared import (
     emit,
     emit_json,
     exit_code,
+    not_worked_on,
     progress_bar,
     render,
     tell_failures,
 )
 from deloc8.errors import Deloc8Error, PureWheelError
+from deloc8.faults import translated
 from deloc8.paths import file_name
 from deloc8.report.to_text import show_text
 from deloc8.text import NOTHING, joined
@@ -99,7 +101,8 @@ def show(options: argparse.Namespace, console: Console) -> int:
 
 def _show_one(path: str, settings: AuditOptions, options: argparse.Namespace, console: Console) -> _Shown:
     try:
-        audit = audit_wheel(path, settings)
+        with translated(not_worked_on(path)):
+            audit = audit_wheel(path, settings)
         if audit.is_pure and not options.allow_pure_python_wheel:
             raise PureWheelError(
                 f"{file_name(path)} has no compiled files: there is nothing to show",

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from deloc8.diagnostic import Diagnostic
+    from deloc8.errors import SystemFault
     from deloc8.report.to_json import Json
 
 _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
@@ -20,7 +21,10 @@ _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: 
 
 
 def sarif_document(
-    checked: Sequence[tuple[Path, Sequence[Diagnostic]]], rules: Mapping[str, Severity], version: str
+    checked: Sequence[tuple[Path, Sequence[Diagnostic]]],
+    rules: Mapping[str, Severity],
+    version: str,
+    faults: Sequence[SystemFault] = (),
 ) -> Json:
     """The document of one run.
 
@@ -28,6 +32,7 @@ def sarif_document(
         checked: Each wheel with its findings.
         rules: All codes, and how severe each is where nobody says otherwise.
         version: That of deloc8.
+        faults: Why wheels could not be judged.
     """
     numbers = {code: number for number, code in enumerate(rules)}
     driver: Json = {
@@ -38,7 +43,17 @@ def sarif_document(
         ],
     }
     results = [_result(path, found, numbers) for path, findings in checked for found in findings]
-    return {"$schema": _SCHEMA, "version": "2.1.0", "runs": [{"tool": {"driver": driver}, "results": results}]}
+    run: Json = {"tool": {"driver": driver}, "results": results}
+    if faults:
+        # Without it a reader would take the wheels for sound that have no results (3.20).
+        told = [{"level": "error", "message": {"text": _fault_text(fault)}} for fault in faults]
+        run["invocations"] = [{"executionSuccessful": False, "toolExecutionNotifications": told}]
+    return {"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}
+
+
+def _fault_text(fault: SystemFault) -> str:
+    hints = [f"hint: {hint}" for hint in fault.hints]
+    return joined(map(printable, (f"{fault.message} [{fault.code}]", *fault.context, *hints)))
 
 
 def _result(path: Path, found: Diagnostic, numbers: Mapping[str, int]) -> Json:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import mmap
 import os
 import stat
+from contextlib import suppress
 
 from deloc8.errors import WheelError
-from deloc8.files import open_file
+from deloc8.faults import is_of_a_path, read_fault
+from deloc8.files import fill, open_file, stamp
 from deloc8.paths import file_name
 from deloc8.text import printable
 from deloc8.wheel import codec
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from deloc8.errors import SystemFault
     from deloc8.paths import StrPath
 
 __all__ = ["ArchiveLimits", "Buffer", "Member", "WheelArchive", "WheelName", "is_large", "open_wheel"]
@@ -117,7 +119,9 @@ class WheelArchive:
             WheelError: Code ``bad-member-data``: they are not what the archive announces.
         """
         if is_large(member.size):
-            return _mapped(self.pieces(member), member.size)
+            from deloc8.wheel.mapped import mapped  # noqa: PLC0415  few wheels have large members
+
+            return mapped(self.pieces(member), member.size)
         if member.method == STORED:
             return b"".join(self.pieces(member))
         try:
@@ -147,6 +151,11 @@ class WheelArchive:
             raise self._bad_data(member, error) from None
         if crc != member.crc:
             raise self._bad_data(member, StreamError("has a wrong checksum"))
+
+    def whole(self) -> Iterator[bytes]:
+        """The bytes of the whole file, some at a time."""
+        for start in range(0, self._source.size, _STEP):
+            yield self._source.read(start, min(_STEP, self._source.size - start))
 
     def raw(self, member: Member) -> bytes:
         """The bytes of a member as they stand in the archive, compressed or not."""
@@ -226,25 +235,40 @@ class _OpenFile:
         try:
             self._descriptor, status = open_file(path)
         except OSError as error:
+            if not is_of_a_path(error):
+                raise self._fault(error) from error
             raise self._unreadable(error.strerror or "") from None
+        except ValueError as error:
+            raise self._unreadable(str(error)) from None
         self.size = status.st_size
-        self._moment = status.st_mtime_ns
+        self._stamp = stamp(status)
 
     @property
     def has_changed(self) -> bool:
-        """Whether its size or the time of its last change is another than when it was opened."""
-        status = os.fstat(self._descriptor)
-        return (status.st_size, status.st_mtime_ns) != (self.size, self._moment)
+        """Whether somebody has written to it since it was opened."""
+        try:
+            return stamp(os.fstat(self._descriptor)) != self._stamp
+        except OSError as error:
+            raise self._fault(error) from error
 
     def close(self) -> None:
-        """Close the file, once."""
+        """Close the file, once; what was read of it is as good if that fails."""
         if self._descriptor >= 0:
-            os.close(self._descriptor)
+            with suppress(OSError):
+                os.close(self._descriptor)
             self._descriptor = -1
 
     def read(self, offset: int, size: int) -> bytes:
-        """Exactly `size` bytes from `offset`."""
-        data = os.pread(self._descriptor, size, offset)
+        """Exactly `size` bytes from `offset`.
+
+        Raises:
+            SystemFault: The machine does not give them.
+            WheelError: They are not there any more.
+        """
+        try:
+            data = os.pread(self._descriptor, size, offset)
+        except OSError as error:
+            raise self._fault(error) from error
         if len(data) == size:
             return data
         whole = bytearray(size)
@@ -252,13 +276,20 @@ class _OpenFile:
         return bytes(whole)
 
     def read_into(self, room: memoryview, offset: int) -> None:
-        """Fill some room with the bytes from `offset`."""
-        while room:
-            data = os.pread(self._descriptor, min(len(room), _STEP), offset)
-            if not data:
-                raise unsound(self, "wheel-changed", "became shorter while it was read")
-            room[: len(data)] = data
-            room, offset = room[len(data) :], offset + len(data)
+        """Fill some room with the bytes from `offset`.
+
+        Raises:
+            SystemFault: As of `read`; WheelError as well.
+        """
+        try:
+            done = fill(room, self._descriptor, offset)
+        except OSError as error:
+            raise self._fault(error) from error
+        if done < len(room):
+            raise unsound(self, "wheel-changed", "became shorter while it was read")
+
+    def _fault(self, error: OSError) -> SystemFault:
+        return read_fault(error, self.name, self.path)
 
     def _unreadable(self, why: str) -> WheelError:
         return WheelError(
@@ -276,15 +307,6 @@ def wheel_changed(archive: WheelArchive) -> WheelError:
         code="wheel-changed",
         hints=("repair it once its build is at its end; nothing was written",),
     )
-
-
-def _mapped(pieces: Iterator[Buffer], size: int) -> mmap.mmap:
-    import tempfile  # noqa: PLC0415  costs 8 ms, and few wheels have large members
-
-    with tempfile.TemporaryFile(prefix="deloc8-", buffering=0) as file:
-        for piece in pieces:
-            file.write(piece)
-        return mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
 
 
 def _check_sizes(source: _OpenFile, members: Sequence[Member], limits: ArchiveLimits) -> None:

@@ -7,14 +7,17 @@ import os
 from contextlib import contextmanager, suppress
 from itertools import takewhile
 
-from deloc8.errors import InputError
+from deloc8.faults import is_of_a_path, output_error, read_fault
 from deloc8.patterns import pattern
+from deloc8.wheel.archive import wheel_changed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
     from tempfile import TemporaryDirectory
+
+    from deloc8.wheel.archive import WheelArchive
 
 _TEMPORARY = pattern(r"(\.deloc8-[0-9a-f]{16}\.tmp)(-\w+)?")
 
@@ -33,16 +36,22 @@ class Stage:
         self.place = place
         self.path, self._lock = _claim(place.parent)
 
+        self._is_done = False
+
     def commit(self) -> None:
         """Put the file into its place, replacing what stands there in one step."""
         os.replace(self.path, self.place)  # noqa: PTH105  `Path.replace` would do the same
+        self._is_done = True
 
     def close(self) -> None:
         """Remove the file, unless it has gone into its place."""
         try:
-            self.path.unlink(missing_ok=True)
+            if not self._is_done:
+                self.path.unlink(missing_ok=True)
         finally:
-            os.close(self._lock)
+            # It was written through another descriptor, whose closing has told what there was to tell.
+            with suppress(OSError):
+                os.close(self._lock)
 
 
 def _claim(folder: Path) -> tuple[Path, int]:
@@ -110,7 +119,8 @@ def stage(place: Path) -> Iterator[Stage]:
     What a killed process left in the folder is removed first.
 
     Raises:
-        InputError: The file system refuses; the folder is removed again if it was made for nothing.
+        UsageError: The folder cannot be made or written to; it is removed again if it was made for nothing.
+        SystemFault: The machine refuses.
     """
     made: list[Path] = []
     try:
@@ -124,12 +134,7 @@ def stage(place: Path) -> Iterator[Stage]:
             staged.close()
     except OSError as error:
         _remove(made)
-        raise InputError(
-            f"`{place}` cannot be written",
-            code="unwritable-output",
-            context=(error.strerror or str(error),),
-            hints=("make room or give a folder that you may write to with -w",),
-        ) from error
+        raise output_error(error, place, "give a folder that you may write to with -w") from error
     except BaseException:
         _remove(made)
         raise
@@ -145,23 +150,33 @@ def _remove(made: list[Path]) -> None:
 
 
 def is_same(place: Path, source: str | os.PathLike[str]) -> bool:
-    """Whether a place is a file itself; most often nothing is there yet."""
-    try:
-        return place.samefile(source)
-    except OSError:
-        return False
-
-
-def copy(source: str | os.PathLike[str], place: Path) -> None:
-    """Let a copy of a file appear in a place; where that is the file itself, it stays as it is.
+    """Whether a place is a file itself; most often nothing is there yet.
 
     Raises:
-        InputError: The place cannot be written to.
+        SystemFault: The machine does not say.
     """
-    import shutil  # noqa: PLC0415  only pure wheels are copied
+    try:
+        return place.samefile(source)
+    except OSError as error:
+        if is_of_a_path(error):
+            return False
+        raise read_fault(error, str(place)) from error
 
-    if is_same(place, source):
+
+def copy(archive: WheelArchive, place: Path) -> None:
+    """Let a copy of a wheel appear in a place; where that is the wheel itself, it stays as it is.
+
+    Raises:
+        UsageError: The place cannot be written to.
+        SystemFault: The machine does not let us read or write.
+        WheelError: Somebody has written to the wheel meanwhile.
+    """
+    if is_same(place, archive.path):
         return
     with stage(place) as staged:
-        shutil.copyfile(source, staged.path)
+        with staged.path.open("wb") as file:
+            for piece in archive.whole():
+                file.write(piece)
+        if archive.has_changed:
+            raise wheel_changed(archive)
         staged.commit()

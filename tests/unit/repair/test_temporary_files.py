@@ -13,7 +13,7 @@ import pytest
 from deloc8.repair import execute
 from deloc8.repair.known import Known
 from deloc8.repair.model import StripLevel
-from deloc8.wheel import archive
+from deloc8.wheel import archive, mapped
 from deloc8.wheel.writer import WriteOptions
 from deloc8.workflow import AuditOptions, check_wheel
 from kit.bench import Bench, contents
@@ -54,7 +54,7 @@ class Files:
         self.most = self.count = self._growing = 0
         self._lock = threading.Lock()
         self._grown: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
-        self._honest = archive._mapped
+        self._honest = mapped.mapped
 
     @property
     def now(self) -> int:
@@ -67,6 +67,7 @@ class Files:
             self._growing += size
             self.most = max(self.most, self.now)
         found = self._honest(pieces, size)
+        assert not isinstance(found, bytearray)
         with self._lock:
             self._growing -= size
             self._grown.add(found)
@@ -77,7 +78,7 @@ class Files:
 def files(monkeypatch: pytest.MonkeyPatch) -> Files:
     found = Files()
     monkeypatch.setattr(archive, "LARGE_MEMBER", LARGE)
-    monkeypatch.setattr(archive, "_mapped", found.mapped)
+    monkeypatch.setattr(mapped, "mapped", found.mapped)
     return found
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 import subprocess
@@ -8,15 +9,19 @@ import threading
 import zipfile
 import zlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from deloc8.errors import WheelError
+from deloc8.errors import SystemFault, WheelError
 from deloc8.wheel import archive as archive_module
 from deloc8.wheel.archive import open_wheel
 from deloc8.wheel.names import parse_wheel_name
 from kit.wheels import build_wheel
 from kit.zips import DEFLATED, STORED, Entry, raw_deflate, raw_zip, wheel_entries
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 NAME = "demo-1.0-py3-none-any.whl"
 INFO = "demo-1.0.dist-info"
@@ -193,8 +198,9 @@ def test_closing_twice_harms_nobody(tmp_path: Path) -> None:
     archive.close()
     os.fstat(other)
     os.close(other)
-    with pytest.raises(OSError, match="Bad file descriptor"):
+    with pytest.raises(SystemFault) as caught:
         archive.read(archive.members[0])
+    assert "Bad file descriptor" in caught.value.context[0]
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
@@ -206,6 +212,78 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
             open_wheel(tmp_path / f"{name}-1-py3-none-any.whl")
         assert caught.value.code == "unreadable-wheel"
         assert name in caught.value.message
+
+
+def refuse(*_: object, **__: object) -> None:
+    raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+@pytest.mark.parametrize("call", ["open", "fstat"])
+def test_a_wheel_that_the_machine_does_not_open_is_no_bad_wheel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    path = build_wheel(tmp_path, FILES)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, refuse)
+        with pytest.raises(SystemFault) as caught:
+            open_wheel(path)
+    assert caught.value.code == "read-failed"
+    assert caught.value.context == (f"{path}: Input/output error (EIO)",)
+
+
+@pytest.mark.parametrize("calls", [["pread"], ["pread", "preadv"], ["preadv"]])
+@pytest.mark.parametrize("method", [STORED, DEFLATED])
+def test_a_read_that_fails_is_no_damaged_member(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: int, calls: list[str]
+) -> None:
+    entries = [Entry(name=n.encode(), data=d, method=method) for n, d in FILES.items()]
+    with open_wheel(write(tmp_path, *entries)) as archive:
+        for call in calls:
+            monkeypatch.setattr(os, call, refuse)
+        reads: dict[str, list[Callable[[], object]]] = {
+            "pread": [lambda: archive.peek(archive.members[0]), lambda: archive.raw(archive.members[0])],
+            "preadv": [lambda: archive._source.read_into(memoryview(bytearray(9)), 0)],
+        }
+        for read in (read for call in calls for read in reads[call]):
+            with pytest.raises(SystemFault) as caught:
+                read()
+            assert caught.value.code == "read-failed"
+
+
+def test_a_change_that_cannot_be_looked_for_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_wheel(build_wheel(tmp_path, FILES)) as archive:
+        assert not archive.has_changed
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fstat", refuse)
+            with pytest.raises(SystemFault):
+                _ = archive.has_changed
+
+
+def test_a_file_that_cannot_be_closed_was_read_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = open_wheel(build_wheel(tmp_path, FILES))
+    honest = os.close
+
+    def fail(descriptor: int) -> None:
+        honest(descriptor)
+        refuse()
+
+    monkeypatch.setattr(os, "close", fail)
+    archive.close()
+    archive.close()
+
+
+def test_the_whole_file_comes_in_pieces(tmp_path: Path) -> None:
+    path = build_wheel(tmp_path, {"demo/random": os.urandom(600_000)})
+    with open_wheel(path) as archive:
+        pieces = list(archive.whole())
+    assert len(pieces) > 1
+    assert b"".join(pieces) == path.read_bytes()
+
+
+def test_a_path_that_is_none_is_an_unreadable_wheel() -> None:
+    with pytest.raises(WheelError) as caught:
+        open_wheel("a\0b-1-py3-none-any.whl", name=parse_wheel_name("demo-1.0-py3-none-any.whl"))
+    assert caught.value.code == "unreadable-wheel"
 
 
 def test_the_name_is_looked_at_first(tmp_path: Path) -> None:

@@ -1,20 +1,20 @@
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
-from deloc8.errors import InputError
-from deloc8.wheel.staging import stage, workroom
+from deloc8.errors import SystemFault, UsageError, WheelError
+from deloc8.wheel.archive import open_wheel
+from deloc8.wheel.staging import copy, is_same, stage, workroom
 from kit.command import uncovered
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from kit.wheels import build_wheel
 
 
 def everything(folder: Path) -> list[str]:
@@ -64,17 +64,68 @@ def test_folders_that_others_use_meanwhile_stay(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(InputError) as caught, stage(tmp_path / "a" / "file") as staged:  # noqa: PT012  as above
+    with pytest.raises(SystemFault) as caught, stage(tmp_path / "a" / "file") as staged:  # noqa: PT012  as above
         staged.path.write_text("half")
         raise OSError(28, "No space left on device")
-    assert caught.value.code == "unwritable-output"
-    assert caught.value.context == ("No space left on device",)
+    assert caught.value.code == "no-room"
+    assert caught.value.context == ("No space left on device (ENOSPC)",)
     assert everything(tmp_path) == []
+
+
+def test_a_temporary_file_that_has_gone_into_its_place_is_not_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = os.close
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    def close(descriptor: int) -> None:
+        honest(descriptor)
+        fail()
+
+    with stage(tmp_path / "file") as staged:
+        staged.path.write_text("new")
+        staged.commit()
+        monkeypatch.setattr(Path, "unlink", fail)
+        monkeypatch.setattr(os, "close", close)
+    monkeypatch.undo()
+    assert (tmp_path / "file").read_text() == "new"
+
+
+def test_a_temporary_file_that_cannot_be_removed_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(Path, "unlink", fail)
+    with pytest.raises(SystemFault) as caught, stage(tmp_path / "file"):
+        pass
+    assert caught.value.code == "write-failed"
+
+
+def test_a_place_that_the_machine_says_nothing_of_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    assert not is_same(tmp_path / "a", tmp_path / "b")
+    monkeypatch.setattr(Path, "samefile", fail)
+    with pytest.raises(SystemFault):
+        is_same(tmp_path / "a", tmp_path / "b")
+
+
+def test_a_wheel_that_changes_while_it_is_copied_is_not_copied(tmp_path: Path) -> None:
+    wheel = build_wheel(tmp_path, {"demo/a.py": b"pass"}, tags=("py3-none-any",))
+    with open_wheel(wheel) as archive:
+        os.utime(wheel, ns=(1, 1))
+        with pytest.raises(WheelError) as caught:
+            copy(archive, tmp_path / "out" / wheel.name)
+    assert caught.value.code == "wheel-changed"
+    assert everything(tmp_path) == [wheel.name]
 
 
 def test_a_file_where_a_folder_should_be(tmp_path: Path) -> None:
     (tmp_path / "a").touch()
-    with pytest.raises(InputError) as caught, stage(tmp_path / "a" / "b" / "file"):
+    with pytest.raises(UsageError) as caught, stage(tmp_path / "a" / "b" / "file"):
         pass
     assert caught.value.code == "unwritable-output"
     assert everything(tmp_path) == ["a"]
