@@ -161,7 +161,9 @@ LIBPYTHON = replace(SOUND, needed=("libpython3.11.so.1.0", GLIBC), runpath="$ORI
 JUDGED: Mapping[str, Fault] = {
     **{code: FAULTS[code] for code in FAULTS if code in OF_FILES},
     **MORE,
-    "libpython inside": core(LIBPYTHON, **{"libpython3.11_so_1_0": ElfSpec(soname="libpython3.11.so.1.0")}),
+    "libpython inside": beside(
+        "demo/other.so", LIBPYTHON, ("demo.libs/libpython3.11.so.1.0", ElfSpec(soname="libpython3.11.so.1.0"))
+    ),
     "sound": core(SOUND),
 }
 
