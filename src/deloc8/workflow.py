@@ -255,10 +255,10 @@ def _audit_for_repair(
     if options.include_dlopened:
         names = names_to_open(audit.openings or (), Confidence(options.include_dlopened), sysroot)
         include = (*include, *(name for name in names if name not in include))
-        openings = audit.openings
+        searched = audit
         reading = replace(reading, known={file.label: file.image for file in audit.facts.own})
         audit, extra = _audit(archive, sysroot, replace(options, include=include), reading)
-        audit = replace(audit, openings=openings)
+        audit = replace(audit, openings=searched.openings, unsearched=searched.unsearched)
     return audit, extra
 
 
@@ -285,12 +285,12 @@ def _with_openings(sources: Sources, audit: Audit, sysroot: Sysroot, options: Au
     # The generic policy takes everything from the system: whose whitelist counts, the nearest named one says.
     named = [match for match in audit.matches if match.policy.installable and not match.policy.is_unbounded]
     match = named[-1] if named and audit.outlook.policy.is_unbounded else audit.outlook
-    openings = find_openings(sources, audit.facts, match, sysroot, options.search)
+    openings, unsearched = find_openings(sources, audit.facts, match, sysroot, options.search)
     if any(file.is_damaged for file in audit.facts.foreign):
         from deloc8.audit.left_alone import refuse_opened  # noqa: PLC0415  hardly any wheel has some
 
         refuse_opened(audit.facts.foreign, (name for opening in openings for name in opening.names))
-    return replace(audit, openings=openings)
+    return replace(audit, openings=openings, unsearched=unsearched)
 
 
 def _plan(audit: Audit, goal: Goal, archive: WheelArchive, sysroot: Sysroot, known: Known) -> Plan:

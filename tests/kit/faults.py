@@ -205,6 +205,7 @@ FAULTS: Mapping[str, Fault] = {
         replace(SOUND, needed=("libfoo.so.1", GLIBC), runpath="$ORIGIN/../demo.libs"), libfoo_so_1=_FOO
     ),
     "dlopened-library-missing": files({"demo/lib.py": b'import ctypes\nctypes.CDLL("libabsent.so.1")\n'}),
+    "search-incomplete": files({"demo/lib.py": b'import ctypes\nctypes.CDLL("libabsent.so.1")\n' + b"#" * (1 << 20)}),
     "unlisted-member": files({}, record="unlisted"),
     "absent-member": recorded(b"demo/_core.so,", f"demo/gone.py,{record_hash(b'')},0\ndemo/_core.so,".encode()),
     "wrong-size": files({}, record="wrong-size"),

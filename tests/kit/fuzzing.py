@@ -18,7 +18,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deloc8.audit.pycalls import opening_calls
+from deloc8.audit.budget import Budget, Spent
+from deloc8.audit.pycalls import Unreadable, opening_calls
 from deloc8.elf.edits import (
     AddNeeded,
     BindToZero,
@@ -190,12 +191,19 @@ def fuzz_policy(data: bytes) -> None:
 
 
 def fuzz_python(data: bytes) -> None:
-    """A Python file: the libraries that it opens; one that is no Python opens none."""
-    lines = data.count(b"\n") + data.count(b"\r") + data.count(b"\f") + 1
-    for call in opening_calls(data, "/site-packages/demo/__init__.py"):
-        assert 1 <= call.line <= lines
-        assert call.names
-        assert all(name and "\0" not in name for name in call.names)
+    """A Python file, and a large one of the same text again and again: what it opens, or why nobody can say."""
+    for source in (data, data * (_LARGE_SOURCE // (len(data) + 1))):
+        budget = Budget()
+        budget.begin_file()
+        try:
+            calls = opening_calls(source, "/site-packages/demo/__init__.py", budget)
+        except (Unreadable, Spent):
+            continue
+        lines = source.count(b"\n") + source.count(b"\r") + source.count(b"\f") + 1
+        for call in calls:
+            assert 1 <= call.line <= lines
+            assert call.names
+            assert all(name and "\0" not in name for name in call.names)
 
 
 def fuzz_cache(data: bytes) -> None:
@@ -251,7 +259,16 @@ PYTHON = (
         "def get(name='libq.so'):\n    return ffi.dlopen('./{}'.format(name))\nget('libr.so.2')\n"
     ),
     "import numpy as np\nlib = np.ctypeslib.load_library('libm', __file__)\n",
+    # What costs more than it is long: gaps, other names, products of names, long chains, deep nesting, an error.
+    "from ctypes import CDLL\nCDLL(f'" + "{a}" * 300 + "{b!r:>{c}}.so')\n",
+    "from ctypes import CDLL as c1, CDLL as c2\nc1('liba.so')\nc2('libb.so')\n" * 20,
+    "import os, ctypes\na = 'a' if x else 'b'\n" + "a = os.path.join(a, a, a)\n" * 30 + "ctypes.CDLL(a + '.so')\n",
+    "win1 = win2\nif " + "win1 or " * 200 + "win1:\n    CDLL('liba.so')\n",
+    "CDLL(a" + ".b()[c]" * 200 + "('liba.so') + " + "'a' + " * 200 + "'.so')\n",
+    "CDLL(" + "(" * 90 + "not " * 300 + "a" + ")" * 90 + ")\nCDLL('liba.so'\n",
+    "t = {" + "'a': 'liba.so', " * 100 + "}\nfor a in [" + "t['a'], " * 100 + "]:\n    CDLL(a)\n",
 )
+_LARGE_SOURCE = 1 << 16
 
 
 def _elf_seeds() -> list[bytes]:

@@ -8,7 +8,7 @@ import types
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deloc8.audit.pycalls import opening_calls
+from deloc8.audit.pycalls import Unreadable, opening_calls
 from deloc8.elf.image import parse
 from deloc8.elf.mentions import mentioned_libraries
 from kit.elf import ElfSpec, build_elf
@@ -63,7 +63,11 @@ WORDS += (
 
 @given(st.lists(st.sampled_from(WORDS), max_size=60))
 def test_any_text_has_an_answer(words: list[str]) -> None:
-    for call in opening_calls("".join(words).encode(), "/site/demo/lib.py"):
+    try:
+        calls = opening_calls("".join(words).encode(), "/site/demo/lib.py")
+    except Unreadable:
+        return
+    for call in calls:
         assert call.names
         assert 1 <= call.line <= sum(map(words.count, ("\n", "\n  ", "\r"))) + 1
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import enum
 import posixpath
+from bisect import bisect_left
 from fnmatch import fnmatchcase
+from functools import cached_property
 from itertools import islice
 
+from deloc8.audit.budget import Spent, Unsearched
 from deloc8.audit.facts import names_of_libraries
 from deloc8.audit.layout import SITE_PACKAGES, VIRTUAL_ROOT, install_path
+from deloc8.audit.sources import stopped_at
 from deloc8.elf.dynamic import Dynamic
 from deloc8.elf.mentions import mentioned_libraries, opens_libraries
 from deloc8.elf.notes import dlopen_declarations
@@ -16,12 +20,14 @@ from deloc8.errors import InputError
 from deloc8.loader.ldconf import library_folders
 from deloc8.loader.search import Located, Search
 from deloc8.loader.sysroot import Overlay
-from deloc8.values import dataclass, replace
+from deloc8.patterns import pattern
+from deloc8.values import NamedTuple, dataclass, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from deloc8.audit.budget import Budget
     from deloc8.audit.facts import ElfFile, WheelFacts
     from deloc8.audit.match import PolicyMatch
     from deloc8.audit.sources import Sources
@@ -30,6 +36,7 @@ if TYPE_CHECKING:
     from deloc8.loader.search import SearchOptions
     from deloc8.loader.sysroot import Sysroot
     from deloc8.policy.model import Policy
+    from deloc8.wheel.archive import Member
 
 
 class Confidence(enum.Enum):
@@ -100,15 +107,31 @@ class Opening:
 # Bounds for hostile files: the openings of each kind, and the names of one.
 _MOST_OPENINGS = 2000
 _MOST_NAMES = 64
+_UNITS_PER_LOOKUP = 100
+_UNITS_PER_TRIED_PLACE = 5
+_CHARACTERS_PER_UNIT = 10  # of a pattern
+_WILDCARD = pattern(r"[*?\[]")
 _NOTHING = Resolution(source=Source.NOTHING)
+
+
+class Openings(NamedTuple):
+    """What a wheel opens at run time, as far as it was searched.
+
+    Attributes:
+        found: Declarations, then calls, then mentions, each in the order of the archive.
+        unsearched: What was not searched, or not to its end.
+    """
+
+    found: tuple[Opening, ...]
+    unsearched: tuple[Unsearched, ...]
 
 
 def find_openings(
     sources: Sources, facts: WheelFacts, match: PolicyMatch, sysroot: Sysroot, options: SearchOptions
-) -> tuple[Opening, ...]:
-    """What a wheel opens at run time: declarations, then calls, then mentions, each in the order of the archive.
+) -> Openings:
+    """What a wheel opens at run time.
 
-    The libraries that are to be copied in count as the wheel's own files do. Beyond 2000 of each nothing is told.
+    The libraries that are to be copied in count as the wheel's own files do. Beyond 2000 of each kind nothing is told.
 
     Args:
         sources: The Python files of the wheel.
@@ -117,53 +140,101 @@ def find_openings(
         sysroot: Where libraries outside the wheel are looked for.
         options: How they are looked for.
     """
-    finder = _Finder(facts, match.policy, sysroot, options)
+    finder = _Finder(facts, match.policy, sysroot, options, sources.budget)
     files = (*facts.own, *match.closure.grafts)
-    kinds = (_declared(files, finder), _called(sources, facts, finder), _mentioned(files, finder, sysroot))
-    return tuple(opening for openings in kinds for opening in islice(openings, _MOST_OPENINGS))
+    unsearched = list(sources.unsearched)
+    kinds = (
+        _declared(files, finder, unsearched),
+        _called(sources, facts, finder, unsearched),
+        _mentioned(files, finder, unsearched, sysroot),
+    )
+    found: list[Opening] = []
+    for openings in kinds:
+        for number, opening in enumerate(openings):
+            if number == _MOST_OPENINGS:
+                reason = f"what is {opening.confidence.value} from here on is not listed: it is more than 2,000"
+                unsearched.append(Unsearched(opening.place, reason))
+                break
+            found.append(opening)
+    return Openings(tuple(found), tuple(unsearched))
 
 
-def _declared(files: Sequence[ElfFile], finder: _Finder) -> Iterator[Opening]:
-    for file in files:
-        for declaration in dlopen_declarations(file.image.notes):
-            yield Opening(
-                place=file.label,
-                names=declaration.sonames[:_MOST_NAMES],
-                confidence=Confidence.DECLARED,
-                priority=declaration.priority,
-                resolution=finder.resolve(declaration.sonames[:_MOST_NAMES], Located(file.path, file.image)),
-            )
+def _declared(files: Sequence[ElfFile], finder: _Finder, unsearched: list[Unsearched]) -> Iterator[Opening]:
+    for number, file in enumerate(files, 1):
+        finder.budget.begin_file()
+        try:
+            for declaration in dlopen_declarations(file.image.notes):
+                yield Opening(
+                    place=file.label,
+                    names=declaration.sonames[:_MOST_NAMES],
+                    confidence=Confidence.DECLARED,
+                    priority=declaration.priority,
+                    resolution=finder.resolve(declaration.sonames[:_MOST_NAMES], Located(file.path, file.image)),
+                )
+        except Spent:
+            unsearched.append(_not_to_the_end(file.label, len(files) - number, finder.budget))
+            if finder.budget.is_spent:
+                return
 
 
-def _called(sources: Sources, facts: WheelFacts, finder: _Finder) -> Iterator[Opening]:
-    links = facts.environment.links
-    for member in sources.openers:
-        from deloc8.audit.pycalls import opening_calls  # noqa: PLC0415  `ast` costs 10 ms, which few wheels need pay
+def _called(sources: Sources, facts: WheelFacts, finder: _Finder, unsearched: list[Unsearched]) -> Iterator[Opening]:
+    if not sources.openers:
+        return
+    from deloc8.audit.pycalls import Unreadable  # noqa: PLC0415  `ast` costs 10 ms, which few wheels need pay
 
-        path = install_path(member.name, sources.archive.data_folder, links)
-        for call in opening_calls(bytes(sources.archive.read(member)), path):
-            yield Opening(
-                place=member.name,
-                line=call.line,
-                names=tuple(name.removeprefix(SITE_PACKAGES + "/") for name in call.names),
-                confidence=Confidence.CALLED,
-                is_optional=call.is_optional,
-                resolution=finder.resolve(call.names, None),
-            )
+    for number, member in enumerate(sources.openers, 1):
+        finder.budget.begin_file()
+        try:
+            yield from _called_in(member, sources, facts, finder)
+        except Unreadable as error:
+            unsearched.append(Unsearched(member.name, str(error)))
+        except Spent:
+            unsearched.append(_not_to_the_end(member.name, len(sources.openers) - number, finder.budget))
+            if finder.budget.is_spent:
+                return
 
 
-def _mentioned(files: Sequence[ElfFile], finder: _Finder, sysroot: Sysroot) -> Iterator[Opening]:
-    for file in files:
-        for name, offset in _mentions(file, sysroot):
-            if name == posixpath.basename(file.path):
-                continue  # a plugin tells its own name
-            yield Opening(
-                place=file.label,
-                offset=offset,
-                names=(name,),
-                confidence=Confidence.MENTIONED,
-                resolution=finder.resolve((name,), Located(file.path, file.image)),
-            )
+def _called_in(member: Member, sources: Sources, facts: WheelFacts, finder: _Finder) -> Iterator[Opening]:
+    from deloc8.audit.pycalls import opening_calls  # noqa: PLC0415  see above
+
+    path = install_path(member.name, sources.archive.data_folder, facts.environment.links)
+    for call in opening_calls(bytes(sources.archive.read(member)), path, finder.budget):
+        yield Opening(
+            place=member.name,
+            line=call.line,
+            names=tuple(name.removeprefix(SITE_PACKAGES + "/") for name in call.names),
+            confidence=Confidence.CALLED,
+            is_optional=call.is_optional,
+            resolution=finder.resolve(call.names, None),
+        )
+
+
+def _mentioned(
+    files: Sequence[ElfFile], finder: _Finder, unsearched: list[Unsearched], sysroot: Sysroot
+) -> Iterator[Opening]:
+    for number, file in enumerate(files, 1):
+        finder.budget.begin_file()
+        try:
+            for name, offset in _mentions(file, sysroot):
+                if name == posixpath.basename(file.path):
+                    continue  # a plugin tells its own name
+                yield Opening(
+                    place=file.label,
+                    offset=offset,
+                    names=(name,),
+                    confidence=Confidence.MENTIONED,
+                    resolution=finder.resolve((name,), Located(file.path, file.image)),
+                )
+        except Spent:
+            unsearched.append(_not_to_the_end(file.label, len(files) - number, finder.budget))
+            if finder.budget.is_spent:
+                return
+
+
+def _not_to_the_end(place: str, files_behind: int, budget: Budget) -> Unsearched:
+    if budget.is_spent:
+        return stopped_at(place, files_behind)
+    return Unsearched(place, "it would take too long")
 
 
 def _mentions(file: ElfFile, sysroot: Sysroot) -> Sequence[Mention]:
@@ -179,7 +250,10 @@ def _mentions(file: ElfFile, sysroot: Sysroot) -> Sequence[Mention]:
 class _Finder:
     """Says what names lead to."""
 
-    def __init__(self, facts: WheelFacts, policy: Policy, sysroot: Sysroot, options: SearchOptions) -> None:
+    def __init__(
+        self, facts: WheelFacts, policy: Policy, sysroot: Sysroot, options: SearchOptions, budget: Budget
+    ) -> None:
+        self.budget = budget
         self._facts = facts
         self._policy = policy
         images = {file.path: file.image for file in facts.own}
@@ -195,6 +269,7 @@ class _Finder:
         for name in names:
             key = (name, asker.path)
             if key not in self._known:
+                self.budget.spend(_UNITS_PER_LOOKUP)
                 self._known[key] = self._resolve(name, asker)
             if self._known[key].source is not Source.NOTHING:
                 return self._known[key]
@@ -215,25 +290,46 @@ class _Finder:
         if not self._policy.is_unbounded and self._policy.allows_library(name):
             return Resolution(source=Source.POLICY, target=name)
         lookup = self._search.find(name, (asker,), self._search.machine_of(asker.image))
+        self.budget.spend(len(lookup.tried) * _UNITS_PER_TRIED_PLACE)
         if lookup.path is None:
             return _NOTHING
         real = lookup.real_path or lookup.path
         is_member = real.startswith(VIRTUAL_ROOT + "/")
         return _member(real) if is_member else Resolution(source=Source.SYSTEM, target=lookup.real_path)
 
-    def _match(self, pattern: str, asker: Located) -> Resolution:
+    def _match(self, wanted: str, asker: Located) -> Resolution:
         """What `find_library` finds: never a library of the wheel."""
-        listed = () if self._policy.is_unbounded else sorted(self._policy.libraries)
-        for name in listed:
-            if fnmatchcase(name, pattern):
-                return Resolution(source=Source.POLICY, target=name)
-        folders = library_folders(self._files, self._facts.arch)
-        for name in sorted({name for folder in folders for name in self._files.list(folder)}):
-            if fnmatchcase(name, pattern):
-                found = self._find(name, asker)
-                if found.source is Source.SYSTEM:
-                    return found
+        listed = () if self._policy.is_unbounded else self._whitelist
+        for name in self._fitting(wanted, listed):
+            return Resolution(source=Source.POLICY, target=name)
+        for name in self._fitting(wanted, self._installed):
+            found = self._find(name, asker)
+            if found.source is Source.SYSTEM:
+                return found
         return _NOTHING
+
+    @cached_property
+    def _whitelist(self) -> Sequence[str]:
+        return sorted(self._policy.libraries)
+
+    @cached_property
+    def _installed(self) -> Sequence[str]:
+        """The names in the folders of the system's libraries."""
+        names: set[str] = set()
+        for folder in library_folders(self._files, self._facts.arch):
+            names.update(self._files.list(folder))
+            self.budget.spend(len(names))
+        return sorted(names)
+
+    def _fitting(self, wanted: str, names: Sequence[str]) -> Iterator[str]:
+        """Those of sorted names that fit a pattern."""
+        start = _WILDCARD.split(wanted, maxsplit=1)[0]
+        for name in islice(names, bisect_left(names, start), None):
+            if not name.startswith(start):
+                return
+            self.budget.spend(1 + len(wanted) // _CHARACTERS_PER_UNIT)
+            if fnmatchcase(name, wanted):
+                yield name
 
 
 def _member(path: str) -> Resolution:

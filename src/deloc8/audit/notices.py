@@ -34,6 +34,7 @@ _MUSL_SINCE = {
     "statx": (1, 2, 5),
 }
 _MUSL_WITH_RELR = (1, 2, 4)
+_UNSEARCHED_TOLD = 10
 
 
 def notices(audit: Audit, match: PolicyMatch) -> tuple[Diagnostic, ...]:
@@ -52,6 +53,7 @@ def notices(audit: Audit, match: PolicyMatch) -> tuple[Diagnostic, ...]:
         *_without_ceiling(audit, match),
         *(_newer_musl(match) if match.policy.family is Family.MUSLLINUX else ()),
         *_stacks(audit, match),
+        *_unsearched(audit),
         *_exclusions(audit, match),
         *audit.splits,
     )
@@ -236,6 +238,23 @@ def musl_needs(file: ElfFile) -> dict[str, tuple[int, ...]]:
     if file.image.dynamic and file.image.dynamic.has_relr:
         reasons["DT_RELR"] = _MUSL_WITH_RELR
     return reasons
+
+
+def _unsearched(audit: Audit) -> Iterator[Diagnostic]:
+    """What the search for openings left out; of a wheel with many such files some are named."""
+    for number, row in enumerate(audit.unsearched[:_UNSEARCHED_TOLD], 1):
+        context = [row.reason]
+        behind = len(audit.unsearched) - number
+        if number == _UNSEARCHED_TOLD and behind:
+            context.append(f"so {'was' if behind == 1 else 'were'} {behind:,} more")
+        yield Diagnostic(
+            code="search-incomplete",
+            severity=Severity.WARNING,
+            subject=row.place,
+            message="was not searched, or not to its end, for libraries that are opened at run time",
+            context=tuple(context),
+            hints=("look there yourself; `deloc8 fixup --include` copies in what it opens",),
+        )
 
 
 def _exclusions(audit: Audit, match: PolicyMatch) -> Iterator[Diagnostic]:

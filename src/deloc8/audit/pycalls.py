@@ -5,7 +5,10 @@ from __future__ import annotations
 import ast
 import posixpath
 import re
+import sys
 
+from deloc8.audit.budget import Budget
+from deloc8.audit.pycost import TooComplex
 from deloc8.audit.pyfold import Folder
 from deloc8.patterns import pattern
 from deloc8.values import dataclass
@@ -33,7 +36,7 @@ class OpeningCall:
     is_optional: bool = False
 
 
-_WORD = pattern(rb"\b(?:dlopen|CDLL|PyDLL|LoadLibrary|find_library|load_library)\b")
+_WORDS = frozenset({"dlopen", "CDLL", "PyDLL", "LoadLibrary", "find_library", "load_library"})
 _LIBRARY_ARGUMENT = ("name", "libname")
 _OPENERS = frozenset({"ctypes.CDLL", "ctypes.PyDLL", "ctypes.cdll.LoadLibrary", "ctypes.pydll.LoadLibrary"})
 _FINDERS = frozenset({"ctypes.util.find_library", "find_library"})
@@ -42,21 +45,41 @@ _NUMPY = frozenset({"numpy.ctypeslib.load_library", "ctypeslib.load_library"})
 _SHARED_LIBRARY = pattern(r".*\.so(\.[\w.]+)?\*?", re.DOTALL)
 
 
-def opening_calls(source: bytes, path: str) -> tuple[OpeningCall, ...]:
+class Unreadable(Exception):  # noqa: N818  it is no error of the wheel, and never leaves the search
+    """A file that cannot be searched; the words for a reader."""
+
+
+def opening_calls(source: bytes, path: str, budget: Budget | None = None) -> tuple[OpeningCall, ...]:
     """The calls of a Python file that open a library whose name can be read off, in the order of their lines.
 
     What only other systems run is left out.
 
     Args:
-        source: The file; one that is no UTF-8 or cannot be parsed has none.
+        source: The file.
         path: Where it is installed: what ``__file__`` will be.
+        budget: What the search may cost; None: what is usual.
+
+    Raises:
+        Unreadable: It is no UTF-8, cannot be parsed, or is nested too deeply.
+        Spent: The work is used up.
     """
     try:
-        folder = Folder(source, path)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return ()
+        return _calls(Folder(source, path, budget or Budget()))
+    except TooComplex as error:
+        reason = str(error)
+    except UnicodeDecodeError:
+        reason = "it is not UTF-8"
+    except (SyntaxError, ValueError) as error:
+        line = f" (line {error.lineno})" if isinstance(error, SyntaxError) and error.lineno else ""
+        reason = f"it is not valid for Python {sys.version_info[0]}.{sys.version_info[1]}{line}"
+    except (RecursionError, MemoryError):  # the parser raises either
+        reason = "it is nested too deeply"
+    raise Unreadable(reason)
+
+
+def _calls(folder: Folder) -> tuple[OpeningCall, ...]:
     found: dict[tuple[int, tuple[str, ...]], bool] = {}
-    for node, place in folder.find(folder.calls_pattern(_WORD)):
+    for node, place in folder.find(_WORDS):
         if not isinstance(node, ast.Call):
             continue
         texts = _opened(node, place, folder)

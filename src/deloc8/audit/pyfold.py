@@ -9,12 +9,12 @@ from itertools import product
 
 from deloc8.audit.pysystem import holds
 from deloc8.audit.pytree import SourceTree
-from deloc8.patterns import pattern
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
+    from deloc8.audit.budget import Budget
     from deloc8.audit.pytree import Binding, Place
 
 Texts = tuple["str | None", ...]
@@ -22,12 +22,13 @@ Texts = tuple["str | None", ...]
 
 UNKNOWN: Texts = (None,)
 
-# Bounds for hostile or generated files: nesting and steps of one file's folding, the texts of an expression, and the
-# length of one.
+# Bounds for hostile or generated files: nesting, the texts of an expression, the length of one, and the parts of the
+# name of a function.
 _DEEPEST = 40
-_MOST_STEPS = 20_000
 _MOST_TEXTS = 8
 _LONGEST = 4096
+_MOST_PARTS = 20
+_UNITS_PER_FOLD = 3
 
 _PATHS = frozenset({"pathlib.Path", "pathlib.PurePath", "pathlib.PosixPath", "pathlib.PurePosixPath"})
 _UNCHANGED = frozenset({"str", "os.fspath", "os.fsdecode", "os.path.abspath", "os.path.realpath", "os.path.normpath"})
@@ -37,7 +38,6 @@ _SETTINGS = frozenset({"os.environ.get", "os.getenv"})
 # What these are on Linux.
 _CONSTANTS = {"sys.platform": "linux", "os.name": "posix", "os.sep": "/"}
 _ANSWERS = {"platform.system": "Linux"}
-_IMPORT = pattern(rb"\bimport\b")
 
 
 class Folder:
@@ -45,36 +45,37 @@ class Folder:
 
     Raises:
         SyntaxError: It is no Python; see `SourceTree`.
+        Spent: The work is used up; all methods may raise it.
     """
 
-    def __init__(self, source: bytes, path: str) -> None:
+    def __init__(self, source: bytes, path: str, budget: Budget) -> None:
         self._path = path
-        self._steps = 0
+        self._budget = budget
         self._depth = 0
         self._bindings: dict[str, Sequence[Binding]] = {}
         self._aliases: Mapping[str, str] = {}
-        self._tree = SourceTree(source, self._holds)
+        self._tree = SourceTree(source, budget)
         self._aliases = self._imported()
 
-    def find(self, pattern: re.Pattern[bytes]) -> Iterator[tuple[ast.AST, Place]]:
-        """The nodes around what a pattern finds; branches of other systems left out."""
-        return self._tree.find(pattern)
+    def find(self, words: Collection[str]) -> Iterator[tuple[ast.AST, Place]]:
+        """The nodes around some words, and around other names that imports give to functions of these names.
 
-    def calls_pattern(self, words: re.Pattern[bytes]) -> re.Pattern[bytes]:
-        """Words, and the other names that the imports give to functions of these names."""
-        others = [
-            re.escape(name.encode())
-            for name, full in self._aliases.items()
-            if words.fullmatch(full.rpartition(".")[2].encode())
-        ]
-        return re.compile(b"|".join([words.pattern, *(rb"\b%b\b" % other for other in others)]))
+        Branches of other systems are left out.
+        """
+        others = [name for name, full in self._aliases.items() if full.rpartition(".")[2] in words]
+        return self._tree.find({*words, *others}, self._holds)
+
+    def spend(self, units: int) -> None:
+        """Count work that is done with what this gives."""
+        self._budget.spend(units)
 
     def dotted(self, node: ast.expr) -> str:
         """The full name of a function, such as ``ctypes.cdll.LoadLibrary``; empty where it has none."""
         parts: list[str] = []
-        while isinstance(node, ast.Attribute):
+        while isinstance(node, ast.Attribute) and len(parts) < _MOST_PARTS:
             parts.append(node.attr)
             node = node.value
+        self._budget.spend(len(parts))
         if isinstance(node, ast.Name):
             parts.append(self._aliases.get(node.id, node.id))
         elif parts:
@@ -83,8 +84,8 @@ class Folder:
 
     def fold(self, node: ast.expr | None, scope: ast.AST | None) -> Texts:
         """The texts, or paths, that an expression may be."""
-        self._steps += 1
-        if node is None or self._depth > _DEEPEST or self._steps > _MOST_STEPS:
+        self._budget.spend(_UNITS_PER_FOLD)
+        if node is None or self._depth > _DEEPEST:
             return UNKNOWN
         self._depth += 1
         try:
@@ -143,6 +144,7 @@ class Folder:
         rows = [self.fold(node, scope) for node in nodes]
         made: list[str | None] = []
         for texts in product(*rows):
+            self._budget.spend(len(texts))
             known = [text for text in texts if text is not None]
             fits = len(known) == len(texts) and sum(map(len, known)) <= _LONGEST
             made.append(join(known) if fits else None)
@@ -236,8 +238,10 @@ class Folder:
     def _visible(self, node: ast.Name, scope: ast.AST | None) -> Sequence[Binding]:
         rows = self._bindings_of(node.id)
         home = scope
+        self._budget.spend(1 + len(rows))
         while home is not None and not any(row.place.scope is home for row in rows):
             home = self._tree.parents.get(home)
+            self._budget.spend(1 + len(rows))
         found = sorted((row for row in rows if row.place.scope is home), key=lambda row: row.line)
         if home is scope:  # what comes later has not been yet
             found = [row for row in found if row.line < node.lineno + (row.is_each or row.outer)]
@@ -247,14 +251,13 @@ class Folder:
     def _bindings_of(self, name: str) -> Sequence[Binding]:
         if name not in self._bindings:
             self._bindings[name] = ()  # the way to a name may ask for it again
-            pattern = re.compile(rb"\b%b\b" % re.escape(name.encode()))
-            self._bindings[name] = self._tree.bindings(name, pattern)
+            self._bindings[name] = self._tree.bindings(name, self._holds)
         return self._bindings[name]
 
     def _imported(self) -> Mapping[str, str]:
         """What the imports of the file call by a name of their own: the full names."""
         aliases = {}
-        for node, _ in self._tree.find(_IMPORT):
+        for node, _ in self._tree.find({"import"}, self._holds):
             if isinstance(node, ast.Import):
                 aliases.update({alias.asname: alias.name for alias in node.names if alias.asname})
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -269,8 +272,8 @@ class Folder:
         return texts[0] if len(texts) == 1 else None
 
     def _holds(self, test: ast.expr, place: Place) -> bool | None:
-        self._steps += 1
-        if self._depth > _DEEPEST or self._steps > _MOST_STEPS:
+        self._budget.spend(1)
+        if self._depth > _DEEPEST:
             return None
         self._depth += 1
         try:

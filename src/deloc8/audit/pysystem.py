@@ -27,9 +27,13 @@ class Values(Protocol):
     def only(self, node: ast.expr, scope: ast.AST | None) -> ast.expr:
         """The value of a name that has only one; any other expression as it is."""
 
+    def spend(self, units: int) -> None:
+        """Count work that is done with these."""
+
 
 def holds(test: ast.expr, scope: ast.AST | None, values: Values, depth: int = 0) -> bool | None:
     """Whether a test of the system holds on Linux; None for every other test."""
+    values.spend(1)
     if depth > _DEEPEST:
         return None
     if isinstance(test, (ast.Name, ast.Attribute)):
@@ -84,6 +88,7 @@ def _starts(test: ast.Call, scope: ast.AST | None, values: Values) -> bool | Non
 
 def _texts(nodes: Sequence[ast.expr], scope: ast.AST | None, values: Values) -> list[str] | None:
     """The texts of expressions, if one of them is the name of a system and all can be told."""
+    values.spend(len(nodes))
     constants = [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
     if not any(map(_TEXT.fullmatch, constants)):
         return None

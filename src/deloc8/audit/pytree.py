@@ -10,15 +10,22 @@ import ast
 import warnings
 from bisect import bisect_left
 
+from deloc8.audit.pycost import parsing_units
+from deloc8.patterns import pattern
 from deloc8.values import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import re
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
-# So many nodes of one file are visited; hostile files would have more asked for.
-_MOST_VISITS = 200_000
+    from deloc8.audit.budget import Budget
+
+    Truth = Callable[[ast.expr, "Place"], bool | None]
+    """Whether the test of a branch holds on Linux; None where that is not known."""
+
+_WORD = pattern(rb"\w+")
+_UNITS_PER_VISIT = 3
+_BYTES_PER_UNIT = 8  # of words that are put into a table
 # What is raised where a library cannot be opened, and the classes above it.
 _CAUGHT = frozenset({"OSError", "EnvironmentError", "IOError", "Exception", "BaseException", "FileNotFoundError"})
 
@@ -58,42 +65,57 @@ class Binding(NamedTuple):
 class SourceTree:
     """A parsed file.
 
+    It refers to nothing that refers to it: a tree costs a hundred times the file, and the command runs without the
+    collector that would free a circle.
+
     Raises:
         SyntaxError: It is no Python; ValueError, RecursionError and MemoryError come up too.
+        TooComplex: It is not parsed.
+        Spent: The work is used up.
     """
 
-    def __init__(self, source: bytes, truth: Callable[[ast.expr, Place], bool | None]) -> None:
+    def __init__(self, source: bytes, budget: Budget) -> None:
         # The lines of the tree: the compiler knows all three ends of a line.
         self._text = source.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        self._truth = truth
-        self._visits = 0
+        self._budget = budget
         self.parents: dict[ast.AST, ast.AST | None] = {}
+        budget.spend(parsing_units(self._text))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the wheel's warnings are not ours to tell
             self._tree = ast.parse(self._text.decode("utf-8-sig"))
+        budget.spend(len(self._text) // _BYTES_PER_UNIT)
+        self._lines = self._lines_by_word()
 
-    def find(self, pattern: re.Pattern[bytes]) -> Iterator[tuple[ast.AST, Place]]:
-        """The nodes around what a pattern finds; branches of other systems left out."""
-        lines: list[int] = []
-        line, seen = 1, 0
-        for match in pattern.finditer(self._text):
-            line += self._text.count(b"\n", seen, match.start())
-            seen = match.start()
-            lines.append(line)
+    def _lines_by_word(self) -> dict[bytes, list[int]]:
+        """The lines that each word is on, in their order, those in texts and comments too."""
+        found: dict[bytes, list[int]] = {}
+        for number, line in enumerate(self._text.split(b"\n"), 1):
+            for word in _WORD.findall(line):
+                if word in found:
+                    found[word].append(number)
+                else:
+                    found[word] = [number]
+        return found
+
+    def find(self, words: Collection[str], truth: Truth) -> Iterator[tuple[ast.AST, Place]]:
+        """The nodes around some words, branches that do not hold left out."""
+        lines = sorted({line for word in words for line in self._lines.get(word.encode(), ())})
+        self._budget.spend(1 + len(words) + len(lines))
         stack: list[tuple[ast.AST, Place]] = [(self._tree, Place())] if lines else []
-        while stack and self._visits < _MOST_VISITS:
-            self._visits += 1
+        while stack:
             node, place = stack.pop()
             yield node, place
+            parts = list(self._parts(node, place, truth))
+            self._budget.spend(_UNITS_PER_VISIT + len(parts))
             whole = isinstance(node, ast.JoinedStr)  # before Python 3.12 the lines inside one are wrong
-            stack += [row for row in self._parts(node, place) if whole or _touches(row[0], lines)]
+            stack += [row for row in parts if whole or _touches(row[0], lines)]
 
-    def bindings(self, name: str, pattern: re.Pattern[bytes]) -> list[Binding]:
-        """Every place that gives something to a name; `pattern` finds the name."""
+    def bindings(self, name: str, truth: Truth) -> list[Binding]:
+        """Every place that gives something to a name."""
         found: list[Binding] = []
         handled: set[int] = set()
         shared: set[ast.AST | None] = set()
-        for node, place in self.find(pattern):
+        for node, place in self.find({name}, truth):
             if isinstance(node, (ast.Global, ast.Nonlocal)) and name in node.names:
                 shared.add(place.scope)
             for target, value, is_each in _givings(node):
@@ -107,10 +129,10 @@ class SourceTree:
                 found.append(Binding(node.lineno, may_be_default, None))  # type: ignore[attr-defined]
         return [row._replace(place=Place(None)) if row.place.scope in shared else row for row in found]
 
-    def _parts(self, node: ast.AST, place: Place) -> Iterator[tuple[ast.AST, Place]]:
+    def _parts(self, node: ast.AST, place: Place, truth: Truth) -> Iterator[tuple[ast.AST, Place]]:
         """The nodes right below one, each with its place."""
         if isinstance(node, (ast.If, ast.IfExp)):
-            yield from self._branches(node, place)
+            yield from _branches(node, place, truth)
         elif isinstance(node, ast.Try):
             inner = place._replace(guarded=place.guarded or any(map(_goes_on, node.handlers)), conditional=True)
             yield from ((part, inner) for part in node.body)
@@ -128,13 +150,14 @@ class SourceTree:
             inner = place._replace(conditional=True) if is_branch else place
             yield from ((part, inner) for part in ast.iter_child_nodes(node))
 
-    def _branches(self, node: ast.If | ast.IfExp, place: Place) -> Iterator[tuple[ast.AST, Place]]:
-        yield node.test, place
-        known = self._truth(node.test, place)
-        inner = place if known is not None else place._replace(conditional=True)
-        for is_taken, branch in ((True, node.body), (False, node.orelse)):
-            if known in {None, is_taken}:
-                yield from ((part, inner) for part in (branch if isinstance(branch, list) else [branch]))
+
+def _branches(node: ast.If | ast.IfExp, place: Place, truth: Truth) -> Iterator[tuple[ast.AST, Place]]:
+    yield node.test, place
+    known = truth(node.test, place)
+    inner = place if known is not None else place._replace(conditional=True)
+    for is_taken, branch in ((True, node.body), (False, node.orelse)):
+        if known in {None, is_taken}:
+            yield from ((part, inner) for part in (branch if isinstance(branch, list) else [branch]))
 
 
 def _touches(node: ast.AST, lines: Sequence[int]) -> bool:

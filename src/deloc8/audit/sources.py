@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import suppress
 
+from deloc8.audit.budget import Budget, Spent, Unsearched
 from deloc8.elf.constants import ELF_MAGIC
 from deloc8.errors import WheelError
 from deloc8.patterns import pattern
@@ -17,8 +18,12 @@ if TYPE_CHECKING:
     from deloc8.elf.view import Buffer
     from deloc8.wheel.archive import Member, WheelArchive
 
-# Larger files are generated, and are not worth the time of parsing them.
+# Larger files are generated, and are not worth the time of parsing them, still larger ones not even that of reading.
 _LARGEST_SOURCE = 1 << 20
+_LARGEST_READ = 16 << 20
+# Of reading a file, and of a kibibyte of it.
+_UNITS_PER_FILE = 20
+_UNITS_PER_KIB = 2
 # What opens libraries; behind it: a call, or another name given to it; before it: what makes it something else.
 _WORDS = (b"dlopen", b"CDLL", b"PyDLL", b"LoadLibrary", b"find_library", b"load_library")
 # Plain words are found far faster than a pattern, and most files have neither of these. A file that gets `CDLL` from a
@@ -38,49 +43,100 @@ class Sources(NamedTuple):
         archive: The wheel.
         openers: Those that may open libraries, in the order of the archive.
         harmless: The names of all that were read and are no ELF files by their first bytes, whatever they are called.
+        budget: What is left of the work that the search may cost.
+        unsearched: Files that may open libraries, and will not be parsed.
     """
 
     archive: WheelArchive
     openers: tuple[Member, ...]
     harmless: frozenset[str]
+    budget: Budget
+    unsearched: tuple[Unsearched, ...] = ()
 
 
-def read_sources(archive: WheelArchive, look: Callable[[Member, Buffer], None] | None = None) -> Sources:
-    """The Python files of a wheel; damaged ones and those of more than a mebibyte are left out.
+def read_sources(
+    archive: WheelArchive, look: Callable[[Member, Buffer], None] | None = None, budget: Budget | None = None
+) -> Sources:
+    """The Python files of a wheel; damaged ones are left out.
 
     Args:
         archive: The wheel.
         look: Is called with the contents of each, so that nobody who wants them has to inflate them again.
+        budget: What the search may cost; None: what is usual.
     """
-    files = [member for member in archive.members if member.name.endswith(".py") and member.size <= _LARGEST_SOURCE]
+    reading = _Reading(archive, look, budget or Budget())
+    files = [member for member in archive.members if member.name.endswith(".py")]
     is_worth_a_look = word_finder(_SIGNS, sum(member.size for member in files))
-    openers, harmless = [], []
-    for member in files:
+    for number, member in enumerate(files):
         try:
-            contents = archive.read(member)
+            reading.read(member, is_worth_a_look)
+        except Spent:
+            reading.unsearched.append(stopped_at(member.name, len(files) - number - 1))
+            break
+    return Sources(
+        archive, tuple(reading.openers), frozenset(reading.harmless), reading.budget, tuple(reading.unsearched)
+    )
+
+
+class _Reading:
+    """What has been found in the files that were read so far."""
+
+    def __init__(self, archive: WheelArchive, look: Callable[[Member, Buffer], None] | None, budget: Budget) -> None:
+        self._archive = archive
+        self._look = look
+        self.budget = budget
+        self.openers: list[Member] = []
+        self.harmless: list[str] = []
+        self.unsearched: list[Unsearched] = []
+
+    def read(self, member: Member, is_worth_a_look: Callable[[Buffer], bool]) -> None:
+        """Read one file.
+
+        Raises:
+            Spent: It is not read, or not to its end.
+        """
+        if member.size > _LARGEST_READ:
+            self.unsearched.append(Unsearched(member.name, "it is larger than 16 MiB"))
+            return
+        self.budget.spend(_UNITS_PER_FILE + (member.size >> 10) * _UNITS_PER_KIB)
+        try:
+            contents = self._archive.read(member)
         except WheelError:  # `check` tells of damaged members
-            continue
+            return
         if contents[: len(ELF_MAGIC)] != ELF_MAGIC:
-            if look:
-                look(member, contents)
-            harmless.append(member.name)
-        if is_worth_a_look(contents) and _may_open(bytes(contents)):
-            openers.append(member)
-    return Sources(archive, tuple(openers), frozenset(harmless))
+            if self._look:
+                self._look(member, contents)
+            self.harmless.append(member.name)
+        if not is_worth_a_look(contents) or not _may_open(bytes(contents), self.budget):
+            return
+        if member.size > _LARGEST_SOURCE:
+            self.unsearched.append(Unsearched(member.name, "it is larger than 1 MiB"))
+        else:
+            self.openers.append(member)
 
 
-def _may_open(source: bytes) -> bool:
+def stopped_at(place: str, files_behind: int) -> Unsearched:
+    """Where the search has ended before its time."""
+    if not files_behind:
+        return Unsearched(place, "the search stopped here, because it would take too long")
+    noun = "file" if files_behind == 1 else "files"
+    reason = f"the search stopped here, because it would take too long; {files_behind:,} {noun} behind it"
+    return Unsearched(place, f"{reason} {'was' if files_behind == 1 else 'were'} not searched either")
+
+
+def _may_open(source: bytes, budget: Budget) -> bool:
     """Whether a file calls what opens libraries, and has what the name of one is made of: parsing costs far more."""
-    calls = {word for word in _WORDS if _is_called(source, word)}
+    calls = {word for word in _WORDS if _is_called(source, word, budget)}
     if b"ctypeslib" not in source:
         calls.discard(b"load_library")  # numpy's is meant, which adds the suffix by itself; others have the name too
     return bool(calls) and (not calls.isdisjoint(_WITHOUT_SUFFIX) or _SUFFIX.search(source) is not None)
 
 
-def _is_called(source: bytes, word: bytes) -> bool:
+def _is_called(source: bytes, word: bytes, budget: Budget) -> bool:
     """Whether a function of that name is called, or gets another name. A pattern for the whole is far slower."""
     position = source.find(word)
     while position >= 0:
+        budget.spend(1)
         if _CALL.match(source, position + len(word)) and not _LONGER.search(source, max(0, position - 4), position):
             return True
         position = source.find(word, position + 1)

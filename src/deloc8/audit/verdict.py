@@ -18,6 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from deloc8.audit.budget import Unsearched
     from deloc8.audit.dlopen import Opening
     from deloc8.audit.facts import WheelFacts
     from deloc8.audit.violations import Violation
@@ -61,6 +62,7 @@ class Audit:
         matches: The wheel against each policy, the best policy (the one that most machines satisfy) first.
         claims: The platform tags of the file name, judged.
         openings: What the wheel opens at run time; None where nobody looked.
+        unsearched: What was not searched for these, or not to its end.
         splits: What is told of source packages of which the best reachable policy grafts a part only.
     """
 
@@ -69,6 +71,7 @@ class Audit:
     matches: tuple[PolicyMatch, ...]
     claims: tuple[Claim, ...]
     openings: tuple[Opening, ...] | None = None
+    unsearched: tuple[Unsearched, ...] = ()
     splits: tuple[Diagnostic, ...] = ()
 
     @property
@@ -144,7 +147,7 @@ def judge(facts: WheelFacts, extra: Sequence[Policy] = (), options: MatchOptions
 def judge_again(audit: Audit, facts: WheelFacts) -> Audit:
     """The verdict of the same policies on changed facts of the same wheel."""
     matches = match_policies(facts, [match.policy for match in audit.matches], audit.options)
-    again = Audit(facts=facts, options=audit.options, matches=matches, claims=(), openings=audit.openings)
+    again = replace(audit, facts=facts, matches=matches, claims=(), splits=())
     claims = tuple(_judge_claim(again, claim.tag) for claim in audit.claims)
     return replace(again, claims=claims)
 

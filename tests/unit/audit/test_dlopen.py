@@ -1,17 +1,26 @@
 from __future__ import annotations
 
 import json
+import sys
 import zipfile
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from deloc8.audit import budget
+from deloc8.audit.budget import Unsearched
 from deloc8.audit.dlopen import Confidence, Opening, Resolution, Source
+from deloc8.audit.notices import notices
+from deloc8.audit.sources import read_sources
+from deloc8.diagnostic import Severity
 from deloc8.errors import InputError
-from deloc8.loader.sysroot import Sysroot
+from deloc8.loader.sysroot import Overlay, Sysroot
+from deloc8.repair.model import Goal
 from deloc8.report.dlopened import opening_value, openings_text
-from deloc8.workflow import AuditOptions, audit_wheel, check_wheel
+from deloc8.report.to_text import show_text
+from deloc8.wheel.archive import open_wheel
+from deloc8.workflow import AuditOptions, audit_wheel, check_wheel, plan_repair
 from kit.elf import ElfSpec, NoteSpec, Undefined, build_elf
 from kit.scene import CORE, Scene, wants
 
@@ -239,9 +248,151 @@ def test_check_does_not_warn_of_mentions(scene: Scene) -> None:
 
 
 def test_only_so_many_are_looked_at(scene: Scene) -> None:
-    found = openings(scene, declaring(*({"soname": [f"lib{n}.so", *"a" * 100]} for n in range(2100))))
-    assert len(found) == 2000
-    assert len(found[0].names) == 64
+    audit = scene.audit({CORE: declaring(*({"soname": [f"lib{n}.so", *"a" * 100]} for n in range(2100)))})
+    assert audit.openings is not None
+    assert len(audit.openings) == 2000
+    assert len(audit.openings[0].names) == 64
+    reason = "what is declared from here on is not listed: it is more than 2,000"
+    assert audit.unsearched == (Unsearched(CORE, reason),)
+
+
+CALL = CALLS + b"ctypes.CDLL('libno.so')\n"
+LARGE = CALL + b"#" * (1 << 20)
+
+
+def unsearched(scene: Scene, members: dict[str, bytes]) -> list[tuple[str, str]]:
+    audit = scene.audit({CORE: wants("GLIBC_2.5"), **members})
+    return [(row.place, row.reason) for row in audit.unsearched]
+
+
+def test_what_may_open_libraries_and_is_not_searched_is_told(scene: Scene) -> None:
+    members = {
+        "demo/a.py": LARGE,
+        "demo/b.py": b"#" * (2 << 20),
+        "demo/c.py": b"#" * ((16 << 20) + 1),
+        "demo/d.py": CALLS + b"ctypes.CDLL('libno.so'\n",
+        "demo/e.py": CALL + b"# \xe9",
+        "demo/f.py": b"(" * 1000,
+    }
+    version = ".".join(map(str, sys.version_info[:2]))
+    assert unsearched(scene, members) == [
+        ("demo/a.py", "it is larger than 1 MiB"),
+        ("demo/c.py", "it is larger than 16 MiB"),
+        ("demo/d.py", f"it is not valid for Python {version} (line 2)"),
+        ("demo/e.py", "it is not UTF-8"),
+    ]
+
+
+def test_check_show_and_fixup_tell_it(scene: Scene) -> None:
+    wheel = scene.wheel({CORE: wants("GLIBC_2.5"), "demo/lib.py": LARGE})
+    options = AuditOptions(sysroot=scene.root)
+    (found,) = [found for found in check_wheel(wheel, options) if found.code == "search-incomplete"]
+    assert (found.severity, found.subject, found.context) == (
+        Severity.WARNING,
+        "demo/lib.py",
+        ("it is larger than 1 MiB",),
+    )
+    audit = audit_wheel(wheel, options)
+    assert found in notices(audit, audit.outlook)
+    assert "demo/lib.py: was not searched, or not to its end" in show_text(audit, verbose=False)
+    assert found in plan_repair(wheel, Goal(), options).notes
+    with_openings = plan_repair(wheel, Goal(), replace(options, include_dlopened="called"))
+    assert found in with_openings.notes
+
+
+def test_of_many_files_ten_are_named(scene: Scene) -> None:
+    members = {f"demo/l{number:02}.py": CALL + b"(" for number in range(12)}
+    audit = scene.audit({CORE: wants("GLIBC_2.5"), **members})
+    found = [notice for notice in notices(audit, audit.outlook) if notice.code == "search-incomplete"]
+    assert [notice.subject for notice in found] == [f"demo/l{number:02}.py" for number in range(10)]
+    assert [len(notice.context) for notice in found] == [1] * 9 + [2]
+    assert found[9].context[1] == "so were 2 more"
+    audit = replace(audit, unsearched=audit.unsearched[:11])
+    assert notices(audit, audit.outlook)[-1].context[1] == "so was 1 more"
+
+
+ENDLESS = (
+    CALLS
+    + b"a0 = 'a'\n"
+    + b"".join(b"a%d = a%d + a%d\n" % (n + 1, n, n) for n in range(39))
+    + b"ctypes.CDLL(a39 + '.so')"
+)
+
+
+def test_a_file_that_takes_too_long_hides_no_other(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budget, "_UNITS_OF_ONE_FILE", 20_000)
+    monkeypatch.setattr(budget, "_BETWEEN_LOOKS", 1000)
+    audit = scene.audit({CORE: wants("GLIBC_2.5"), "demo/a.py": ENDLESS, "demo/b.py": CALL})
+    assert [opening.place for opening in audit.openings or ()] == ["demo/b.py"]
+    assert audit.unsearched == (Unsearched("demo/a.py", "it would take too long"),)
+
+
+STOPPED = "the search stopped here, because it would take too long"
+
+
+def test_the_search_of_a_wheel_ends(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budget.Budget.__init__, "__defaults__", (20_000, 10.0))
+    more = f"{STOPPED}; 2 files behind it were not searched either"
+    members = {"demo/a.py": CALL, "demo/b.py": ENDLESS, "demo/c.py": CALL, "demo/d.py": CALL}
+    audit = scene.audit({CORE: wants("GLIBC_2.5"), **members})
+    assert [opening.place for opening in audit.openings or ()] == ["demo/a.py"]
+    # What its ELF files mention is not resolved any more either; it mentions nothing.
+    assert audit.unsearched == (Unsearched("demo/b.py", more),)
+
+
+@pytest.mark.parametrize("kind", ["declares", "mentions"])
+@pytest.mark.parametrize("whole", [True, False])
+def test_names_in_elf_files_cost_work_too(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, kind: str, *, whole: bool
+) -> None:
+    names = [f"libn{number}.so.1" for number in range(200)]
+    rodata = "\0".join(["", *names, ""]).encode()
+    core = declaring(*({"soname": [name]} for name in names))
+    if kind == "mentions":
+        core = replace(OPENER, payload=rodata)
+    if whole:
+        monkeypatch.setattr(budget.Budget.__init__, "__defaults__", (15_000, 10.0))
+    else:
+        monkeypatch.setattr(budget, "_UNITS_OF_ONE_FILE", 15_000)
+        monkeypatch.setattr(budget, "_BETWEEN_LOOKS", 1000)
+    audit = scene.audit({CORE: core, "demo/other.so": wants("GLIBC_2.5")})
+    assert 0 < len(audit.openings or ()) < 200
+    (row,) = audit.unsearched[:1]
+    assert row.place == CORE
+    assert row.reason.startswith(STOPPED if whole else "it would take too long")
+
+
+def test_reading_the_files_costs_work_too(scene: Scene) -> None:
+    members: dict[str, bytes | ElfSpec] = {
+        CORE: wants("GLIBC_2.5"),
+        "demo/a.py": CALL,
+        "demo/b.py": b"CDLL " * 5000 + CALL,
+        "demo/c.py": CALL,
+    }
+    with open_wheel(scene.wheel(members)) as archive:
+        found = read_sources(archive, budget=budget.Budget(2000))
+    assert [member.name for member in found.openers] == ["demo/a.py"]
+    assert found.unsearched == (Unsearched("demo/b.py", f"{STOPPED}; 1 file behind it was not searched either"),)
+    with open_wheel(scene.wheel({CORE: wants("GLIBC_2.5"), "demo/a.py": CALL})) as archive:
+        found = read_sources(archive, budget=budget.Budget(10))
+    assert found.unsearched == (Unsearched("demo/a.py", STOPPED),)
+
+
+def test_the_names_of_a_large_folder_are_listed_once(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(50):
+        scene.system.write(f"/usr/lib/libn{number}.so.1", "no library\n")
+    listed: list[str] = []
+    plain = Overlay.list
+
+    def noted(self: Overlay, folder: str) -> tuple[str, ...]:
+        listed.append(folder)
+        return plain(self, folder)
+
+    monkeypatch.setattr(Overlay, "list", noted)
+    code = CALLS + b"".join(b"ctypes.util.find_library('n%d')\n" % number for number in range(50))
+    found = openings(scene, wants("GLIBC_2.5"), code + b"ctypes.util.find_library('foo')\nctypes.CDLL('l*foo.so*')\n")
+    assert [row.resolution.target for row in found[50:]] == ["/usr/lib/libfoo.so.1"] * 2
+    assert len(listed) == len(set(listed))
 
 
 OPENING = Opening(

@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+import ast
+import gc
+import sys
 import textwrap
+from time import process_time
 
 import pytest
 
-from deloc8.audit.pycalls import OpeningCall, opening_calls
+from deloc8.audit.budget import Budget, Spent
+from deloc8.audit.pycalls import OpeningCall, Unreadable, opening_calls
+from deloc8.audit.pyfold import Folder
 
 PATH = "/site/demo/lib.py"
 
@@ -100,19 +106,34 @@ def test_numpy_without_a_folder_is_no_finding() -> None:
     assert names("import numpy\nnumpy.ctypeslib.load_library('liba')") == []
 
 
+VERSION = ".".join(map(str, sys.version_info[:2]))
+
+
 @pytest.mark.parametrize(
-    "source",
+    ("source", "reason"),
     [
-        b"import ctypes\nctypes.CDLL('liba.so'\n",
-        b"# \xe9\nimport ctypes\nctypes.CDLL('liba.so')\n",
-        b"import ctypes\0\nctypes.CDLL('liba.so')\n",
-        b"x = " + b"(" * 5000 + b")" * 5000,
-        b"x = " + b"-" * 100_000 + b"1",
-        b"x = " + b"'a'+" * 50_000 + b"'b'\nimport ctypes\nctypes.CDLL(x)",
+        (b"import ctypes\nctypes.CDLL('liba.so'\n", f"it is not valid for Python {VERSION} (line 2)"),
+        (b"# \xe9\nimport ctypes\nctypes.CDLL('liba.so')\n", "it is not UTF-8"),
+        (b"import ctypes\0\nctypes.CDLL('liba.so')\n", f"it is not valid for Python {VERSION}"),
+        (b"x = " + b"(" * 5000 + b")" * 5000, f"it is not valid for Python {VERSION} (line 1)"),
+        (b"x = " + b"-" * 50_000 + b"1", "it is nested too deeply"),
+        (b"x = " + b"'a'+" * 50_000 + b"'b'\nctypes.CDLL(x)", "it has more than 65,536 words and signs"),
+        (b"x = f'" + b"{a}" * 15_000 + b"x" * 100_000 + b"'", "it has too many gaps in long texts"),
     ],
 )
-def test_files_that_cannot_be_read_are_passed_over(source: bytes) -> None:
-    assert opening_calls(source, PATH) == ()
+def test_files_that_cannot_be_searched_say_why(source: bytes, reason: str) -> None:
+    with pytest.raises(Unreadable) as caught:
+        opening_calls(source, PATH)
+    assert str(caught.value) == reason
+
+
+def test_a_test_nested_deeper_than_the_interpreter_goes_ends_with_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise RecursionError
+
+    monkeypatch.setattr(Folder, "fold", fail)
+    with pytest.raises(Unreadable, match="nested too deeply"):
+        opening_calls(b"import ctypes\nctypes.CDLL('liba.so')", PATH)
 
 
 def test_a_byte_order_mark_is_no_part_of_the_source() -> None:
@@ -130,9 +151,10 @@ def test_warnings_of_the_source_are_not_told() -> None:
 def test_texts_that_double_and_double_end() -> None:
     lines = ["import ctypes", "a0 = 'x' * 1", "b0 = 'x.so'"]
     lines += [f"b{n + 1} = b{n} + b{n}" for n in range(39)]
-    assert names("\n".join([*lines, "ctypes.CDLL(b39)"])) == []
-    lines = ["import ctypes", "b0 = ''", *(f"b{n + 1} = b{n} + b{n}" for n in range(15))]
-    assert names("\n".join([*lines, "ctypes.CDLL(b15 + 'liba.so')"])) == []
+    with pytest.raises(Spent):
+        names("\n".join([*lines, "ctypes.CDLL(b39)"]))
+    lines = ["import ctypes", "b0 = 'x'", *(f"b{n + 1} = b{n} + b{n}" for n in range(13))]
+    assert names("\n".join([*lines, "ctypes.CDLL(b13 + 'liba.so')"])) == []  # longer than any path
 
 
 IMPORTS = """\
@@ -314,11 +336,72 @@ def test_so_many_names_are_told_of_one_call() -> None:
     assert call.is_optional
 
 
-def test_hostile_files_end() -> None:
-    flags = [f"win{number} = win{number + 1} and win{number + 2}" for number in range(3000)]
-    calls = ["if win0 and win1:\n    CDLL('liba.so')" for _ in range(3000)]
-    opening_calls("\n".join([IMPORTS, *flags, *calls]).encode(), PATH)
+# Each of these took more than five seconds, or did not end in a minute.
+WORK = {
+    "products of joins": ["a0 = 'a'", *(f"a{n + 1} = os.path.join(a{n}, a{n}, a{n})" for n in range(35)), "CDLL(a35)"],
+    "a chain of names": ["".join(["if ", " or ".join(f"win{n}" for n in range(15_000)), ":"]), "    CDLL('liba.so')"],
+    "a name given often": ["a = 1\n" * 9000, *(["CDLL(a)"] * 4000)],
+    "many names": [f"a{n} = 'x.so'\nCDLL(a{n})" for n in range(4500)],
+    "flags of flags": [
+        *(f"win{n} = win{n + 1} and win{n + 2}" for n in range(3000)),
+        *(["if win0 and win1:\n    CDLL('liba.so')"] * 3000),
+    ],
+    "a large table": ["t = {" + ", ".join(f"{n}: 'x'" for n in range(9000)) + "}", *(["CDLL(t['a'])"] * 2000)],
+    "shared names": [f"def f{n}():\n    global a\n    a = 'x.so'\n    CDLL(a)" for n in range(3000)],
+    "nested functions": [
+        *(" " * depth + "def f():" for depth in range(95)),
+        *([" " * 95 + "CDLL(a)"] * 9000),
+        *("a = 1" for _ in range(50)),
+    ],
+}
+
+
+@pytest.mark.parametrize("kind", WORK)
+def test_hostile_files_end_in_counted_work(kind: str) -> None:
+    source = "\n".join([IMPORTS, *WORK[kind]]).encode()
+    ended = []
+    for _ in range(2):
+        budget = Budget(400_000)
+        start = process_time()
+        with pytest.raises(Spent):
+            opening_calls(source, PATH, budget)
+        assert process_time() - start < 5  # a second is usual
+        ended.append(budget.left)
+    assert ended[0] == ended[1] < 0  # the same work in every run
+
+
+def test_many_aliases_are_found() -> None:
+    aliases = "\n".join(f"from ctypes import CDLL as c{n}\nc{n}('lib{n}.so')" for n in range(3000))
+    assert names(aliases) == [f"lib{n}.so" for n in range(3000)]
+
+
+def test_long_chains_of_attributes_are_no_function() -> None:
+    assert names(IMPORTS + "CDLL" + ".b" * 300 + "('liba.so')\n") == []
+
+
+def test_nested_flags_are_read() -> None:
     nested = [f"if win{number + 1}:\n    win{number} = 'win'" for number in range(3000)]
     assert names("\n".join([IMPORTS, *nested, "if win0:\n    CDLL('liba.so')"])) == ["liba.so"]
-    wide = "\n".join([IMPORTS, *(f"CDLL(('a', [{', '.join('x' * 60)}]), x)" for _ in range(4000))])
+
+
+def test_what_is_no_text_costs_little() -> None:
+    wide = "\n".join([IMPORTS, *(f"CDLL(('a', [{', '.join('x' * 60)}]), x)" for _ in range(400))])
     assert opening_calls(wide.encode(), PATH) == ()
+
+
+def test_trees_are_freed_without_the_collector() -> None:
+    source = f"{IMPORTS}NAME = 'liba'\nCDLL(NAME + '.so')\n".encode()
+    opening_calls(source, PATH)
+    gc.collect()
+    gc.disable()
+    try:
+        opening_calls(source, PATH)
+        with pytest.raises(Unreadable):
+            opening_calls(source + b"(", PATH)
+        with pytest.raises(Spent):
+            opening_calls(source, PATH, Budget(100))
+        kept = [thing for thing in gc.get_objects() if isinstance(thing, ast.AST)]
+    finally:
+        gc.enable()
+    # The interpreter keeps one of each operator and context.
+    assert not [node for node in kept if hasattr(node, "lineno")]

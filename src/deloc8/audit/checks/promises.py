@@ -108,6 +108,7 @@ NOTICES = frozenset(
         "no-baseline-library",
         "optional-library-missing",
         "own-library-differs",
+        "search-incomplete",
         "version-without-ceiling",
     }
 )

@@ -80,6 +80,7 @@ _CHECKED = (
     ("undefined-symbol", _WARNING, libraries.check_symbols),
     ("unused-library", _WARNING, libraries.check_unused),
     ("dlopened-library-missing", _WARNING, libraries.check_opened),
+    ("search-incomplete", _WARNING, promises.check_notices),
 )
 
 # RECORD against the contents, then what keeps a wheel from being read at all.
