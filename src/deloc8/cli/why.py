@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from deloc8.audit.violations import ViolationCode
 from deloc8.cli.shared import DONE, audit_options, draws, emit, emit_drawn, emit_json, progress_bar
 from deloc8.errors import PureWheelError
 from deloc8.explain.why import explain
@@ -14,13 +13,8 @@ from deloc8.workflow import audit_wheel
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable, Sequence
 
-    from deloc8.audit.match import PolicyMatch
-    from deloc8.audit.verdict import Audit
-    from deloc8.audit.violations import Violation
     from deloc8.cli.console import Console
-    from deloc8.explain.why import Remedy
 
 
 def why(options: argparse.Namespace, console: Console) -> int:
@@ -35,7 +29,7 @@ def why(options: argparse.Namespace, console: Console) -> int:
         audit = audit_wheel(path, audit_options(options))
     if audit.is_pure:
         raise PureWheelError(f"{file_name(path)} has no compiled files: there is nothing to explain", code="pure-wheel")
-    answer = explain(audit, options.subject, _remedy(audit))
+    answer = explain(audit, options.subject)
     if options.format == "json":
         emit_json(options, console, document("why", [why_value(file_name(path), answer)]))
     elif draws(options, console):
@@ -45,18 +39,3 @@ def why(options: argparse.Namespace, console: Console) -> int:
     else:
         emit(options, console, why_text(file_name(path), answer))
     return DONE
-
-
-# What `--lower-glibc` may help against.
-_LOWERED = frozenset({ViolationCode.SYMBOL_TOO_NEW, ViolationCode.RELR_WITHOUT_MARKER, ViolationCode.NEWER_LOADER})
-
-
-def _remedy(audit: Audit) -> Remedy:
-    def remedy(match: PolicyMatch, violations: Sequence[Violation]) -> Iterable[str]:
-        if not any(row.code in _LOWERED for row in violations):
-            return ()
-        from deloc8.explain.remedy import ways_by_lowering  # noqa: PLC0415  most answers do without
-
-        return ways_by_lowering(audit, match, violations)
-
-    return remedy

@@ -6,19 +6,16 @@ import enum
 import fnmatch
 from collections import deque
 
-from deloc8.audit.loading import HEAP_INSTEAD, STACK_CODES
-from deloc8.audit.together import graft_options, projects_of, whole_project
 from deloc8.audit.verdict import find_tag
 from deloc8.audit.violations import ViolationCode
 from deloc8.errors import UsageError
-from deloc8.policy.load import HINT_ON_GLIBC, is_of_glibc
+from deloc8.explain.ways import ways_out
 from deloc8.policy.model import split_version, version_key
 from deloc8.values import dataclass, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from typing import TypeAlias
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from deloc8.audit.dlopen import Opening
     from deloc8.audit.facts import ElfFile
@@ -26,10 +23,6 @@ if TYPE_CHECKING:
     from deloc8.audit.verdict import Audit
     from deloc8.audit.violations import Violation
     from deloc8.elf.dynamic import LinkKind
-
-
-# More ways out of what bars a tag, from who knows more than the audit: what a repair can do.
-Remedy: TypeAlias = "Callable[[PolicyMatch, Sequence[Violation]], Iterable[str]]"
 
 
 class SubjectKind(enum.Enum):
@@ -89,11 +82,7 @@ class Answer:
     openings: tuple[Opening, ...] = ()
 
 
-def _no_remedy(_match: PolicyMatch, _violations: Sequence[Violation]) -> tuple[str, ...]:
-    return ()
-
-
-def explain(audit: Audit, subject: str, remedy: Remedy = _no_remedy) -> Answer:
+def explain(audit: Audit, subject: str) -> Answer:
     """What is to say of a library (needed name, path or glob), a symbol, a version or a tag.
 
     A version that no file asks for stands for all newer ones of its namespace.
@@ -101,14 +90,13 @@ def explain(audit: Audit, subject: str, remedy: Remedy = _no_remedy) -> Answer:
     Args:
         audit: The verdict on the wheel.
         subject: What is asked about.
-        remedy: What tells the ways out that a repair with options offers; without it there are none of these.
 
     Raises:
         UsageError: The wheel has to do with nothing of that name, or the tag is for another machine.
     """
     match = _tag(audit, subject)
     if match is not None:
-        return _of_tag(audit, match, remedy)
+        return _of_tag(audit, match)
     uses = sorted(_all_uses(audit), key=lambda use: (len(use.chain), use.chain, use.library or "", use.symbol or ""))
     for kind, select in (
         (SubjectKind.VERSION, _versions),
@@ -119,7 +107,7 @@ def explain(audit: Audit, subject: str, remedy: Remedy = _no_remedy) -> Answer:
         openings = _openings(audit, subject) if kind is SubjectKind.LIBRARY else ()
         if found or openings:
             answer, nearest = _of_uses(audit, subject, kind, found)
-            ways = _ways(audit, nearest, answer.violations, remedy) if nearest else ()
+            ways = ways_out(audit, nearest, answer.violations) if nearest else ()
             return replace(answer, ways=ways, openings=openings)
     raise _unknown(audit, subject, uses)
 
@@ -232,7 +220,7 @@ def _unknown(audit: Audit, subject: str, uses: Sequence[Use]) -> UsageError:
 # -- what it bars
 
 
-def _of_tag(audit: Audit, match: PolicyMatch, remedy: Remedy) -> Answer:
+def _of_tag(audit: Audit, match: PolicyMatch) -> Answer:
     tag = match.policy.tags[0]
     return Answer(
         subject=tag,
@@ -241,7 +229,7 @@ def _of_tag(audit: Audit, match: PolicyMatch, remedy: Remedy) -> Answer:
         violations=match.violations,
         bars=() if match.is_reachable else (tag,),
         inside_for=(tag,) if any(_is_graft(row) for row in match.violations) else (),
-        ways=_ways(audit, match, match.violations, remedy),
+        ways=ways_out(audit, match, match.violations),
     )
 
 
@@ -300,84 +288,3 @@ def _concern(kind: SubjectKind, uses: tuple[Use, ...]) -> Callable[[Violation], 
     return lambda row: (
         (row.file, row.symbol, row.version) in asked if row.code not in plain else (row.file, row.symbol) in named
     )
-
-
-# -- the ways out
-
-_CXX = ("GLIBCXX", "CXXABI")
-
-
-def _ways(audit: Audit, match: PolicyMatch, violations: Sequence[Violation], remedy: Remedy) -> tuple[str, ...]:
-    """What can be done to reach a tag, or the best that can be reached, the least effort first."""
-    blocking = [row for row in violations if not row.is_curable]
-    tag = match.policy.tags[0]
-    ways = []
-    if violations and match.is_reachable:
-        return (f"let `deloc8 fixup --plat {tag}` {_cures(violations)}",)
-    codes = {row.code for row in blocking}
-    reachable = audit.outlook.policy
-    if blocking and not reachable.is_unbounded:
-        verb = "take" if audit.outlook.is_satisfied else "let `deloc8 fixup` reach"
-        ways.append(f"{verb} the tag {reachable.tags[0]}, if that is enough")
-    ways += [*_ways_by_option(blocking), *remedy(match, blocking), *_ways_by_project(audit, blocking)]
-    # The libraries of the system whose own needs bar the tag.
-    brought = sorted({row.chain[1] for row in blocking if len(row.chain) > 1})
-    if brought and all(len(row.chain) > 1 for row in blocking):
-        options = " ".join(f"--exclude '{name}'" for name in brought)
-        ways.append(f"leave out what brings them, with {options}: users must have these libraries then")
-    limits = sorted({row.limit for row in blocking if row.code in _LIMITED and row.limit})
-    if limits:
-        also = f", {', '.join(brought)} included" if brought else ""
-        ways.append(f"build on a system that ends at {', '.join(limits)}, as a {match.policy.name} image does{also}")
-    if brought:
-        ways.append(f"link {', '.join(brought)} statically, from a build for such a system")
-    if any(split_version(row.version or "")[0] in _CXX for row in blocking):
-        ways.append("link the C++ runtime statically (-static-libstdc++ -static-libgcc), with its symbols hidden")
-        ways.append("graft it, with --graft 'libstdc++.so.6': it is a second one in a process that has the system's")
-    if codes & {ViolationCode.UCS2, ViolationCode.PYFPE}:
-        ways.append("build with a Python of the other kind (wide unicode, without fpectl)")
-    return tuple(ways)
-
-
-def _cures(violations: Sequence[Violation]) -> str:
-    """What a repair does about what it can cure."""
-    codes = {row.code for row in violations}
-    cures = []
-    if ViolationCode.LIBRARY_NOT_ALLOWED in codes:
-        cures.append("put the libraries into the wheel")
-    if ViolationCode.LIBPYTHON_NEEDED in codes:
-        cures.append("remove the entry of libpython")
-    if not codes.isdisjoint(STACK_CODES):
-        cures.append("clear the executable stacks")
-    return " and ".join(cures)
-
-
-_LIMITED = frozenset({ViolationCode.SYMBOL_TOO_NEW, ViolationCode.RELEASE_TOO_NEW})
-
-
-def _ways_by_project(audit: Audit, blocking: Sequence[Violation]) -> Iterator[str]:
-    """What helps against libraries without versions that are too old: to have them in the wheel, all of a project."""
-    for project in projects_of(blocking):
-        names = whole_project(audit.facts, project)
-        if names:
-            options = graft_options(names)
-            yield f"put all of {project} into the wheel, where a process can have two of it, with {options}"
-
-
-def _ways_by_option(blocking: Sequence[Violation]) -> Iterator[str]:
-    """What an option of the command line may do."""
-    codes = {row.code for row in blocking}
-    missing = {row.library for row in blocking if row.code is ViolationCode.LIBRARY_NOT_FOUND and row.library}
-    if missing:
-        yield f"install {', '.join(sorted(missing))}, or name the folder with --add-path"
-    if ViolationCode.ISA_LEVEL in codes:
-        yield "if the code checks the processor itself, pass --disable-isa-ext-check; else build without -march"
-    if ViolationCode.EXECUTED_STACK in codes:
-        yield HEAP_INSTEAD
-    if ViolationCode.RELR_WITHOUT_MARKER in codes:
-        yield "link with -Wl,-z,nopack-relative-relocs"
-    forbidden = {row.library for row in blocking if row.code is ViolationCode.FORBIDDEN_SYMBOL}
-    if any(map(is_of_glibc, forbidden)):
-        yield HINT_ON_GLIBC
-    if not all(map(is_of_glibc, forbidden)):
-        yield "put the library whose symbol is forbidden into the wheel with --graft"

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import posixpath
 
+from deloc8.audit.advice import advice_for_repair, is_of_cxx_runtime
 from deloc8.audit.layout import SITE_PACKAGES, VIRTUAL_ROOT
-from deloc8.audit.loading import HEAP_INSTEAD
 from deloc8.audit.verdict import Truth, find_tag, judge_again, plain_lie
 from deloc8.audit.violations import ViolationCode, describe
 from deloc8.errors import UnrepairableError, UsageError
 from deloc8.loader.search import Result, Stage
 from deloc8.patterns import pattern
-from deloc8.policy.load import HINT_ON_GLIBC, is_of_glibc
-from deloc8.policy.model import TOOLCHAIN_NAMESPACES, split_version, version_key
+from deloc8.policy.model import version_key
 from deloc8.repair.lowering import NO_LOWERING, Lowering, is_lowerable, lower, lowered_facts
 from deloc8.repair.model import AUTO
 from deloc8.repair.packagedb.missing import where_it_comes_from
@@ -205,7 +204,7 @@ def unrepairable(audit: Audit, aim: Aim, goal: Goal, sysroot: Sysroot) -> Unrepa
         context.append(f"the best tag that fixup can reach is {reachable[0]}")
     told, ways_out = _about_lowering(audit, aim, goal)
     context += told
-    hints = [*ways_out, *ways_by_grafting(aim, goal), *(_hint(violation) for violation in blocking)]
+    hints = [*ways_out, *ways_by_grafting(aim, goal), *map(advice_for_repair, blocking)]
     return UnrepairableError(
         f"{subject} not fit {tag}",
         code=blocking[0].code.value,
@@ -280,23 +279,6 @@ def _best_lowered(audit: Audit, *, allow_differs: bool) -> str | None:
     return None
 
 
-def _is_of_cxx_runtime(violation: Violation) -> bool:
-    is_symbol = violation.code is ViolationCode.SYMBOL_TOO_NEW
-    return is_symbol and split_version(violation.version or "")[0] in _CXX_NAMESPACES
-
-
-def _hint(violation: Violation) -> str:
-    """What the user can do about one violation."""
-    namespace, _ = split_version(violation.version or "")
-    if _is_of_cxx_runtime(violation):
-        return _CXX_HINT
-    if violation.code is ViolationCode.SYMBOL_TOO_NEW and namespace not in TOOLCHAIN_NAMESPACES:
-        return f"put the newer {violation.library} into the wheel with --graft '{violation.library}'"
-    if violation.code is ViolationCode.FORBIDDEN_SYMBOL and is_of_glibc(violation.library):
-        return HINT_ON_GLIBC
-    return _HINTS[violation.code].format(policy=violation.policy)
-
-
 def _sources(audit: Audit, blocking: Sequence[Violation], sysroot: Sysroot) -> tuple[str, ...]:
     """Which packages usually have the libraries that were not found, a line each."""
     names = {
@@ -312,7 +294,7 @@ def _sources(audit: Audit, blocking: Sequence[Violation], sysroot: Sysroot) -> t
 def _lines(violations: Sequence[Violation], facts: WheelFacts) -> tuple[str, ...]:
     """What one file does, a line each; for a library that was not found, where it was looked for."""
     missing = [violation for violation in violations if violation.code is ViolationCode.LIBRARY_NOT_FOUND]
-    mangled = [violation for violation in violations if _is_of_cxx_runtime(violation)]
+    mangled = [violation for violation in violations if is_of_cxx_runtime(violation)]
     newest = sorted(mangled, key=lambda violation: version_key(violation.version or ""))[-_MANGLED_SHOWN:]
     passed_over = [*missing, *(violation for violation in mangled if violation not in newest)]
     lines = list(describe(violation for violation in violations if violation not in passed_over))
@@ -358,35 +340,3 @@ def _place(attempt: Attempt) -> str:
     if not inside.startswith("../"):
         return f"the wheel's own {inside}"
     return f"<environment>{posixpath.normpath(folder)[len(VIRTUAL_ROOT) :]}"
-
-
-# The versions of libstdc++.
-_CXX_NAMESPACES = frozenset({"GLIBCXX", "CXXABI"})
-_CXX_HINT = (
-    "the C++ runtime is newer than the tag promises: compile with an older gcc; or link it statically and hide its "
-    "symbols (-static-libstdc++ -Wl,--exclude-libs,libstdc++.a); or put it into the wheel with "
-    "--graft 'libstdc++.so.6' (and --lower-glibc, for what it asks of glibc itself), where it is a second C++ runtime "
-    "in a process that has another"
-)
-_HINTS = {
-    ViolationCode.SYMBOL_TOO_NEW: "build on an older distribution, for example in a {policy} image",
-    ViolationCode.RELEASE_TOO_NEW: "build on an older distribution, for example in a {policy} image",
-    ViolationCode.LIBRARY_NOT_FOUND: (
-        "install the library, or name its folder with --add-path or LD_LIBRARY_PATH; if it is meant to come from "
-        "elsewhere, leave it out with --exclude"
-    ),
-    ViolationCode.FORBIDDEN_SYMBOL: (
-        "the symbol is private to some builds of that library: link the library statically, or graft it with --graft"
-    ),
-    ViolationCode.ISA_LEVEL: (
-        "build for the baseline (no -march above x86-64), or, if the code checks the processor itself before it uses "
-        "the instructions, pass --disable-isa-ext-check"
-    ),
-    ViolationCode.EXECUTED_STACK: (
-        f"{HEAP_INSTEAD}; for systems before glibc 2.41 alone, pass --keep-executable-stack"
-    ),
-    ViolationCode.RELR_WITHOUT_MARKER: "link with -Wl,-z,nopack-relative-relocs",
-    ViolationCode.NEWER_LOADER: "link it with another linker, or with options that older releases of glibc know",
-    ViolationCode.UCS2: "build with a wide-unicode (UCS4) Python",
-    ViolationCode.PYFPE: "build with a Python that was not configured with fpectl",
-}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from deloc8.audit.advice import ADVICE, ADVICE_ON_MARKERS, MARKER
 from deloc8.audit.checks.evidence import finding
 from deloc8.audit.loading import STACK_CODES
 from deloc8.audit.notices import files_left_alone, notices
@@ -32,7 +33,7 @@ def check_platform_tags(evidence: Evidence) -> Iterator[Diagnostic]:
 
 _MESSAGES = {
     "symbol-too-new": "needs newer versions of system libraries than {tag} promises",
-    "marker-too-new": "needs a feature of the C library that {tag} does not promise",
+    MARKER: "needs a feature of the C library that {tag} does not promise",
     "release-too-new": "needs newer releases of system libraries than {tag} promises",
     "library-not-allowed": "needs a library that is neither in the wheel nor promised by {tag}",
     "forbidden-symbol": "uses symbols that {tag} forbids",
@@ -47,16 +48,6 @@ _MESSAGES = {
 _UNDER_EVERY_TAG = STACK_CODES | {ViolationCode.LIBPYTHON_NEEDED}
 
 _OTHER_CODES = {ViolationCode.LIBRARY_NOT_FOUND: "library-not-allowed"}
-
-_HINTS = {
-    "symbol-too-new": "build on an older system, or claim the tag that `deloc8 show` tells",
-    "marker-too-new": "link with an older linker or with -Wl,-z,nopack-relative-relocs, or claim a newer tag",
-    "release-too-new": "build on an older system, or claim the tag that `deloc8 show` tells",
-    "library-not-allowed": "`deloc8 fixup` copies it into the wheel; --exclude says that it comes otherwise",
-    "relr-without-marker": "link with -Wl,-z,nopack-relative-relocs, or let `deloc8 fixup --lower-glibc` unpack them",
-    "newer-loader": "link it with another linker or without the option, or claim the tag that `deloc8 show` tells",
-    "isa-level": "compile without -march, or pass --disable-isa-ext-check",
-}
 
 
 def check_violations(evidence: Evidence) -> Iterator[Diagnostic]:
@@ -76,7 +67,7 @@ def violation_findings(tag: str, violations: Iterable[Violation]) -> Iterator[Di
         if violation.code not in _UNDER_EVERY_TAG:
             groups.setdefault((_code(violation), violation.file), []).append(violation)
     for (code, file), rows in groups.items():
-        hint = _HINTS.get(code)
+        hint = ADVICE_ON_MARKERS if code == MARKER else ADVICE[rows[0].code].check
         yield finding(code, file, _MESSAGES[code].format(tag=tag), describe(rows), (hint,) if hint else ())
 
 
@@ -84,7 +75,7 @@ def _code(violation: Violation) -> str:
     if violation.code is ViolationCode.SYMBOL_TOO_NEW and violation.symbol is None:
         _, number = split_version(violation.version or "")
         if number_key(number) is None:
-            return "marker-too-new"
+            return MARKER
     return _OTHER_CODES.get(violation.code, violation.code.value)
 
 
