@@ -19,10 +19,10 @@ import pytest
 import kit
 from deloc8.target import Arch
 from kit.command import run_program
-from kit.compile import Toolchain, build
+from kit.compile import Toolchain, build, zig
 from kit.distribution import debian
 from kit.glibc import glibc
-from kit.machines import AARCH64, ARMV7L, I686, PPC64LE, S390X, Machine, unpack
+from kit.machines import AARCH64, ARMV7L, I686, PPC64LE, RISCV64, S390X, Machine, unpack
 from kit.pyelf import peer_of
 from kit.require import require
 from kit.runtimes import extract
@@ -194,22 +194,35 @@ def test_other_machines(machine: Machine, options: tuple[str, ...], tmp_path: Pa
     """On the 2.31 of Debian 11, and as it is on the glibc that the compiler links with."""
     source = (KIT / "started.c").read_text()
     program = build(source, machine.toolchain("bfd"), kind="pie", options=(*options, "-pthread"))
-    tool = lower(program, tmp_path, machine.name) / "demo.scripts/tool"
-    newer, older = (emulated(machine, release, tmp_path) for release in ("2.36", "2.31"))
+    check_lowered(program, machine, tmp_path, "manylinux_2_17")
+
+
+@pytest.mark.parametrize("release", ["2.34", "2.36"])
+def test_on_riscv64(release: str, tmp_path: Path) -> None:
+    """Of riscv64 Debian 11 has the libraries, for cross compilers; the oldest tag is that of their 2.31."""
+    program = build((KIT / "started.c").read_text(), zig(f"riscv64-linux-gnu.{release}"), kind="pie")
+    check_lowered(program, RISCV64, tmp_path, "manylinux_2_31")
+
+
+def check_lowered(program: Path, machine: Machine, folder: Path, tag: str) -> None:
+    """A program of another machine does the same on 2.31 and 2.36 once it is lowered."""
+    tool = lower(program, folder, machine.name, tag=tag) / "demo.scripts/tool"
+    newer, older = (emulated(machine, release, folder) for release in ("2.36", "2.31"))
     wanted = run(newer, program)
     assert wanted.code == 7
     assert run(older, tool) == wanted
     assert run(newer, tool) == wanted
 
 
-def test_lookups_in_the_background_on_aarch64(tmp_path: Path) -> None:
-    """getaddrinfo_a, whose threads end through libgcc_s."""
-    program = build((KIT / "started.c").read_text(), AARCH64.toolchain("bfd"), kind="pie", options=LOOKUP)
-    tool = lower(program, tmp_path, "aarch64") / "demo.scripts/tool"
-    newer, older = (debian(suite, ("libc6",), "arm64").path for suite in ("bookworm", "bullseye"))
-    wanted = run((AARCH64.emulator, "-L", newer), program)
+@pytest.mark.parametrize("machine", [AARCH64, ARMV7L, I686], ids=lambda machine: machine.name)
+def test_lookups_in_the_background_on_other_machines(machine: Machine, tmp_path: Path) -> None:
+    """getaddrinfo_a, whose threads end through libgcc_s, on the machines for which Debian 11 is still served whole."""
+    program = build((KIT / "started.c").read_text(), machine.toolchain("bfd"), kind="pie", options=LOOKUP)
+    tool = lower(program, tmp_path, machine.name) / "demo.scripts/tool"
+    newer, older = (debian(suite, ("libc6",), machine.debian).path for suite in ("bookworm", "bullseye"))
+    wanted = run((machine.emulator, "-L", newer), program)
     assert any(line.startswith("lookup 0 0 127.0.0.1 -2 ") for line in wanted.lines)
-    assert run((AARCH64.emulator, "-L", older), tool) == wanted
+    assert run((machine.emulator, "-L", older), tool) == wanted
 
 
 def test_a_program_in_cxx_on_aarch64(tmp_path: Path) -> None:
@@ -221,6 +234,67 @@ def test_a_program_in_cxx_on_aarch64(tmp_path: Path) -> None:
     wanted = run(emulated(AARCH64, "2.36", tmp_path), program)
     assert wanted.code == 7
     assert run(emulated(AARCH64, "2.31", tmp_path), unpacked / "demo.scripts/tool") == wanted
+
+
+def test_a_program_in_rust_on_aarch64(tmp_path: Path) -> None:
+    """Built by Debian 12's compiler."""
+    rust = debian("bookworm", ("rustc", "libstd-rust-dev:arm64"), "amd64,arm64").path
+    linker = require("aarch64-linux-gnu-gcc", "Debian: gcc-aarch64-linux-gnu")
+    program = tmp_path / "program"
+    command = ["env", f"LD_LIBRARY_PATH={rust}/usr/lib/x86_64-linux-gnu", f"{rust}/usr/bin/rustc"]
+    command += ["--sysroot", f"{rust}/usr", "--target", "aarch64-unknown-linux-gnu", "-C", f"linker={linker}"]
+    subprocess.run([*command, "-O", "-o", str(program), str(KIT / "started.rs")], check=True)
+    tool = lower(program, tmp_path, "aarch64") / "demo.scripts/tool"
+    newer, older = (debian(suite, LIBRARIES_OF_RUST, "arm64").path for suite in ("bookworm", "bullseye"))
+    wanted = run((AARCH64.emulator, "-L", newer), program)
+    assert wanted.code == 7
+    assert run((AARCH64.emulator, "-L", older), tool) == wanted
+    assert run((AARCH64.emulator, "-L", newer), tool) == wanted
+
+
+LIBRARIES_OF_RUST = ("libc6", "libgcc-s1")
+# Programs in Rust, by package, and what they are given beside a folder of two files.
+RUST_PROGRAMS = {
+    "ripgrep": ("rg", "-n", "--sort", "path", "o"),
+    "fd-find": ("fdfind", "-j", "1", "a"),
+    "hexyl": ("hexyl",),
+    "zoxide": ("zoxide", "init", "bash"),
+}
+
+
+def test_programs_in_rust_of_debian_on_aarch64(tmp_path: Path) -> None:
+    """They bring threads, regular expressions, terminals and files; on 2.31 they do what they do on 2.36."""
+    newer = debian("bookworm", ("libc6", *RUST_PROGRAMS), "arm64").path
+    older = debian("bullseye", LIBRARIES_OF_RUST, "arm64").path
+    paths = {words[0]: newer / "usr/bin" / words[0] for words in RUST_PROGRAMS.values()}
+    members = {f"demo-1.0.data/scripts/{name}": path.read_bytes() for name, path in paths.items()}
+    assert all(map(is_too_new, members.values()))
+    wheel = build_wheel(tmp_path, members, tags=("py3-none-linux_aarch64",), modes=dict.fromkeys(members, 0o755))
+    goal = ("--plat", "manylinux_2_17_aarch64", "--lower-glibc", "-z", "0", "--sysroot", newer)
+    ended = run_program("fixup", wheel, "-w", tmp_path / "out", *goal)
+    assert ended.code == 0, ended.err
+    (repaired,) = (tmp_path / "out").iterdir()
+    unpacked = unpack(repaired, tmp_path / "unpacked")
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "a.txt").write_text(TEXT)
+    (data / "b.rs").write_text("fn main() {}\n")
+
+    def told(root: Path, program: Path, words: Sequence[str]) -> tuple[int, str, str]:
+        command = [AARCH64.emulator, "-L", str(root), str(program), *words]
+        where = {"hexyl": ("a.txt",), "zoxide": ()}.get(program.name, (".",))
+        done = subprocess.run(
+            [*command, *where], capture_output=True, text=True, timeout=120, check=False, cwd=data, env={"HOME": "/"}
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    for name, *words in RUST_PROGRAMS.values():
+        tool = unpacked / "demo.scripts" / name
+        tool.chmod(0o755)
+        wanted = told(newer, paths[name], words)
+        assert (wanted[0], bool(wanted[1])) == (0, True), wanted
+        assert told(older, paths[name], words)[0] != 0
+        assert told(older, tool, words) == told(newer, tool, words) == wanted
 
 
 TEXT = "one\ntwo\nthree\nfour 4\n"
