@@ -246,6 +246,7 @@ FAULTS: Mapping[str, Fault] = {
     "case-conflict": zipped(_PLAIN, replace(_PLAIN, name=b"demo/A.py")),
     "file-and-folder": zipped(_PLAIN, replace(_PLAIN, name=b"demo")),
     "unsafe-path": zipped(replace(_PLAIN, name=b"../a.py")),
+    "ambiguous-name": zipped(replace(_PLAIN, name="demo/größe.py".encode("cp437"))),
     "symlink-member": zipped(replace(_PLAIN, mode=0o120777)),
     "special-member": zipped(replace(_PLAIN, mode=0o20666)),
     "encrypted-member": zipped(replace(_PLAIN, flags=1)),

@@ -17,6 +17,8 @@ _FAULTS = (
     (pattern(r"[\0-\x1f\x7f-\x9f\u2028\u2029]"), "has control characters"),
 )
 
+_IGNORED_ENDS = pattern(r"(?<=[^/])[. ]+(?=/|$)")
+
 
 def path_fault(path: str) -> str | None:
     """Why a path may not stand in a wheel, as the end of a sentence that begins with it; None where it may.
@@ -39,7 +41,7 @@ def collision(files: Iterable[str], folders: Iterable[str]) -> tuple[str, str] |
     spelled: dict[str, str] = {}
     parents: dict[str, str] = {}  # every folder, folded -> a file or folder below it
     for path in files:
-        folded = path.lower()
+        folded = _folded(path)
         if folded in spelled:
             return _twins(spelled[folded], path)
         spelled[folded] = path
@@ -49,7 +51,7 @@ def collision(files: Iterable[str], folders: Iterable[str]) -> tuple[str, str] |
         if path in seen:
             return _twins(path, path)
         seen.add(path)
-        folded = path.lower()
+        folded = _folded(path)
         parents.setdefault(folded, path)
         _add_parents(parents, folded, path)
     both = spelled.keys() & parents.keys()
@@ -59,9 +61,33 @@ def collision(files: Iterable[str], folders: Iterable[str]) -> tuple[str, str] |
     return None
 
 
+def _folded(path: str) -> str:
+    """What all paths have in common that are one file on some file system.
+
+    Those of macOS and Windows, and folders of Linux with casefold, do not tell capital from small letters, those of
+    macOS and Linux not how an accent is encoded (NFC or NFD) and not characters without a shape; Windows drops dots and
+    spaces at the end of a name.
+    """
+    folded = path.lower() if path.isascii() else _folded_unicode(path)
+    if folded.endswith((".", " ")) or "./" in folded or " /" in folded:
+        return _IGNORED_ENDS.sub("", folded)
+    return folded
+
+
+def _folded_unicode(path: str) -> str:
+    # The Unicode standard, 3.13: canonical caseless matching.
+    import unicodedata  # noqa: PLC0415  few wheels have such names
+
+    folded = unicodedata.normalize("NFD", unicodedata.normalize("NFD", path).casefold())
+    return "".join(char for char in folded if unicodedata.category(char) != "Cf")
+
+
 def _twins(one: str, other: str) -> tuple[str, str]:
     if one == other:
         return "duplicate-member", f"holds `{one}` twice"
+    if one.lower() != other.lower():
+        # They may look the same.
+        one, other = (ascii(path)[1:-1] for path in (one, other))
     return "case-conflict", f"holds `{one}` and `{other}`, which are one file on some file systems"
 
 

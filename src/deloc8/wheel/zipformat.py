@@ -37,6 +37,7 @@ FULL_32 = 0xFFFFFFFF
 
 ZIP64_EXTRA = 1  # 4.5.3
 _UNICODE_PATH_EXTRA = 0x7075  # 4.6.9
+_DOS_FOLDER = 0x10  # 4.4.15: the attributes of MS-DOS
 
 _NEWEST = 63  # 4.4.3: the newest version of the format that installers know
 _ENCRYPTED = 1 << 0 | 1 << 6 | 1 << 13  # 4.4.4: encryption, strong encryption, masked headers
@@ -266,6 +267,9 @@ def _entry(source: Source, fields: tuple[int, ...], raw_name: bytes, extra: byte
         )
     if disk:
         raise unsound(source, "multi-disk-archive", "is a part of a divided archive")
+    if attributes & _DOS_FOLDER and not name.endswith("/"):
+        # libarchive goes by the attribute, zipfile by the name.
+        raise unsound(source, "special-member", f"has a member that is a folder by its attributes alone: `{name}`")
     if extra or FULL_32 in (size, compressed, offset):
         size, compressed, offset = _wide(source, name, extra, (size, compressed, offset))
     if method == STORED and size != compressed:
@@ -279,8 +283,13 @@ def _entry(source: Source, fields: tuple[int, ...], raw_name: bytes, extra: byte
 def _decode(source: Source, raw_name: bytes, flags: int) -> str:
     if raw_name.isascii():
         return raw_name.decode("ascii")
+    if not flags & UTF8:
+        # By the specification it is cp437 (D.1), as zipfile reads it; unzip and others take the bytes as they are.
+        name = raw_name.decode("cp437")
+        what = "has a member whose name is not marked as UTF-8: programs read it in different ways"
+        raise unsound(source, "ambiguous-name", what, f"as cp437 it is `{name}`", f"its bytes are {raw_name!r}")
     try:
-        return raw_name.decode("utf-8" if flags & UTF8 else "cp437")  # D.1, D.2
+        return raw_name.decode("utf-8")  # D.2
     except UnicodeDecodeError:
         what = "has a member whose name is no text in UTF-8"
         raise unsound(source, "unsafe-path", what, raw_name.decode("utf-8", "backslashreplace")) from None

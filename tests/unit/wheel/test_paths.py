@@ -80,6 +80,49 @@ def test_collisions(files: list[str], folders: list[str], code: str | None) -> N
     assert (found and found[0]) == code
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("a/\u00e9.py", "a/e\u0301.py"),  # NFC and NFD, one file on macOS
+        ("\u00e9/a.py", "e\u0301/a.py"),
+        ("a/\u00c9.py", "a/e\u0301.py"),
+        ("a/\u1e9b\u0323.py", "a/\u017f\u0323\u0307.py"),
+        ("stra\u00dfe.py", "STRASSE.py"),  # full case folding, as of ext4
+        ("\u212a.py", "k.py"),  # the sign of Kelvin
+        ("a\u200db.py", "ab.py"),  # a joiner without a shape
+        ("a.py.", "a.py"),  # as Windows drops them
+        ("a.py ", "a.py"),
+        ("a. ./b.py", "A/b.py"),
+        ("a./b.py", "a/B.py"),
+    ],
+)
+def test_paths_that_are_one_file_on_some_system(one: str, other: str) -> None:
+    assert (collision([one, other], ()) or "")[0] == "case-conflict"
+    assert (collision([f"{one}/below", other], ()) or "")[0] == "file-and-folder"
+    assert (collision([one], [other]) or "")[0] == "file-and-folder"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("\u00e9.py", "e.py"),
+        ("\u00e9.py", "\u00e8.py"),
+        ("a..py", "a.py"),
+        ("stra\u00dfe.py", "strase.py"),
+        ("\ufb01.py", "f.py"),
+    ],
+)
+def test_paths_that_only_look_alike_are_two(one: str, other: str) -> None:
+    assert collision([one, other], ()) is None
+
+
+def test_names_that_look_the_same_are_told_as_what_they_are() -> None:
+    assert collision(["\u00e9.py", "e\u0301.py"], ()) == (
+        "case-conflict",
+        r"holds `\xe9.py` and `e\u0301.py`, which are one file on some file systems",
+    )
+
+
 def test_of_several_collisions_always_the_same_one_is_told() -> None:
     files = [f"{letter}{suffix}" for letter in "zyxabc" for suffix in ("", "/x")]
     assert collision(files, ()) == ("file-and-folder", "has `a` as a file and as the folder of `a/x`")

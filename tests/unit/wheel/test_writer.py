@@ -17,7 +17,7 @@ from deloc8.wheel.record import check_record, hash_members, read_record
 from deloc8.wheel.writer import Changes, NewMember, WriteOptions, write_wheel
 from deloc8.wheel.zipwriter import ZipWriter
 from kit.wheels import DEFAULT_TIME, build_wheel, record_hash
-from kit.zips import STORED, Entry, raw_zip, streamed, wheel_entries
+from kit.zips import STORED, Entry, extra, raw_zip, streamed, wheel_entries
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -262,7 +262,12 @@ def test_odd_sources_become_plain(tmp_path: Path) -> None:
         streamed(Entry(name=b"demo/streamed.py", data=TEXT)),
         Entry(name=b"demo/stored.py", data=TEXT, method=STORED),
         Entry(name=b"demo/nomode.py", data=b"x", mode=0),
-        Entry(name=b"demo/\x82.py", data=b"x"),
+        Entry(
+            name="demo/é.py".encode(),
+            flags=0x800,
+            data=b"x",
+            both={"extra": extra(0x7075, bytes(5) + "demo/é.py".encode())},
+        ),
         Entry(name=b"demo/strange_time.py", data=b"x", both={"date": 0, "time": 0xFFFF}),
         Entry(name=f"{INFO}/RECORD.jws".encode(), data=b"{}"),
         Entry(name=f"{INFO}/RECORD.p7s".encode(), data=b"{}"),

@@ -54,7 +54,10 @@ SOUND = {
     "comment of a member": [replace(PLAIN, central={"comment": b"hello"})],
     "mode unknown": [replace(PLAIN, mode=0)],
     "UTF-8 name": [replace(PLAIN, name="demo/é.py".encode(), flags=0x800)],
-    "name of code page 437": [replace(PLAIN, name=b"demo/\x82.py")],
+    "UTF-8 name, and the same once more": [
+        replace(PLAIN, name="demo/é.py".encode(), flags=0x800, both={"extra": utf8_path("demo/é.py")})
+    ],
+    "UTF-8 that is ASCII": [replace(PLAIN, flags=0x800)],
     "folder": [Entry(name=b"demo/", mode=0o40755, method=STORED), PLAIN],
     "folder with 2 bytes of nothing": [Entry(name=b"demo/", mode=0o40755), PLAIN],
 }
@@ -171,7 +174,31 @@ UNSOUND: dict[str, tuple[str, bytes]] = {
         "header-mismatch",
         raw_zip([*wheel_entries(), replace(streamed(PLAIN), behind=b"PK\7\10")]),
     ),
+    "flag of UTF-8 in the directory alone": ("header-mismatch", wheel(replace(PLAIN, central={"flags": 0x800}))),
     "two names": ("header-mismatch", wheel(replace(PLAIN, both={"extra": utf8_path("demo/b.py")}))),
+    "two names, one before the member": (
+        "header-mismatch",
+        wheel(replace(PLAIN, local={"extra": utf8_path("demo/b.py")})),
+    ),
+    "two names, one in the directory": (
+        "header-mismatch",
+        wheel(replace(PLAIN, central={"extra": utf8_path("demo/b.py")})),
+    ),
+    "two names, one with another checksum": (
+        "header-mismatch",
+        wheel(replace(PLAIN, both={"extra": extra(0x7075, bytes(5) + b"demo/b.py")})),
+    ),
+    "two names, one empty": ("header-mismatch", wheel(replace(PLAIN, both={"extra": utf8_path("")}))),
+    "name of code page 437": ("ambiguous-name", wheel(replace(PLAIN, name=b"demo/\x82.py"))),
+    "UTF-8 that is not marked": ("ambiguous-name", wheel(replace(PLAIN, name="demo/é.py".encode()))),
+    "neither of both": ("ambiguous-name", wheel(replace(PLAIN, name=b"demo/\xff.py"))),
+    "code page 437 with its name in UTF-8": (
+        "ambiguous-name",
+        wheel(replace(PLAIN, name=b"demo/\x82.py", both={"extra": utf8_path("demo/é.py")})),
+    ),
+    "folder of code page 437": ("ambiguous-name", wheel(Entry(name=b"dem\x82/", mode=0o40755, method=STORED))),
+    "longer than UTF-8 allows": ("unsafe-path", wheel(Entry(name=b"demo/\xc0\xaf.py", flags=0x800))),
+    "half of a pair of UTF-16": ("unsafe-path", wheel(Entry(name=b"demo/\xed\xa0\x80.py", flags=0x800))),
     "damaged extra field": ("bad-header", wheel(replace(PLAIN, both={"extra": b"\1\0\x10\0"}))),
     "odd bytes among extra fields": ("bad-header", wheel(replace(PLAIN, local={"extra": b"\1"}))),
     "ZIP64 field of odd length": ("bad-zip64", wheel(replace(PLAIN, both={"extra": extra(1, bytes(7))}))),
@@ -225,6 +252,7 @@ UNSOUND: dict[str, tuple[str, bytes]] = {
     "named pipe": ("special-member", wheel(entry("demo/pipe", mode=0o10666))),
     "file with the mode of a folder": ("special-member", wheel(entry("demo/a", mode=0o40755))),
     "folder with the mode of a file": ("special-member", wheel(Entry(name=b"demo/", mode=0o100644))),
+    "file with the attribute of a folder": ("special-member", wheel(replace(PLAIN, central={"attributes": 0x10}))),
     "folder with contents": ("special-member", wheel(Entry(name=b"demo/", data=b"x", mode=0o40755))),
     "duplicate": ("duplicate-member", wheel(PLAIN, PLAIN)),
     "duplicate of one letter": ("duplicate-member", wheel(entry("a"), entry("a"))),

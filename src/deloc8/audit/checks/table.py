@@ -91,7 +91,14 @@ _READ = (
     *("unreadable-wheel", "bad-wheel-name", "not-a-zip", "truncated-archive", "trailing-data", "leading-data"),
     *("hidden-data", "overlapping-members", "header-mismatch", "bad-directory", "bad-header", "bad-zip64"),
     *("bad-member-data", "bad-member-size", "duplicate-member", "case-conflict", "file-and-folder", "unsafe-path"),
-    *("symlink-member", "special-member", "encrypted-member", "unsupported-compression", "multi-disk-archive"),
+    *(
+        "ambiguous-name",
+        "symlink-member",
+        "special-member",
+        "encrypted-member",
+        "unsupported-compression",
+        "multi-disk-archive",
+    ),
     *("compression-bomb", "too-many-members", "missing-dist-info", "several-dist-info", "dist-info-mismatch"),
     *("missing-wheel-file", "missing-metadata", "missing-record"),
 )
