@@ -154,14 +154,17 @@ def _loader_needs(image: ElfImage) -> Iterator[LoaderNeed]:
     # With packed relocations the file needs a later one in any case, and once they are unpacked the tables are joined.
     if dynamic.has_tables_apart and not dynamic.has_relr:
         yield TABLES_APART
-    row = None if image.arch is None else image.arch.row
-    if dynamic.marks_plt and row is not None and row.has_plt_marks:
-        yield _MARKED_PLT
     loads = [segment for segment in image.segments if segment.type == c.PT_LOAD]
-    is_written = row is None or not row.has_fixed_dynamic
+    if image.arch is None:
+        marks_plt, is_written = False, True
+    else:
+        marks_plt = dynamic.marks_plt and image.arch.row.has_plt_marks
+        is_written = not image.arch.row.has_fixed_dynamic
+    if marks_plt:
+        yield _MARKED_PLT
     if is_written and _is_read_only(image, loads):
         yield _READ_ONLY_DYNAMIC
-    if any(_is_loose(segment) for segment in loads):
+    if any(map(_is_loose, loads)):
         yield _LOOSE_ALIGNMENT
 
 

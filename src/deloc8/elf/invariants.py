@@ -19,7 +19,7 @@ from deloc8.elf.view import View
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from deloc8.elf.dynamic import DynamicTable
     from deloc8.elf.view import Buffer, Segment
@@ -46,17 +46,23 @@ def _segments(view: View) -> Iterator[str]:
     for load in loads:
         if load.align > 1 and (load.offset - load.vaddr) % load.align:
             yield f"the PT_LOAD at 0x{load.vaddr:x}: p_offset and p_vaddr differ modulo p_align 0x{load.align:x}"
-    headers_size = len(view.segments) * view.layout.program_header.size
     for segment in view.segments:
         if segment.type == c.PT_PHDR and segment.offset != view.header.e_phoff:
             yield f"PT_PHDR says 0x{segment.offset:x}, the program headers stand at 0x{view.header.e_phoff:x}"
-        if segment.type in {c.PT_DYNAMIC, c.PT_TLS, c.PT_GNU_RELRO, c.PT_PHDR} and segment.memsz:
+        if segment.type in _MAPPED and segment.memsz:
             yield from _mapped(segment, loads)
-    if loads and not any(
-        load.offset <= view.header.e_phoff and view.header.e_phoff + headers_size <= load.offset + load.filesz
-        for load in loads
-    ):
+    if loads and not _has_headers(view, loads):
         yield "the program headers are not part of any PT_LOAD"
+
+
+_MAPPED = frozenset({c.PT_DYNAMIC, c.PT_TLS, c.PT_GNU_RELRO, c.PT_PHDR})
+
+
+def _has_headers(view: View, loads: Sequence[Segment]) -> bool:
+    """Whether one of some segments has all program headers."""
+    start = view.header.e_phoff
+    end = start + len(view.segments) * view.layout.program_header.size
+    return any(load.offset <= start and end <= load.offset + load.filesz for load in loads)
 
 
 def _mapped(segment: Segment, loads: list[Segment]) -> Iterator[str]:
@@ -95,13 +101,24 @@ def _versions(table: DynamicTable) -> Iterator[str]:
     if any(need.revision != 1 for need in read_need_records(table)):
         yield "DT_VERNEED is of another revision than 1"
     if has_records:
-        known = {version.index for need in read_version_needs(table) for version in need.versions}
-        known.update(definition.index for definition in read_defined_versions(table))
-        count = count_symbols(table)
-        numbers = table.view.numbers("DT_VERSYM", table.locate("DT_VERSYM", c.DT_VERSYM), count, "H")
-        highest = max((number & c.VERSYM_VERSION for number in numbers), default=0)
-        if highest > max(known, default=0) and highest > c.VER_NDX_GLOBAL:
+        highest = _highest_number(table)
+        if highest > max(_known_numbers(table), default=0) and highest > c.VER_NDX_GLOBAL:
             yield f"DT_VERSYM has the number {highest}, which is beyond all versions"
+
+
+def _highest_number(table: DynamicTable) -> int:
+    """The highest number of a version that a symbol has; 0 where there is no symbol."""
+    start = table.locate("DT_VERSYM", c.DT_VERSYM)
+    numbers = table.view.numbers("DT_VERSYM", start, count_symbols(table), "H")
+    return max((number & c.VERSYM_VERSION for number in numbers), default=0)
+
+
+def _known_numbers(table: DynamicTable) -> set[int]:
+    """The numbers that the records of versions give."""
+    known = {definition.index for definition in read_defined_versions(table)}
+    for need in read_version_needs(table):
+        known.update(version.index for version in need.versions)
+    return known
 
 
 def _relocations(table: DynamicTable) -> Iterator[str]:

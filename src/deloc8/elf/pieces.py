@@ -143,14 +143,19 @@ def pieces_within(table: DynamicTable, start: int, end: int, others: Sequence[Pi
             return None
         found.append(Piece(Role.COPY, section.offset, section.addr, section.size, max(section.addralign, 1), index))
     found.sort(key=lambda piece: piece.offset)
-    cursor = start
     filled = sorted((piece.offset, piece.end) for piece in (*found, *others))
+    return tuple(found) if _has_padding_alone(view, filled, start, end) else None
+
+
+def _has_padding_alone(view: View, filled: Sequence[tuple[int, int]], start: int, end: int) -> bool:
+    """Whether there are but few bytes, all of them zero, between the filled parts of a stretch."""
+    cursor = start
     for place, following in [*filled, (end, end)]:
         gap = max(place - cursor, 0)
         if gap > _LONGEST_PADDING or view.slice("padding", cursor, gap).strip(b"\0"):
-            return None
+            return False
         cursor = max(cursor, following)
-    return tuple(found)
+    return True
 
 
 def has_bytes(section: Section) -> bool:

@@ -21,7 +21,7 @@ from deloc8.values import dataclass
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from deloc8.audit.facts import WheelFacts
     from deloc8.audit.match import Closure, PolicyMatch
@@ -76,19 +76,17 @@ def choose(audit: Audit, goal: Goal, sysroot: Sysroot) -> Aim:
 
 
 def _aim_at(audit: Audit, goal: Goal) -> PolicyMatch:
+    if goal.platform != AUTO:
+        return audit.match(find_tag(audit, goal.platform))
     claimed = [tag for tag in audit.facts.name.platforms if tag.startswith("android_")]
-    if goal.platform == AUTO and audit.facts.libc is Libc.ANDROID and claimed:
+    if audit.facts.libc is Libc.ANDROID and claimed:
         # The level is a promise of the build (PEP 738): nothing in the files tells it.
         return audit.match(find_tag(audit, claimed[0]))
-    if goal.platform == AUTO:
-        named = [match for match in audit.matches if match.policy.installable and not match.policy.is_unbounded]
-        reachable = [match for match in named if match.is_reachable and not is_blind(match.policy, match.closure)]
-        if reachable:
-            return min(reachable, key=lambda match: len(match.closure.grafts))
-        if not named:
-            raise _no_policy(audit)
-        return named[-1]
-    return audit.match(find_tag(audit, goal.platform))
+    named = [match for match in audit.matches if match.policy.installable and not match.policy.is_unbounded]
+    if not named:
+        raise _no_policy(audit)
+    reachable = [match for match in named if match.is_reachable and not is_blind(match.policy, match.closure)]
+    return min(reachable, key=lambda match: len(match.closure.grafts), default=named[-1])
 
 
 def _refuse_contradiction(audit: Audit) -> None:
@@ -182,35 +180,40 @@ def _no_policy(audit: Audit) -> UnrepairableError:
 
 def unrepairable(audit: Audit, aim: Aim, goal: Goal, sysroot: Sysroot) -> UnrepairableError:
     """The error that says why a policy cannot be reached: every violation that nothing cures."""
-    match = aim.match
-    blocking = [violation for violation in match.violations if not violation.is_curable]
-    tag = match.policy.tags[0]
-    reachable = [
-        other.policy.tags[0]
-        for other in audit.matches
-        if other.is_reachable and other.policy.installable and not other.policy.is_unbounded
-    ]
+    blocking = [violation for violation in aim.match.violations if not violation.is_curable]
+    tag = aim.match.policy.tags[0]
     by_file: dict[str, list[Violation]] = {}
     for violation in blocking:
         by_file.setdefault(violation.file, []).append(violation)
     subject = f"`{blocking[0].file}` does" if len(by_file) == 1 else f"{len(by_file)} files of the wheel do"
-    context = []
-    for violations in by_file.values():
-        if len(by_file) > 1 or len(violations[0].chain) > 1:
-            context.append(f"{' -> '.join(violations[0].chain)}:")
-        context += [f"  {line}" if len(by_file) > 1 else line for line in _lines(violations, audit.facts)]
-    context.append(f"the wheel as it stands fits {audit.best.policy.tags[0]}")
-    if reachable:
-        context.append(f"the best tag that fixup can reach is {reachable[0]}")
-    told, ways_out = _about_lowering(audit, aim, goal)
-    context += told
+    about_lowering, ways_out = _about_lowering(audit, aim, goal)
     hints = [*ways_out, *ways_by_grafting(aim, goal), *map(advice_for_repair, blocking)]
     return UnrepairableError(
         f"{subject} not fit {tag}",
         code=blocking[0].code.value,
-        context=context,
+        context=[*_reasons_by_file(by_file, audit.facts), *_other_tags(audit), *about_lowering],
         hints=(*_sources(audit, blocking, sysroot), *dict.fromkeys(hints)),
     )
+
+
+def _reasons_by_file(by_file: Mapping[str, Sequence[Violation]], facts: WheelFacts) -> Iterator[str]:
+    """What each file does; indented below its name where there are several, or where a library brought it in."""
+    are_several = len(by_file) > 1
+    for violations in by_file.values():
+        chain = violations[0].chain
+        if are_several or len(chain) > 1:
+            yield f"{' -> '.join(chain)}:"
+        for line in _lines(violations, facts):
+            yield f"  {line}" if are_several else line
+
+
+def _other_tags(audit: Audit) -> Iterator[str]:
+    """The tag that the wheel fits, and the best that a repair can reach."""
+    yield f"the wheel as it stands fits {audit.best.policy.tags[0]}"
+    for other in audit.matches:
+        if other.is_reachable and other.policy.installable and not other.policy.is_unbounded:
+            yield f"the best tag that fixup can reach is {other.policy.tags[0]}"
+            return
 
 
 def _about_lowering(audit: Audit, aim: Aim, goal: Goal) -> tuple[list[str], list[str]]:
@@ -291,21 +294,20 @@ def _sources(audit: Audit, blocking: Sequence[Violation], sysroot: Sysroot) -> t
     return tuple(line for line in lines if line)
 
 
-def _lines(violations: Sequence[Violation], facts: WheelFacts) -> tuple[str, ...]:
+def _lines(violations: Sequence[Violation], facts: WheelFacts) -> Iterator[str]:
     """What one file does, a line each; for a library that was not found, where it was looked for."""
     missing = [violation for violation in violations if violation.code is ViolationCode.LIBRARY_NOT_FOUND]
     mangled = [violation for violation in violations if is_of_cxx_runtime(violation)]
     newest = sorted(mangled, key=lambda violation: version_key(violation.version or ""))[-_MANGLED_SHOWN:]
     passed_over = [*missing, *(violation for violation in mangled if violation not in newest)]
-    lines = list(describe(violation for violation in violations if violation not in passed_over))
+    yield from describe(violation for violation in violations if violation not in passed_over)
     if len(mangled) > len(newest):
-        lines.append(f"  and {len(mangled) - len(newest)} more of {newest[0].library}")
+        yield f"  and {len(mangled) - len(newest)} more of {newest[0].library}"
     for violation in missing:
-        lines += describe((violation,))
+        yield from describe((violation,))
         tried = _tried(violation, facts)
         if tried:
-            lines.append(f"  tried: {', '.join(tried)}")
-    return tuple(lines)
+            yield f"  tried: {', '.join(tried)}"
 
 
 # One is enough to bar a tag, and few can read them.

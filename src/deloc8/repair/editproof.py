@@ -49,26 +49,36 @@ def names(image: ElfImage) -> Names:
 
 def names_after(image: ElfImage, edits: Sequence[Edit]) -> Names:
     """The names that a file must have after some edits."""
-    needed, soname, rpath, runpath, filters, audits = names(image)
+    found = names(image)
     for edit in edits:
-        match edit:
-            case SetSoname(soname=name):
-                soname = name
-            case ReplaceNeeded(old=old, new=new):
-                needed = tuple(new if name == old else name for name in needed)
-                filters = _renamed(filters, old, new)
-            case ReplaceAudit(old=old, new=new):
-                audits = _renamed(audits, old, new)
-            case RemoveNeeded(name=old):
-                needed = tuple(name for name in needed if name != old)
-                filters = tuple(link for link in filters if link.name != old)
-            case AddNeeded(name=name) | BindVersion(library=name):
-                needed = needed if name in needed else (*needed, name)
-            case SetRpath(path=path, kind=kind):
-                rpath, runpath = (path, None) if kind is RpathKind.RPATH else (None, path)
-            case RemoveRpath():
-                rpath = runpath = None
-    return Names(needed, soname, rpath, runpath, filters, audits)
+        found = _after(found, edit)
+    return found
+
+
+def _after(found: Names, edit: Edit) -> Names:
+    """The names after one edit more."""
+    match edit:
+        case SetSoname(soname=name):
+            found = found._replace(soname=name)
+        case ReplaceNeeded(old=old, new=new):
+            needed = tuple(new if name == old else name for name in found.needed)
+            found = found._replace(needed=needed, filters=_renamed(found.filters, old, new))
+        case ReplaceAudit(old=old, new=new):
+            found = found._replace(audits=_renamed(found.audits, old, new))
+        case RemoveNeeded(name=old):
+            needed = tuple(name for name in found.needed if name != old)
+            filters = tuple(link for link in found.filters if link.name != old)
+            found = found._replace(needed=needed, filters=filters)
+        case AddNeeded(name=name) | BindVersion(library=name):
+            if name not in found.needed:
+                found = found._replace(needed=(*found.needed, name))
+        case SetRpath(path=path, kind=RpathKind.RPATH):
+            found = found._replace(rpath=path, runpath=None)
+        case SetRpath(path=path):
+            found = found._replace(rpath=None, runpath=path)
+        case RemoveRpath():
+            found = found._replace(rpath=None, runpath=None)
+    return found
 
 
 def name_problems(now: ElfImage, before: ElfImage, edits: Sequence[Edit]) -> list[str]:
