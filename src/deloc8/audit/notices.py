@@ -17,8 +17,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from deloc8.audit.facts import ElfFile
-    from deloc8.audit.match import PolicyMatch
+    from deloc8.audit.facts import Dependency, ElfFile, WheelFacts
+    from deloc8.audit.match import Closure, PolicyMatch
     from deloc8.audit.rivals import Rival
     from deloc8.audit.verdict import Audit
 
@@ -263,14 +263,7 @@ def _exclusions(audit: Audit, match: PolicyMatch) -> Iterator[Diagnostic]:
     if not exclude:
         return
     without = close(facts, match.policy, replace(audit.options, exclude=()))
-    # The generic policy takes every library from the system and asks for nothing behind it.
-    files = facts.files.values() if match.policy.is_unbounded else without.files
-    rows = [
-        dependency
-        for file in files
-        for dependency in facts.dependencies.get(file.path, ())
-        if without.provisions.get((file.path, dependency.name)) is not Provision.INSIDE
-    ]
+    rows = list(_needed_outside(facts, match, without))
     for glob in exclude:
         if not any(is_named(row, (glob,)) for row in rows):
             yield Diagnostic(
@@ -280,7 +273,8 @@ def _exclusions(audit: Audit, match: PolicyMatch) -> Iterator[Diagnostic]:
                 message="--exclude matched no library that the wheel needs",
                 hints=("check the spelling: the glob is compared with needed names and with paths",),
             )
-    kept = {file.path for file in match.closure.grafts} | {row.target for row in rows if is_named(row, exclude)}
+    kept = {file.path for file in match.closure.grafts}
+    kept.update(row.target for row in rows if row.target is not None and is_named(row, exclude))
     for file in without.grafts:
         if file.path not in kept:
             yield Diagnostic(
@@ -289,3 +283,13 @@ def _exclusions(audit: Audit, match: PolicyMatch) -> Iterator[Diagnostic]:
                 subject=file.path,
                 message="is not grafted, because only an excluded library needs it",
             )
+
+
+def _needed_outside(facts: WheelFacts, match: PolicyMatch, closure: Closure) -> Iterator[Dependency]:
+    """What the files of a closure need that is not in the wheel itself."""
+    # The generic policy takes every library from the system, and what that needs is not followed.
+    files = facts.files.values() if match.policy.is_unbounded else closure.files
+    for file in files:
+        for row in facts.dependencies.get(file.path, ()):
+            if closure.provisions.get((file.path, row.name)) is not Provision.INSIDE:
+                yield row

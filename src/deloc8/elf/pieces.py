@@ -173,10 +173,11 @@ def _is_movable(table: DynamicTable, section: Section) -> bool:
     segments = table.view.segments
     if section.type == c.SHT_NOTE:
         # Once PT_NOTE is gone, its section header and PT_GNU_PROPERTY are all that leads there.
-        over = [s for s in segments if s.type in _NOTE_SEGMENTS and _covers(s, section)]
-        return all(s.type == c.PT_GNU_PROPERTY and s.vaddr == section.addr for s in over)
-    by_tag = any(value == section.addr and tag in _POINTER_TAGS for tag, value in table.entries)
-    return by_tag or any(s.type in _POINTER_SEGMENTS and s.vaddr == section.addr for s in segments)
+        over = [segment for segment in segments if segment.type in _NOTE_SEGMENTS and _covers(segment, section)]
+        return all(segment.type == c.PT_GNU_PROPERTY and segment.vaddr == section.addr for segment in over)
+    pointers = {value for tag, value in table.entries if tag in _POINTER_TAGS}
+    pointers.update(segment.vaddr for segment in segments if segment.type in _POINTER_SEGMENTS)
+    return section.addr in pointers
 
 
 def _covers(segment: Segment, section: Section) -> bool:

@@ -6,10 +6,13 @@ Before glibc 2.30 the file name of a version record counts as well; and every su
 
 from __future__ import annotations
 
+from operator import itemgetter
+
 from deloc8.elf import constants as c
 from deloc8.elf.edits import impossible
 from deloc8.elf.symbols import count_symbols
 from deloc8.elf.versions import NeedRecord, NeedVersion, read_defined_versions
+from deloc8.values import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,6 +22,25 @@ if TYPE_CHECKING:
 
 # The marker by which a file with packed relocations keeps older loaders from running it.
 RELR_MARKER = b"GLIBC_ABI_DT_RELR"
+
+
+class _Symbol(NamedTuple):
+    """A symbol with a name: its number, and fields of its record."""
+
+    number: int
+    name: int
+    section: int
+    value: int
+
+
+def _named_symbols(table: DynamicTable, count: int) -> list[_Symbol]:
+    """The symbols of DT_SYMTAB that have a name."""
+    record = table.view.layout.symbol
+    raw = table.view.slice("DT_SYMTAB", table.locate("DT_SYMTAB", c.DT_SYMTAB), count * record.size)
+    name_at = record.fields.index("st_name")
+    fields = itemgetter(name_at, record.fields.index("st_shndx"), record.fields.index("st_value"))
+    rows = enumerate(record.struct.iter_unpack(raw))
+    return [_Symbol(number, *fields(row)) for number, row in rows if row[name_at]]
 
 
 class Rebinder:
@@ -133,27 +155,24 @@ class Rebinder:
         count = count_symbols(table)
         if not count:
             return {}
-        record = table.view.layout.symbol
-        raw = table.view.slice("DT_SYMTAB", table.locate("DT_SYMTAB", c.DT_SYMTAB), count * record.size)
-        name_at, section_at = record.fields.index("st_name"), record.fields.index("st_shndx")
-        symbols = [(number, *symbol) for number, symbol in enumerate(record.struct.iter_unpack(raw)) if symbol[name_at]]
-        rows = [(symbol[0], symbol[1 + name_at]) for symbol in symbols if symbol[1 + section_at] == c.SHN_UNDEF]
+        symbols = _named_symbols(table, count)
+        rows = [symbol for symbol in symbols if symbol.section == c.SHN_UNDEF]
         if c.DT_VERSYM in table.values:
             self._before = table.view.numbers("DT_VERSYM", table.locate("DT_VERSYM", c.DT_VERSYM), count, "H")
-            wanted = {entry.number for need in self.needs for entry in need.versions}
-            copied = [
-                symbol
-                for symbol in symbols
-                if symbol[1 + section_at] != c.SHN_UNDEF and self._before[symbol[0]] & c.VERSYM_VERSION in wanted
-            ]
-            value_at = 1 + record.fields.index("st_value")
-            self.copies = {symbol[0]: symbol[value_at] for symbol in copied}
-            rows += [(symbol[0], symbol[1 + name_at]) for symbol in copied]
+            copied = self._copied(symbols, self._before)
+            self.copies = {symbol.number: symbol.value for symbol in copied}
+            rows += copied
         found: dict[bytes, list[int]] = {}
-        names = table.names("st_name", [row[1] for row in rows], lambda _: None)
-        for (number, _), name in zip(rows, names, strict=True):
-            found.setdefault(name.encode("utf-8", "surrogateescape"), []).append(number)
+        names = table.names("st_name", [symbol.name for symbol in rows], lambda _: None)
+        for symbol, name in zip(rows, names, strict=True):
+            found.setdefault(name.encode("utf-8", "surrogateescape"), []).append(symbol.number)
         return found
+
+    def _copied(self, symbols: Sequence[_Symbol], versym: Sequence[int]) -> list[_Symbol]:
+        """The symbols that the file defines under a version of another: its copies of variables."""
+        wanted = {entry.number for need in self.needs for entry in need.versions}
+        defined = (symbol for symbol in symbols if symbol.section != c.SHN_UNDEF)
+        return [symbol for symbol in defined if versym[symbol.number] & c.VERSYM_VERSION in wanted]
 
     def _refer(self, numbers: Iterable[int], index: int) -> None:
         for number in numbers:

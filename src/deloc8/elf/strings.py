@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from deloc8.elf.draft import Draft
     from deloc8.elf.dynamic import DynamicTable
+    from deloc8.elf.view import Section
 
 # Entries of the dynamic section whose value is a position in DT_STRTAB (gABI; the linker guides of GNU and Solaris).
 _DT_CONFIG, _DT_USED = 0x6FFFFEFA, 0x7FFFFFFE
@@ -129,19 +130,25 @@ def _chunk_around(strings: bytes, position: int) -> _Chunk:
 
 def _all_users_known(table: DynamicTable) -> bool:
     """Whether everything that can refer to a string is found by this module."""
-    values, view = table.values, table.view
-    if _DT_GNU_LIBLIST in values or not _knows_all_symbols(table):
+    view = table.view
+    if _DT_GNU_LIBLIST in table.values or not _knows_all_symbols(table):
         return False
     start = table.locate("DT_STRTAB", c.DT_STRTAB)
     end = start + len(table.strings)
     own = {index for index, section in enumerate(view.sections) if section.offset == start and section.size}
-    if view.header.e_shstrndx in own:  # the names of sections stand in the same table
+    if view.header.e_shstrndx in own:  # the names of sections are in the same table
         return False
     for index, section in enumerate(view.sections):
-        overlaps = section.type != c.SHT_NOBITS and section.offset < end and start < section.offset + section.size
-        if (overlaps and index not in own) or (section.link in own and section.type not in _KNOWN_USERS):
+        if section.link in own and section.type not in _KNOWN_USERS:
+            return False
+        if index not in own and _overlaps(section, start, end):
             return False
     return True
+
+
+def _overlaps(section: Section, start: int, end: int) -> bool:
+    """Whether a section has bytes in a stretch of the file."""
+    return section.type != c.SHT_NOBITS and section.offset < end and start < section.offset + section.size
 
 
 def _knows_all_symbols(table: DynamicTable) -> bool:

@@ -205,16 +205,32 @@ def _openings(audit: Audit, subject: str) -> tuple[Opening, ...]:
 def _unknown(audit: Audit, subject: str, uses: Sequence[Use]) -> UsageError:
     import difflib  # noqa: PLC0415  only for a fault
 
-    names = {name for use in uses for name in (use.library, use.symbol, use.version) if name}
-    names.update(name for opening in audit.openings or () for name in opening.names)
-    names.update(tag for match in audit.matches for tag in match.policy.tags)
     # A comparison takes time that grows with the lengths of both.
-    close = difflib.get_close_matches(subject[:100], sorted(name for name in names if len(name) <= 100), n=3)  # noqa: PLR2004  see above
+    names = sorted(name for name in _known_names(audit, uses) if len(name) <= _LONGEST_COMPARED)
+    close = difflib.get_close_matches(subject[:_LONGEST_COMPARED], names, n=3)
+    hints = []
+    if close:
+        hints.append(f"did you mean {' or '.join(f'`{name}`' for name in close)}?")
     return UsageError(
         f"{audit.facts.name.filename} has to do with no library, symbol, version or tag called `{subject}`",
         code="unknown-subject",
-        hints=[f"did you mean {' or '.join(f'`{name}`' for name in close)}?"] if close else [],
+        hints=hints,
     )
+
+
+_LONGEST_COMPARED = 100
+
+
+def _known_names(audit: Audit, uses: Sequence[Use]) -> set[str]:
+    """All that could have been meant."""
+    names: set[str] = set()
+    for use in uses:
+        names.update(filter(None, (use.library, use.symbol, use.version)))
+    for opening in audit.openings or ():
+        names.update(opening.names)
+    for match in audit.matches:
+        names.update(match.policy.tags)
+    return names
 
 
 # -- what it bars
@@ -244,13 +260,13 @@ def _of_uses(audit: Audit, subject: str, kind: SubjectKind, uses: tuple[Use, ...
     nearest: PolicyMatch | None = None
     violations: tuple[Violation, ...] = ()
     for match in sorted(audit.better, key=lambda match: not match.policy.installable):
-        rows = tuple(row for row in match.violations if concerns(row))
-        if any(not row.is_curable for row in rows):
+        rows = tuple(filter(concerns, match.violations))
+        if _has_blocking(rows):
             bars.append(match.policy.tags[0])
-        if any(_is_graft(row) for row in rows):
+        if any(map(_is_graft, rows)):
             inside_for.append(match.policy.tags[0])
         # The ways out are about the nearest tag that is barred; else about the nearest that wants a graft.
-        is_better = any(not row.is_curable for row in rows) and all(row.is_curable for row in violations)
+        is_better = _has_blocking(rows) and not _has_blocking(violations)
         if rows and (nearest is None or is_better):
             nearest, violations = match, rows
     answer = Answer(
@@ -263,6 +279,11 @@ def _of_uses(audit: Audit, subject: str, kind: SubjectKind, uses: tuple[Use, ...
         ways=(),
     )
     return answer, nearest
+
+
+def _has_blocking(violations: Sequence[Violation]) -> bool:
+    """Whether a graft cannot cure all of some violations."""
+    return any(not violation.is_curable for violation in violations)
 
 
 def _concern(kind: SubjectKind, uses: tuple[Use, ...]) -> Callable[[Violation], bool]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from deloc8.audit.dlopen import Opening
-    from deloc8.audit.facts import ElfFile
+    from deloc8.audit.facts import ElfFile, WheelFacts
     from deloc8.audit.verdict import Audit
     from deloc8.loader.search import SearchOptions
     from deloc8.loader.sysroot import Sysroot
@@ -137,24 +137,30 @@ def _name_of(opening: Opening, sysroot: Sysroot) -> str | None:
 def opened_notes(audit: Audit, grafts: Sequence[Graft]) -> Iterator[Diagnostic]:
     """What the user must do so that Python finds the libraries on request: its search does not lead into the wheel."""
     requested = {row.target for row in audit.facts.dependencies.get(REQUEST, ())}
-    data_folder = f"{audit.facts.name.distribution}-{audit.facts.name.version}.data"
     for graft in grafts:
         if graft.source not in requested:
             continue
         callers = [opening for opening in audit.openings or () if _asks_for(opening, graft.new_name)]
         for place in sorted({opening.place for opening in callers}):
-            lines = ", ".join(str(opening.line) for opening in callers if opening.place == place)
-            asked = {name for opening in callers if opening.place == place for name in opening.names}
-            # glibc takes a library that is loaded already for every later name that is its soname; others do not, and
-            # `find_library` asks nobody what is loaded.
-            is_enough = audit.facts.libc is Libc.GLIBC and graft.new_name in asked
-            when = "before it opens the library" if is_enough else "in place of its call"
-            message = f"opens {graft.new_name} by its name, which leads nowhere in a wheel: put these two lines {when}"
-            path = install_path(place, data_folder, audit.facts.environment.links)
-            yield _python_note(graft, f"{place}, line {lines}", message, path)
+            here = [opening for opening in callers if opening.place == place]
+            yield _note_for_callers(audit.facts, graft, place, here)
         if not callers and not graft.openers:
             message = f"nothing is known to open {graft.new_name}: these two lines load it, in a module of a package"
             yield _python_note(graft, graft.member, message, f"{SITE_PACKAGES}/package/module.py")
+
+
+def _note_for_callers(facts: WheelFacts, graft: Graft, place: str, callers: Sequence[Opening]) -> Diagnostic:
+    """The note for one file of Python that opens a graft by its name."""
+    lines = ", ".join(str(opening.line) for opening in callers)
+    names = {name for opening in callers for name in opening.names}
+    # glibc takes a library that is loaded already for every later name that is its soname; others do not, and
+    # `find_library` asks nobody what is loaded.
+    is_enough = facts.libc is Libc.GLIBC and graft.new_name in names
+    when = "before it opens the library" if is_enough else "in place of its call"
+    message = f"opens {graft.new_name} by its name, which leads nowhere in a wheel: put these two lines {when}"
+    data_folder = f"{facts.name.distribution}-{facts.name.version}.data"
+    path = install_path(place, data_folder, facts.environment.links)
+    return _python_note(graft, f"{place}, line {lines}", message, path)
 
 
 def _asks_for(opening: Opening, name: str) -> bool:

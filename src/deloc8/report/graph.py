@@ -12,9 +12,9 @@ from deloc8.report.model import is_loader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from deloc8.audit.match import PolicyMatch
+    from deloc8.audit.match import Closure, PolicyMatch
     from deloc8.audit.verdict import Audit
     from deloc8.report.graph_layout import Point
 
@@ -129,21 +129,13 @@ def draw(audit: Audit, match: PolicyMatch) -> Graph:
 
 
 def _draft(audit: Audit, match: PolicyMatch) -> _Draft:
-    closure = match.closure
-    own = {file.path for file in audit.facts.own}
-    names = {path: name for path, (_, name) in closure.parents.items()}
-    rows: dict[str, tuple[str, str, str | None]] = {
-        file.path: (file.label, "inside", "in the wheel")
-        if file.path in own
-        else (names[file.path], "graft", file.path)
-        for file in closure.files
-    }
+    rows = dict(_nodes_of_wheel(audit, match.closure))
     edges: dict[tuple[str, str], None] = {}
-    for file in closure.files:
+    for file in match.closure.files:
         for row in audit.facts.dependencies.get(file.path, ()):
             if is_loader(row.name):
                 continue
-            kind = _KINDS.get(closure.provisions[file.path, row.name])
+            kind = _KINDS.get(match.closure.provisions[file.path, row.name])
             if match.policy.is_unbounded and row.target is None:
                 kind = "missing"  # no policy promises that the system has it
             # A needed name has no slash at its front, so it is no path of a file.
@@ -153,6 +145,17 @@ def _draft(audit: Audit, match: PolicyMatch) -> _Draft:
             if key != file.path:
                 edges[file.path, key] = None
     return _Draft(rows, edges)
+
+
+def _nodes_of_wheel(audit: Audit, closure: Closure) -> Iterator[tuple[str, tuple[str, str, str | None]]]:
+    """The files of the wheel and the grafts, by path: the name, the kind and the place of each node."""
+    own = {file.path for file in audit.facts.own}
+    for file in closure.files:
+        if file.path in own:
+            yield file.path, (file.label, "inside", "in the wheel")
+        else:
+            _, name = closure.parents[file.path]
+            yield file.path, (name, "graft", file.path)
 
 
 def _ways(count: int, edges: Sequence[tuple[int, int]]) -> list[tuple[int, ...]]:

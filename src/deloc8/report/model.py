@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from deloc8.audit.violations import Violation
     from deloc8.elf.edits import Edit
     from deloc8.explain.why import Use
+    from deloc8.policy.model import Policy
 
 # The dynamic loader stands among the needed names of many files; nobody has to install or graft it.
 _LOADER = pattern(r"ld-linux.*\.so\.\d+|ld64\.so\.[12]|ld-musl-.*\.so\.1")
@@ -48,11 +49,8 @@ def external_libraries(audit: Audit) -> Mapping[str, str | None]:
     What the nearest policy takes from the system is named, but what that needs in turn is the system's affair.
     """
     facts = audit.facts
+    nearest = _nearest_policy(audit)
     inside = {file.path for file in facts.own}
-    nearest = audit.matches[-1].policy if len(audit.matches) == 1 else audit.matches[-2].policy
-    for match in audit.matches:
-        if match.policy.installable and not match.policy.is_unbounded:
-            nearest = match.policy
     found: dict[str, str | None] = {}
     queue = deque(file.path for file in facts.own)
     while queue:
@@ -65,6 +63,15 @@ def external_libraries(audit: Audit) -> Mapping[str, str | None]:
             if row.target is not None and not nearest.allows_library(row.name):
                 queue.append(row.target)
     return dict(sorted(found.items()))
+
+
+def _nearest_policy(audit: Audit) -> Policy:
+    """The last policy that gives a tag of its own; else the one before the generic policy, or that alone."""
+    matches = audit.matches
+    named = [match.policy for match in matches if match.policy.installable and not match.policy.is_unbounded]
+    if named:
+        return named[-1]
+    return matches[-1].policy if len(matches) == 1 else matches[-2].policy
 
 
 def libraries_to_graft(match: PolicyMatch) -> tuple[str, ...]:

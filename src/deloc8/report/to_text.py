@@ -71,46 +71,55 @@ def _notices(found: Iterable[Diagnostic]) -> Iterator[Lines]:
 
 
 def _compiled_parts(audit: Audit, *, verbose: bool) -> Iterator[Part]:
-    name = audit.facts.name.filename
-    tag = audit.best.policy.tags[0]
-    yield filled(f'{name} is consistent with the following platform tag: "{tag}".')
-    versions = sort_versions(version for group in versioned_symbols(audit).values() for version in group)
-    if versions:
-        yield filled(
-            "The wheel references the following external versioned symbols in system-provided shared libraries: "
-            f"{', '.join(versions)}."
-        )
-    else:
-        yield filled("The wheel references no external versioned symbols in system-provided shared libraries.")
-    libraries = external_libraries(audit)
-    if libraries:
-        yield libraries
-    else:
-        yield filled("The wheel requires no external shared libraries.")
-    for group in graft_groups(audit):
-        head = (
-            f"In order to achieve the {_tags(group.tags)} the following shared library dependencies will need to be "
-            "relocated inside the wheel:"
-        )
-        yield joined((filled(head), filled(", ".join(group.libraries))), "\n\n")
-    # The sentences above come first, in this order, because programs read them; see the command line's contract.
+    # These sentences come first, in this order, because programs read them; see the command line's contract.
+    yield filled(
+        f'{audit.facts.name.filename} is consistent with the following platform tag: "{audit.best.policy.tags[0]}".'
+    )
+    yield _versions_part(audit)
+    yield external_libraries(audit) or filled("The wheel requires no external shared libraries.")
+    yield from _graft_parts(audit)
     for claim in audit.false_claims:
         yield filled(f'The wheel claims the platform tag "{claim.tag}", which is not true: {claim.reason}.')
     yield from barriers(audit)
     yield from _notices(notices(audit, audit.outlook))
-    kept = [match.policy.name for match in audit.matches if match.is_satisfied and not match.policy.installable]
-    if kept:
-        noun = "policy" if len(kept) == 1 else "policies"
-        yield filled(f"""The wheel keeps to the {noun} {", ".join(f'"{name}"' for name in kept)} as well.""")
-    reachable = reachable_tag(audit)
-    if reachable and reachable != tag:
-        yield filled(f'`deloc8 fixup` can reach the platform tag "{reachable}".')
+    yield from _other_policies(audit)
     where = whereabouts(audit)
     if where:
         yield where
     opened = openings_text(audit.openings or (), verbose=verbose)
     if opened:
         yield opened
+
+
+def _versions_part(audit: Audit) -> Part:
+    versions = sort_versions(version for group in versioned_symbols(audit).values() for version in group)
+    if not versions:
+        return filled("The wheel references no external versioned symbols in system-provided shared libraries.")
+    return filled(
+        "The wheel references the following external versioned symbols in system-provided shared libraries: "
+        f"{', '.join(versions)}."
+    )
+
+
+def _graft_parts(audit: Audit) -> Iterator[Part]:
+    for group in graft_groups(audit):
+        head = (
+            f"In order to achieve the {_tags(group.tags)} the following shared library dependencies will need to be "
+            "relocated inside the wheel:"
+        )
+        yield joined((filled(head), filled(", ".join(group.libraries))), "\n\n")
+
+
+def _other_policies(audit: Audit) -> Iterator[Part]:
+    """The policies that give no tag, and the tag that a repair can reach."""
+    kept = [match.policy.name for match in audit.matches if match.is_satisfied and not match.policy.installable]
+    if kept:
+        noun = "policy" if len(kept) == 1 else "policies"
+        names = ", ".join(f'"{name}"' for name in kept)
+        yield filled(f"The wheel keeps to the {noun} {names} as well.")
+    reachable = reachable_tag(audit)
+    if reachable and reachable != audit.best.policy.tags[0]:
+        yield filled(f'`deloc8 fixup` can reach the platform tag "{reachable}".')
 
 
 def _tags(tags: Sequence[str]) -> str:
