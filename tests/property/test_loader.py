@@ -8,19 +8,29 @@ import shutil
 import tempfile
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deloc8.elf.constants import DF_1_NODEFLIB
 from deloc8.loader.ldconf import read_ld_so_cache, read_ld_so_conf
-from deloc8.loader.resolve import resolve
-from deloc8.loader.search import SearchOptions
+from deloc8.loader.memory import Memory
+from deloc8.loader.own import own_names
+from deloc8.loader.resolve import Resolver, resolve
+from deloc8.loader.search import Located, SearchOptions
 from deloc8.loader.sysroot import Overlay, Sysroot
 from deloc8.loader.tokens import Tokens, expand
 from deloc8.target import Arch, Libc
 from kit.elf import ElfSpec
 from kit.ldcache import Row, build_cache
 from kit.system import System, image_of
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from deloc8.loader.memory import Inquiry
+    from deloc8.loader.search import Lookup
 
 SOUND = build_cache(
     [Row("libz.so.1", "/lib/hw/libz.so.1", hwcap=1 << 62), Row("libz.so.1", "/lib/libz.so.1"), Row("x", "/x", flags=3)],
@@ -151,3 +161,45 @@ def test_graphs_hold_together(specs: dict[tuple[str, str], ElfSpec], root: ElfSp
     for edge in graph.edges:
         assert (edge.target is None) is not edge.lookup.found
         assert edge.target is None or edge.target in loaded
+
+
+SEARCHED = [f"lib{letter}.so" for letter in "abc"]
+ASKERS = st.builds(
+    ElfSpec,
+    soname=st.sampled_from([None, *SEARCHED]),
+    needed=st.lists(st.sampled_from([*SEARCHED, "libmissing.so", "$ORIGIN/liba.so"]), max_size=4).map(tuple),
+    rpath=st.sampled_from([None, None, "", "$ORIGIN", "/w/x:/w/y", "$ORIGIN/../y"]),
+    runpath=st.sampled_from([None, None, None, "", "$ORIGIN", "/w/x"]),
+    dt_flags_1=st.sampled_from([0, 0, DF_1_NODEFLIB]),
+)
+PLACES = [f"{folder}/{name}" for folder in ("/w/x", "/w/y", "/w/z/deep", "/usr/lib", "/out") for name in SEARCHED]
+
+
+class Forgetful(Memory):
+    """A memory that has forgotten every answer."""
+
+    def recall(self, key: Hashable, inquiry: Inquiry) -> Lookup | None:
+        """The answer is never known."""
+        del key, inquiry
+        return None
+
+
+@given(
+    st.dictionaries(st.sampled_from(PLACES), ASKERS, min_size=2, max_size=12),
+    st.sampled_from(Libc),
+    st.sampled_from([(), ("/out",), ("$ORIGIN", "/out"), ("$ORIGIN/../z/deep",)]),
+    st.sampled_from([None, ("/out",), ("/usr/lib", "/out")]),
+)
+@settings(max_examples=300)
+def test_what_is_remembered_is_what_a_search_finds(
+    specs: dict[str, ElfSpec], libc: Libc, library_path: tuple[str, ...], only_paths: tuple[str, ...] | None
+) -> None:
+    images = {path: image_of(spec) for path, spec in specs.items()}
+    files = Overlay(Sysroot("/nowhere"), images)
+    own = own_names([Located(path, image) for path, image in images.items() if path.startswith("/w/")], libc)
+    options = SearchOptions(libc=libc, library_path=library_path, only_paths=only_paths)
+    remembers = Resolver(files, options, own)
+    for path, image in images.items():
+        forgets = Resolver(files, options, own)
+        forgets._search._memory = Forgetful()
+        assert remembers.resolve(path, image) == forgets.resolve(path, image)

@@ -18,7 +18,7 @@ from deloc8.elf.mentions import mentioned_libraries, opens_libraries
 from deloc8.elf.notes import dlopen_declarations
 from deloc8.errors import InputError
 from deloc8.loader.ldconf import library_folders
-from deloc8.loader.search import Located, Search
+from deloc8.loader.search import Chain, Located, Search
 from deloc8.loader.sysroot import Overlay
 from deloc8.patterns import pattern
 from deloc8.values import NamedTuple, dataclass, replace
@@ -289,7 +289,7 @@ class _Finder:
         """What the loader finds."""
         if not self._policy.is_unbounded and self._policy.allows_library(name):
             return Resolution(source=Source.POLICY, target=name)
-        lookup = self._search.find(name, (asker,), self._search.machine_of(asker.image))
+        lookup = self._search.find(name, Chain(asker), self._search.machine_of(asker.image))
         self.budget.spend(len(lookup.tried) * _UNITS_PER_TRIED_PLACE)
         if lookup.path is None:
             return _NOTHING

@@ -10,6 +10,7 @@ from deloc8.values import NamedTuple, dataclass, field
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from deloc8.elf.image import ElfImage
+    from deloc8.target import Arch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +105,23 @@ class Attempt(NamedTuple):
     origin: Origin
     result: Result
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """What a candidate must agree with, and what the system has built in for it.
+
+    Attributes:
+        kind: e_machine, class and little-endian: what the loader compares between two objects.
+        arch: The machine, if the policies know it.
+        loader: The loader itself; None where there is none, or none that counts.
+        defaults: The folders built into the loader.
+    """
+
+    kind: tuple[int, int, bool]
+    arch: Arch | None
+    loader: Located | None
+    defaults: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from functools import cached_property
 from deloc8.elf.dynamic import LinkKind
 from deloc8.errors import InputError
 from deloc8.loader.libc import find_libc, is_of_kernel, libc_of
-from deloc8.loader.search import Located, Lookup, Machine, Origin, Search, SearchOptions, Stage
+from deloc8.loader.search import Chain, Located, Lookup, Machine, Origin, Search, SearchOptions, Stage
 from deloc8.target import Libc
 from deloc8.values import dataclass
 
@@ -165,7 +165,7 @@ class _Loading:
         self._edges: list[Edge] = []
         self._limit = search.attempts + _MOST_ATTEMPTS
         self._followed: set[str] = set()
-        self._chains: dict[str, tuple[Located, ...]] = {}
+        self._chains: dict[str, Chain] = {}
         self._by_name: dict[str, LoadedObject] = {}
         self._by_identity: dict[Hashable, LoadedObject] = {}
 
@@ -220,7 +220,7 @@ class _Loading:
         self._edges.append(Edge(parent=parent.path, name=name, lookup=lookup, target=target_path, kind=kind))
         if self._search.attempts > self._limit:
             raise InputError(
-                f"the search for the libraries of `{self._chains[parent.path][-1].path}` has no end in sight",
+                f"the search for the libraries of `{self._chains[parent.path].root.path}` has no end in sight",
                 code="endless-search",
                 context=(f"{len(self._edges)} names were looked for in over {_MOST_ATTEMPTS} places",),
                 hints=("look at the DT_NEEDED, DT_RPATH and DT_RUNPATH entries with `readelf -d`",),
@@ -240,7 +240,7 @@ class _Loading:
 
     def _need(self, name: str, parent: LoadedObject, machine: Machine) -> tuple[Lookup, LoadedObject | None]:
         chain = self._chains[parent.path]
-        asked = self._search.asked_as(name, chain[0], machine)
+        asked = self._search.asked_as(name, chain.asker, machine)
         if asked is None:
             return self._search.find(name, chain, machine), None
         known = self._by_name.get(asked)
@@ -295,8 +295,8 @@ class _Loading:
 
     def _add(self, loaded: LoadedObject) -> None:
         self._objects.append(loaded)
-        above = () if loaded.parent is None else self._chains[loaded.parent]
-        self._chains[loaded.path] = (Located(loaded.path, loaded.image), *above)
+        above = None if loaded.parent is None else self._chains[loaded.parent]
+        self._chains[loaded.path] = Chain(Located(loaded.path, loaded.image), above)
         self._by_identity[self._files.identity(loaded.path)] = loaded
         # musl does not look at sonames (ldso/dynlink.c, load_library).
         if self._libc is not Libc.MUSL and loaded.image.soname is not None:

@@ -8,51 +8,46 @@ from __future__ import annotations
 import re
 from functools import cached_property
 
-from deloc8.elf.constants import DF_1_NODEFLIB
 from deloc8.elf.image import ElfImage
 from deloc8.loader import ldconf
 from deloc8.loader.libc import find_libc
-from deloc8.loader.lookup import Attempt, Located, Lookup, Origin, Result, SearchOptions, Stage
+from deloc8.loader.lookup import Attempt, Located, Lookup, Machine, Origin, Result, SearchOptions, Stage
+from deloc8.loader.memory import Chain, Inquiry, Memory
 from deloc8.loader.own import OwnLibraries, are_one_build, are_one_library, by_nearness
 from deloc8.loader.sysroot import Fault
-from deloc8.loader.tokens import Tokens, expand, expand_for_musl, folder_of
+from deloc8.loader.tokens import Tokens, expand, expand_for_musl, folder_of, search_path
 from deloc8.target import Libc
-from deloc8.values import NamedTuple, dataclass
+from deloc8.values import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
     from typing import TypeAlias
 
     from deloc8.loader.sysroot import Files, NoImage
     from deloc8.target import Arch
 
 # The values of `lookup` are this module's vocabulary: they are found here as well.
-__all__ = ["Attempt", "Located", "Lookup", "Machine", "Origin", "Result", "Search", "SearchOptions", "Stage", "expand"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Machine:
-    """What a candidate must agree with, and what the system has built in for it.
-
-    Attributes:
-        kind: e_machine, class and little-endian: what the loader compares between two objects.
-        arch: The machine, if the policies know it.
-        loader: The loader itself; None where there is none, or none that counts.
-        defaults: The folders built into the loader.
-    """
-
-    kind: tuple[int, int, bool]
-    arch: Arch | None
-    loader: Located | None
-    defaults: tuple[str, ...]
+__all__ = [
+    "Attempt",
+    "Chain",
+    "Located",
+    "Lookup",
+    "Machine",
+    "Origin",
+    "Result",
+    "Search",
+    "SearchOptions",
+    "Stage",
+    "expand",
+]
 
 
 class _Query(NamedTuple):
-    """A name, who asks for it (the asking object first, the root last), and for which machine."""
+    """A name, what can be asked about those who ask for it, and for which machine it is."""
 
     name: str
-    chain: Sequence[Located]
+    inquiry: Inquiry
     machine: Machine
 
 
@@ -96,14 +91,13 @@ class Search:
         self._options = options
         self._own = OwnLibraries(own)
         self._machines: dict[object, Machine] = {}
-        self._memory: dict[object, Lookup] = {}
+        self._memory = Memory()
         self._cached_paths: dict[tuple[str, Arch | None], str | None] = {}
         self._expanded: dict[object, str | None] = {}
-        self._root_counts = any("$" in folder for folder in options.loader_path)
 
     def machine_of(self, image: ElfImage) -> Machine:
         """The machine of a root object, with the loader that it asks for, else the usual one."""
-        key = (_kind(image), image.interpreter)
+        key = (_kind(image), image.arch, image.interpreter)
         machine = self._machines.get(key)
         if machine is None:
             loader = self._loader_of(image)
@@ -127,22 +121,25 @@ class Search:
                 return Located(path, loader)
         return None
 
-    def find(self, name: str, chain: Sequence[Located], machine: Machine) -> Lookup:
+    def find(self, name: str, chain: Chain, machine: Machine) -> Lookup:
         """What becomes of a name; `chain` leads from the object that asks for it up to the root.
 
         That a name is already loaded is not this function's matter.
         """
-        is_special = _is_special(name, chain[0].image) or len(self._own.named(name)) > 1
-        asker = chain[0].path if is_special else ""
-        owners = tuple(a.path for a in chain if a.image.dynamic and (a.image.dynamic.rpath or a.image.dynamic.runpath))
-        root = chain[-1].path if self._root_counts else ""
-        key = (name, asker, owners, root, machine.kind, machine.loader and machine.loader.path)
-        lookup = self._memory.get(key)
         self.attempts += 1
+        loader = machine.loader and machine.loader.path
+        key: Hashable = (name, machine.kind, machine.arch, loader, machine.defaults)
+        lookup = self._memory.recall(key, self._inquire(chain))
         if lookup is None:
-            lookup = self._memory[key] = self._find(_Query(name, chain, machine))
+            query = _Query(name, self._inquire(chain), machine)
+            lookup = self._find(query)
+            self._memory.keep(key, query.inquiry, lookup)
             self.attempts += len(lookup.tried)
         return lookup
+
+    def _inquire(self, chain: Chain) -> Inquiry:
+        counts = _counts_for_musl if self._options.libc is Libc.MUSL else _counts_for_glibc
+        return Inquiry(chain, counts, self._own.covers)
 
     def asked_as(self, name: str, asker: Located, machine: Machine) -> str | None:
         """A DT_NEEDED entry as the loader reads it; None where a token in it stands for nothing known.
@@ -179,7 +176,7 @@ class Search:
     def _own_instead(self, path: str, image: ElfImage, query: _Query) -> Located | None:
         """The wheel's own library where it wins over a file that was found outside of the wheel."""
         fit: list[Located] = []
-        for own in by_nearness(self._own.instead_of(path, (query.name, image.soname)), self._near(query)):
+        for own in self._nearest(self._own.instead_of(path, (query.name, image.soname)), query):
             other = self._files.image(own)
             if not isinstance(other, ElfImage) or not are_one_library(other.soname, image.soname):
                 continue
@@ -188,9 +185,9 @@ class Search:
         equal = [own for own in fit if are_one_build(own.image, image)]
         return next(iter(equal or fit), None)
 
-    def _near(self, query: _Query) -> str:
-        """The file of the wheel that asks for a name, or that brought in the one that asks."""
-        return next((asker.path for asker in query.chain if self._own.covers(asker.path)), "/")
+    def _nearest(self, paths: Sequence[str], query: _Query) -> Sequence[str]:
+        """Paths of the wheel, the nearest to who asks first."""
+        return by_nearness(paths, query.inquiry.near()) if len(paths) > 1 else paths
 
     def _found(self, query: _Query, path: str, image: ElfImage, tried: list[Attempt]) -> Lookup:
         return Lookup(
@@ -210,10 +207,11 @@ class Search:
         return (Result.FOUND if find_libc(image) in {None, self._options.libc} else Result.OTHER_LIBC), ""
 
     def _candidates(self, query: _Query) -> Iterator[_Candidate]:
-        asker = query.chain[0]
-        path = self.asked_as(query.name, asker, query.machine)
+        path: str | None = query.name
+        if "/" in query.name or "$" in query.name:
+            path = self.asked_as(query.name, query.inquiry.asker(), query.machine)
         if path is None or "/" in path:
-            origin = Origin(Stage.NEEDED_PATH, asker.path)
+            origin = Origin(Stage.NEEDED_PATH, query.inquiry.asker().path)
             yield _skipped(query.name, path, origin) or _Candidate(path or "", origin)
             if path is not None and not self._own.covers(path):
                 yield from self._own_file(query)
@@ -248,42 +246,36 @@ class Search:
     def _library_path(self, query: _Query) -> Iterator[_Candidate]:
         folders: Iterable[str] = self._options.loader_path
         if self._options.libc is Libc.GLIBC:
-            return self._in_entries(query, folders, query.chain[-1], Origin(Stage.LIBRARY_PATH))
+            return self._in_entries(query, folders, None, Origin(Stage.LIBRARY_PATH))
         return self._in_folders(query, folders, Origin(Stage.LIBRARY_PATH))
 
     def _rpath_chain(self, query: _Query) -> Iterator[_Candidate]:
         """DT_RPATH of the asking object and of those that led to it, unless the asking object has a DT_RUNPATH."""
-        dynamic = query.chain[0].image.dynamic
-        if dynamic and dynamic.runpath is not None:
+        if query.inquiry.runpath() is not None:
             return
-        for owner in query.chain:
-            dynamic = owner.image.dynamic
-            if dynamic and dynamic.rpath and dynamic.runpath is None:
-                entries = dynamic.rpath.split(":", _MOST_FOLDERS)
-                yield from self._in_entries(query, entries, owner, Origin(Stage.RPATH, owner.path))
+        for owner in query.inquiry.owners():
+            yield from self._in_entries(query, _entries(owner), owner, Origin(Stage.RPATH, owner.path))
 
     def _runpath(self, query: _Query) -> Iterator[_Candidate]:
-        owner = query.chain[0]
-        if owner.image.dynamic and owner.image.dynamic.runpath:
-            entries = owner.image.dynamic.runpath.split(":", _MOST_FOLDERS)
-            yield from self._in_entries(query, entries, owner, Origin(Stage.RUNPATH, owner.path))
+        if query.inquiry.runpath():
+            owner = query.inquiry.asker()
+            yield from self._in_entries(query, _entries(owner), owner, Origin(Stage.RUNPATH, owner.path))
 
     def _musl_rpaths(self, query: _Query) -> Iterator[_Candidate]:
         """DT_RUNPATH, else DT_RPATH, of the asking object and of those that led to it."""
-        for owner in query.chain:
-            dynamic = owner.image.dynamic
-            path = dynamic and (dynamic.runpath if dynamic.runpath is not None else dynamic.rpath)
-            if dynamic and path:
-                origin = Origin(Stage.RPATH if dynamic.runpath is None else Stage.RUNPATH, owner.path)
-                expanded = expand_for_musl(path, folder_of(owner.path))
-                if expanded is None:
-                    yield _Candidate(path, origin, Result.SKIPPED, "musl ignores a path with a token it does not know")
-                else:
-                    folders = [folder for folder in re.split("[:\n]", expanded, maxsplit=_MOST_FOLDERS) if folder]
-                    yield from self._in_folders(query, folders, origin)
+        for owner in query.inquiry.owners():
+            stage = Stage.RUNPATH if owner.image.dynamic and owner.image.dynamic.runpath is not None else Stage.RPATH
+            origin = Origin(stage, owner.path)
+            path = search_path(owner.image) or ""
+            expanded = expand_for_musl(path, folder_of(owner.path))
+            if expanded is None:
+                yield _Candidate(path, origin, Result.SKIPPED, "musl ignores a path with a token it does not know")
+            else:
+                folders = [folder for folder in re.split("[:\n]", expanded, maxsplit=_MOST_FOLDERS) if folder]
+                yield from self._in_folders(query, folders, origin)
 
     def _own_file(self, query: _Query) -> Iterator[_Candidate]:
-        for path in by_nearness(self._own.named(query.name), self._near(query)):
+        for path in self._nearest(self._own.named(query.name), query):
             yield _Candidate(path, Origin(Stage.OWN))
 
     def _musl_folders(self, query: _Query) -> Iterator[_Candidate]:
@@ -345,12 +337,14 @@ class Search:
         return self._expanded[key]
 
     def _in_entries(
-        self, query: _Query, entries: Iterable[str], owner: Located, origin: Origin
+        self, query: _Query, entries: Iterable[str], owner: Located | None, origin: Origin
     ) -> Iterator[_Candidate]:
-        """The candidates of search path entries that may have tokens."""
+        """The candidates of search path entries that may have tokens, of a file or, where it is None, of the root."""
         folders = []
         for entry in entries:
-            folder = self._expand(entry, owner, query.machine) if "$" in entry else entry
+            folder: str | None = entry
+            if "$" in entry:
+                folder = self._expand(entry, owner or query.inquiry.root(), query.machine)
             skipped = _skipped(entry, folder, origin)
             if skipped:
                 yield skipped
@@ -372,12 +366,19 @@ class Search:
             yield _Candidate(f"{base}/{query.name}", origin, None, "")  # defaults would cost more than the rest
 
 
-def _is_special(name: str, image: ElfImage) -> bool:
-    """Whether it matters which file asks for a name: it is a path, has a token, or the file says where to search."""
-    if "/" in name or "$" in name:
-        return True
+def _counts_for_glibc(image: ElfImage) -> bool:
+    """Whether a search path counts for what the libraries of its file ask for: DT_RPATH does, DT_RUNPATH does not."""
     dynamic = image.dynamic
-    return dynamic is not None and bool(dynamic.rpath or dynamic.runpath is not None or dynamic.flags_1 & DF_1_NODEFLIB)
+    return dynamic is not None and bool(dynamic.rpath) and dynamic.runpath is None
+
+
+def _counts_for_musl(image: ElfImage) -> bool:
+    """The same for musl, for which both do."""
+    return bool(search_path(image))
+
+
+def _entries(owner: Located) -> list[str]:
+    return (search_path(owner.image) or "").split(":", _MOST_FOLDERS)
 
 
 def _skipped(entry: str, expanded: str | None, origin: Origin) -> _Candidate | None:
@@ -391,9 +392,7 @@ def _skipped(entry: str, expanded: str | None, origin: Origin) -> _Candidate | N
 
 def _unless_default(candidate: _Candidate, query: _Query) -> _Candidate:
     """The candidate, unless the asking object refuses the built-in folders (DF_1_NODEFLIB) and it stands in one."""
-    dynamic = query.chain[0].image.dynamic
-    if dynamic and dynamic.flags_1 & DF_1_NODEFLIB:
-        folders = tuple(f"{folder}/" for folder in query.machine.defaults)
-        if candidate.path.startswith(folders):
-            return _Candidate(candidate.path, candidate.origin, Result.SKIPPED, "DF_1_NODEFLIB forbids it")
+    folders = tuple(f"{folder}/" for folder in query.machine.defaults)
+    if candidate.path.startswith(folders) and query.inquiry.refuses_defaults():
+        return _Candidate(candidate.path, candidate.origin, Result.SKIPPED, "DF_1_NODEFLIB forbids it")
     return candidate

@@ -24,10 +24,15 @@ def folder_of(path: str) -> str:
     return path.rpartition("/")[0] or "/"
 
 
-def search_entries(image: ElfImage) -> tuple[str, ...]:
-    """The entries of a search path as they are in a file: of DT_RUNPATH, which the loader prefers, else of DT_RPATH."""
+def search_path(image: ElfImage) -> str | None:
+    """The search path of a file: DT_RUNPATH, which the loader prefers, else DT_RPATH."""
     dynamic = image.dynamic
-    text = (dynamic.rpath if dynamic.runpath is None else dynamic.runpath) if dynamic else None
+    return (dynamic.rpath if dynamic.runpath is None else dynamic.runpath) if dynamic else None
+
+
+def search_entries(image: ElfImage) -> tuple[str, ...]:
+    """The entries of a search path as they are in a file."""
+    text = search_path(image)
     return tuple(text.split(":")) if text is not None else ()
 
 

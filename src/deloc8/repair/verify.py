@@ -17,7 +17,7 @@ from deloc8.elf.image import parse_defined
 from deloc8.elf.invariants import broken_invariants
 from deloc8.errors import ElfError, VerificationError, WheelError
 from deloc8.loader.own import are_one_library
-from deloc8.loader.search import Located, Search, SearchOptions
+from deloc8.loader.search import Chain, Located, Search, SearchOptions
 from deloc8.loader.sysroot import Overlay
 from deloc8.repair.editproof import means_as_planned, name_problems
 from deloc8.repair.grafting import compat_contents, launcher
@@ -387,7 +387,7 @@ def _opened(claim: Claim, facts: WheelFacts) -> Iterator[str]:
     for graft in claim.plan.grafts:
         for opener in graft.openers:
             file = own[moved.get(opener, opener)]
-            lookup = search.find(graft.new_name, (Located(file.path, file.image),), search.machine_of(file.image))
+            lookup = search.find(graft.new_name, Chain(Located(file.path, file.image)), search.machine_of(file.image))
             if lookup.real_path != f"{SITE_PACKAGES}/{graft.member}":
                 yield f"{file.label} does not find {graft.new_name}, which it shall open"
 
