@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from deloc8.loader.hwcaps import Variant
     from deloc8.loader.search import SearchOptions
     from deloc8.loader.sysroot import Sysroot
+    from deloc8.policy.model import Policy
     from deloc8.target import Arch
     from deloc8.wheel.archive import WheelArchive
     from deloc8.wheel.names import WheelName
@@ -267,18 +268,27 @@ def _definitions(
     """See `WheelFacts.definitions`; hardly any file asks for one of those names without a version."""
     if arch is None or libc is None:
         return {}
-    policies = builtin_policies(arch, libc)
-    forbidden = {name for policy in policies for names in policy.forbidden_symbols.values() for name in names}
+    forbidden = _forbidden_names(builtin_policies(arch, libc))
     members = {file.path: file.member for file in own}
     found: dict[str, frozenset[str]] = {}
     for file in own:
-        if not forbidden.isdisjoint([name for name, version, _, _ in file.image.undefined if version is None]):
-            for row in dependencies.get(file.path, {}).values():
-                member = members.get(row.target or "")
-                if member and row.target and row.target not in found:
-                    symbols = parse_defined(archive.read(archive.member(member)), member)
-                    found[row.target] = frozenset(symbol.name for symbol in symbols) & forbidden
+        names = [name for name, version, _, _ in file.image.undefined if version is None]
+        if forbidden.isdisjoint(names):
+            continue
+        for row in dependencies.get(file.path, {}).values():
+            member = members.get(row.target or "")
+            if member and row.target and row.target not in found:
+                symbols = parse_defined(archive.read(archive.member(member)), member)
+                found[row.target] = frozenset(symbol.name for symbol in symbols) & forbidden
     return found
+
+
+def _forbidden_names(policies: Iterable[Policy]) -> frozenset[str]:
+    """The symbols that at least one of some policies forbids, of whatever library."""
+    names: set[str] = set()
+    for policy in policies:
+        names.update(*policy.forbidden_symbols.values())
+    return frozenset(names)
 
 
 def _request(image: ElfImage, include: tuple[str, ...]) -> ElfImage:

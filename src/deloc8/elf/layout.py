@@ -41,6 +41,7 @@ from deloc8.values import dataclass
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from collections.abc import Set as AbstractSet
 
     from deloc8.elf.draft import Draft, Value
     from deloc8.elf.dynamic import DynamicTable
@@ -301,9 +302,19 @@ class _Placer:
         for offset, value in moved_symbols(self.view, self.sections, self.moves).items():
             self.canvas.write_field(self.view.layout.symbol, offset, "st_value", value)
         roles = {move.piece.role for move in self.moves}
-        if Role.HEADERS not in roles:
+        self.write_tables(roles)
+        if self.draft.bindings.is_changed:
+            self.write_bindings(roles)
+        elif self.draft.needs != self.draft.needs_before:
+            self.write_needs()
+        self.count_versions()
+        self.canvas.write_sections(self.sections)
+
+    def write_tables(self, moved: AbstractSet[Role]) -> None:
+        """Write what stays where it was: program headers, the dynamic section, strings in the place of others."""
+        if Role.HEADERS not in moved:
             self.canvas.write_segments(self.view.header.e_phoff, self.segments)
-        if Role.DYNAMIC not in roles:
+        if Role.DYNAMIC not in moved:
             record = self.view.layout.dynamic
             count = max(len(self.entries), len(self.table.entries))
             for index, raw in enumerate(self.packed_entries(count)):
@@ -311,12 +322,6 @@ class _Placer:
         start = strings_piece(self.table).offset if self.strings.overwritten else 0
         for position, text in self.strings.overwritten:
             self.canvas.write(start + position, text)
-        if self.draft.bindings.is_changed:
-            self.write_bindings(roles)
-        elif self.draft.needs != self.draft.needs_before:
-            self.write_needs()
-        self.count_versions()
-        self.canvas.write_sections(self.sections)
 
     def content_of(self, move: Move) -> bytes:
         match move.piece.role:

@@ -56,6 +56,11 @@ class Use:
     found: str | None = None
     link: LinkKind | None = None
 
+    @property
+    def names_symbol(self) -> bool:
+        """Whether it is about a symbol or a version, and not about a library as a whole."""
+        return self.symbol is not None or self.version is not None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
@@ -184,9 +189,7 @@ def _libraries(subject: str, uses: Sequence[Use]) -> tuple[Use, ...]:
     return tuple(
         use
         for use in uses
-        if use.symbol is None
-        and use.version is None
-        and any(fnmatch.fnmatchcase(name, subject) for name in (use.library, use.found) if name)
+        if not use.names_symbol and any(fnmatch.fnmatchcase(name, subject) for name in (use.library, use.found) if name)
     )
 
 

@@ -13,7 +13,7 @@ from deloc8.repair.model import LicenceFile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from deloc8.elf.view import Buffer
     from deloc8.loader.sysroot import Sysroot
@@ -56,31 +56,48 @@ def find_licences(
     files = []
     common: dict[str, None] = {}
     copied: set[tuple[str, str]] = set()
-    for folder, source in dict.fromkeys((_folder(g.owner), path) for g in grafts for path in g.owner.licences):
-        try:
-            contents = sysroot.read(source, _LARGEST)
-        except InputError:
+    for folder, source in _sources_of(grafts):
+        contents = _contents(source, sysroot)
+        if contents is None:
             continue
         key = (folder, sha256(contents).hexdigest())
         if key in copied:
             continue
         copied.add(key)
-        custom = _CUSTOM.fullmatch(source)
-        parts = (custom[1] if custom else posixpath.basename(source)).split("/")
-        member = taken.claim(f"{dist_info}/{FOLDER}/{folder}", "/" + "/".join(plain(part) for part in parts))
+        member = taken.claim(f"{dist_info}/{FOLDER}/{folder}", f"/{_plain_name(source)}")
         if member:
             files.append(_licence_file(source, contents, member))
             common.update(dict.fromkeys(name.decode() for name in _REFERENCE.findall(contents)))
     # GPL is a symlink to the newest GPL: both are one file here.
     for source in dict.fromkeys(sysroot.real_path(f"{_COMMON}/{name}") or "" for name in common):
-        try:
-            contents = sysroot.read(source, _LARGEST)
-        except InputError:
+        contents = _contents(source, sysroot)
+        if contents is None:
             continue
         member = taken.claim(f"{dist_info}/{FOLDER}/common-licenses", f"/{plain(posixpath.basename(source))}")
         if member:
             files.append(_licence_file(source, contents, member))
     return tuple(files)
+
+
+def _sources_of(grafts: Sequence[Graft]) -> Iterable[tuple[str, str]]:
+    """The licence files of the owners of some grafts, each once: its folder in the wheel, and its path."""
+    pairs = ((_folder(graft.owner), path) for graft in grafts for path in graft.owner.licences)
+    return dict.fromkeys(pairs)
+
+
+def _contents(path: str, sysroot: Sysroot) -> bytes | None:
+    """The contents of a file; None where it cannot be read."""
+    try:
+        return bytes(sysroot.read(path, _LARGEST))
+    except InputError:
+        return None
+
+
+def _plain_name(path: str) -> str:
+    """The name in the wheel of a licence file: what follows the folder of its package, else its own name."""
+    custom = _CUSTOM.fullmatch(path)
+    parts = (custom[1] if custom else posixpath.basename(path)).split("/")
+    return "/".join(map(plain, parts))
 
 
 def _folder(owner: Package) -> str:

@@ -72,6 +72,12 @@ class Ground:
         """The folders that hold a file of the wheel."""
         return frozenset(folder_of(path) for path in self.facts.members)
 
+    def is_of_wheel(self, folder: str) -> bool:
+        """Whether the wheel fills a folder, or has one of that name below site-packages."""
+        if folder in self.filled:
+            return True
+        return folder in self.facts.environment and tree_of(folder) == SITE_PACKAGES
+
     def expansions(self, entry: str, origin: str) -> tuple[str, ...]:
         """What an entry may stand for: first on the searched system, then on others where `$LIB` is another folder."""
         tokens = self.facts.tokens
@@ -126,39 +132,65 @@ def new_run_path(
         new_path: Where the file moves; its entries are written for that place.
     """
     origin = folder_of(new_path or file.path)
-    entries: dict[str, str | None] = {}
-    reached: set[str] = set()
-    dropped: list[Told] = []
-    kept: list[Told] = []
-    plain: list[str] = []
+    draft = _PathDraft(origin=origin, moves=new_path is not None)
     for entry in search_entries(file.image):
         verdict = _judge(entry, file, ground)
-        plain += verdict.plain
         if verdict.stays and new_path and begins_at_origin(entry):
             verdict = _moved(verdict)
-        if not verdict.stays:
-            dropped.append(Told(entry, verdict.reason))
-            continue
-        if verdict.folder in reached:
-            continue
-        text = relative_entry(origin, verdict.folder) if new_path and verdict.folder else entry
-        entries.setdefault(text, verdict.folder)
-        if verdict.folder and not varies(entry):
-            reached.add(verdict.folder)
-        if verdict.reason:
-            kept.append(Told(text, verdict.reason))
+        draft.add(entry, verdict)
     added: dict[str, str | None] = {}
-    for folder in (*plain, *wanted_folders):
-        if folder not in reached and reaches(origin, folder):
+    for folder in (*draft.plain, *wanted_folders):
+        if folder not in draft.reached and reaches(origin, folder):
             added[relative_entry(origin, folder)] = folder
-            reached.add(folder)
-    to_own = ground.filled.intersection(wanted_folders).difference(plain)
+            draft.reached.add(folder)
+    to_own = ground.filled.intersection(wanted_folders).difference(draft.plain)
     own: dict[str, str | None] = {text: folder for text, folder in added.items() if folder in to_own}
-    entries = {**_with_own(entries, own, {told.entry for told in kept}), **added}
+    entries = {**_with_own(draft.entries, own, {told.entry for told in draft.kept}), **added}
     crossing = [entry for entry, folder in entries.items() if folder and tree_of(folder) != tree_of(origin)]
     return RunPath(
-        entries=tuple(entries), dropped=tuple(dict.fromkeys(dropped)), kept=tuple(kept), crossing=tuple(crossing)
+        entries=tuple(entries),
+        dropped=tuple(dict.fromkeys(draft.dropped)),
+        kept=tuple(draft.kept),
+        crossing=tuple(crossing),
     )
+
+
+class _PathDraft:
+    """The search path of a file while its old entries are judged.
+
+    Attributes:
+        entries: The entries that stay, with the folder of the environment that each leads to, where it is one.
+        reached: The folders that they lead to on every system.
+        plain: Folders of the wheel for which plain entries are to be written.
+        dropped: The entries that go.
+        kept: The entries that stay though the wheel does not fill their folders.
+    """
+
+    def __init__(self, *, origin: str, moves: bool) -> None:
+        self.origin = origin
+        self.moves = moves
+        self.entries: dict[str, str | None] = {}
+        self.reached: set[str] = set()
+        self.plain: list[str] = []
+        self.dropped: list[Told] = []
+        self.kept: list[Told] = []
+
+    def add(self, entry: str, verdict: _Verdict) -> None:
+        """Do with an entry what its verdict says."""
+        self.plain += verdict.plain
+        if not verdict.stays:
+            self.dropped.append(Told(entry, verdict.reason))
+            return
+        if verdict.folder in self.reached:
+            return
+        text = entry
+        if self.moves and verdict.folder:
+            text = relative_entry(self.origin, verdict.folder)
+        self.entries.setdefault(text, verdict.folder)
+        if verdict.folder and not varies(entry):
+            self.reached.add(verdict.folder)
+        if verdict.reason:
+            self.kept.append(Told(text, verdict.reason))
 
 
 def _with_own(entries: dict[str, str | None], own: dict[str, str | None], outside: set[str]) -> dict[str, str | None]:
@@ -177,8 +209,7 @@ def _moved(verdict: _Verdict) -> _Verdict:
 
 def _judge(entry: str, file: ElfFile, ground: Ground) -> _Verdict:
     """What becomes of an entry."""
-    origin = folder_of(file.path)
-    texts = ground.expansions(entry, origin)
+    texts = ground.expansions(entry, folder_of(file.path))
     if not texts:
         if begins_at_origin(entry) and ground.facts.libc is not Libc.MUSL:
             return _Verdict(stays=True, reason="what its token stands for differs between systems")
@@ -187,6 +218,11 @@ def _judge(entry: str, file: ElfFile, ground: Ground) -> _Verdict:
         return _Verdict(stays=False, reason="it means the folder in which the process happens to run")
     if not f"/{texts[0].strip('/')}/".startswith(VIRTUAL_ROOT + "/"):
         return _judge_absolute(entry, file, ground)
+    return _judge_trails(entry, texts, folder_of(file.path), ground)
+
+
+def _judge_trails(entry: str, texts: Sequence[str], origin: str, ground: Ground) -> _Verdict:
+    """What becomes of an entry that leads into the environment, on several ways where it has a token such as `$LIB`."""
     trails = [ground.facts.environment.walk(f"/{text.lstrip('/')}") for text in texts]
     verdicts = [_judge_trail(trail, origin, ground) for trail in trails]
     if not varies(entry):
@@ -221,11 +257,10 @@ def _judge_trail(trail: Trail | None, origin: str, ground: Ground) -> _Verdict:
         return _Verdict(stays=False, reason=reason, plain=plain)
     if lost:
         return _Verdict(stays=False, reason=f"the wheel does not have {describe_folder(folder)}")
-    is_own = folder in ground.filled or (folder in ground.facts.environment and tree_of(folder) == SITE_PACKAGES)
-    if trail.missing or not is_own:
-        reason = f"it leads to {describe_folder(folder)}, which other distributions may fill"
-        return _Verdict(stays=True, reason=reason, folder=None if plain else folder, plain=plain)
-    return _Verdict(stays=True, folder=folder)
+    if not trail.missing and ground.is_of_wheel(folder):
+        return _Verdict(stays=True, folder=folder)
+    reason = f"it leads to {describe_folder(folder)}, which other distributions may fill"
+    return _Verdict(stays=True, reason=reason, folder=None if plain else folder, plain=plain)
 
 
 def describe_folder(folder: str) -> str:

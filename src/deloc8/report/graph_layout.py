@@ -50,21 +50,11 @@ _Item = tuple[int, int]
 def lay_out(count: int, edges: Sequence[tuple[int, int]]) -> Layout:
     """The picture of a graph of `count` nodes; edges are pairs of their numbers."""
     layers = _layers(count, edges)
-    rows: list[list[_Item]] = [[] for _ in range(max(layers, default=-1) + 1)]
-    for node, layer in enumerate(layers):
-        rows[layer].append((node, layer))
-    paths = []
+    paths = [_path(source, target, layers) for source, target in edges]
+    rows = _rows(layers, paths)
     links: set[tuple[_Item, _Item]] = set()
-    seen = {item for row in rows for item in row}
-    for source, target in edges:
-        lanes = [(target, layer) for layer in range(layers[source] + 1, layers[target])]
-        for lane in lanes:
-            if lane not in seen:
-                seen.add(lane)
-                rows[lane[1]].append(lane)
-        path = [(source, layers[source]), *lanes, (target, layers[target])]
-        paths.append(path)
-        if layers[source] < layers[target]:
+    for path in paths:
+        if path[0][1] < path[-1][1]:
             links.update(itertools.pairwise(path))
     _order(rows, sorted(links))
     corners, height = _coordinates(rows, layers)
@@ -72,6 +62,26 @@ def lay_out(count: int, edges: Sequence[tuple[int, int]]) -> Layout:
     routes = tuple(_route([corners[item] for item in path], len(path) - 2) for path in paths)
     width = 2 * _MARGIN + max(len(rows) - 1, 0) * _COLUMN + NODE_WIDTH
     return Layout(width=width, height=height, places=places, routes=routes)
+
+
+def _path(source: int, target: int, layers: Sequence[int]) -> list[_Item]:
+    """The items of an edge: its ends, and a lane in each layer between them."""
+    lanes = [(target, layer) for layer in range(layers[source] + 1, layers[target])]
+    return [(source, layers[source]), *lanes, (target, layers[target])]
+
+
+def _rows(layers: Sequence[int], paths: Sequence[Sequence[_Item]]) -> list[list[_Item]]:
+    """The items of each layer: its nodes, then the lanes that run through it, each once."""
+    rows: list[list[_Item]] = [[] for _ in range(max(layers, default=-1) + 1)]
+    for node, layer in enumerate(layers):
+        rows[layer].append((node, layer))
+    seen = {item for row in rows for item in row}
+    for path in paths:
+        for lane in path[1:-1]:
+            if lane not in seen:
+                seen.add(lane)
+                rows[lane[1]].append(lane)
+    return rows
 
 
 def _layers(count: int, edges: Sequence[tuple[int, int]]) -> list[int]:

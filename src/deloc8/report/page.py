@@ -16,7 +16,7 @@ from deloc8.values import dataclass
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from deloc8.audit.dlopen import Opening
     from deloc8.audit.match import PolicyMatch
@@ -207,35 +207,43 @@ def _essence(rung: Rung) -> tuple[object, ...]:
 
 
 def _symbols(audit: Audit, match: PolicyMatch) -> tuple[SymbolRow, ...]:
-    inside = {file.path for file in match.closure.files}
-    barred: dict[tuple[str | None, str | None, str | None], dict[str, None]] = {}
+    barred = _tags_barred_by_symbols(audit)
+    files = _files_by_symbol(audit, match)
+
+    def tags(key: tuple[str, str, str]) -> tuple[str, ...]:
+        return tuple(barred.get(key, ()))
+
+    # What bars most comes first: it is what the reader looks for.
+    order = sorted(files, key=lambda key: (-len(tags(key)), key[0], version_key(key[1]), key[2]))
+    return tuple(
+        SymbolRow(symbol=symbol, version=version, library=library, files=tuple(files[key]), barred=tags(key))
+        for key in order
+        for library, version, symbol in [key]
+    )
+
+
+def _tags_barred_by_symbols(audit: Audit) -> Mapping[tuple[str, str, str], Collection[str]]:
+    """By library, version and symbol: the tags that it is too new for; a version without symbols has an empty one."""
+    barred: dict[tuple[str, str, str], dict[str, None]] = {}
     for better in audit.better:
         for violation in better.violations:
             if violation.code is ViolationCode.SYMBOL_TOO_NEW:
-                key = (violation.library, violation.version, violation.symbol)
+                key = (violation.library or "", violation.version or "", violation.symbol or "")
                 barred.setdefault(key, {})[better.policy.tags[0]] = None
+    return barred
+
+
+def _files_by_symbol(audit: Audit, match: PolicyMatch) -> Mapping[tuple[str, str, str], Sequence[str]]:
+    """By library, version and symbol: the files that ask the system for it."""
+    inside = {file.path for file in match.closure.files}
     files: dict[tuple[str, str, str], list[str]] = {}
     for file in match.closure.files:
-        travelling = {row.name for row in audit.facts.dependencies.get(file.path, ()) if row.target in inside}
+        bundled = {row.name for row in audit.facts.dependencies.get(file.path, ()) if row.target in inside}
         for wanted in file.wanted:
-            if wanted.library not in travelling:
+            if wanted.library not in bundled:
                 for symbol in wanted.symbols or ("",):
                     files.setdefault((wanted.library, wanted.version, symbol), []).append(file.label)
-    # What bars most comes first: it is what the reader looks for.
-    order = sorted(
-        files,
-        key=lambda key: (-len(barred.get((*key[:2], key[2] or None), ())), key[0], version_key(key[1]), key[2]),
-    )
-    return tuple(
-        SymbolRow(
-            symbol=symbol,
-            version=version,
-            library=library,
-            files=tuple(files[library, version, symbol]),
-            barred=tuple(barred.get((library, version, symbol or None), ())),
-        )
-        for library, version, symbol in order
-    )
+    return files
 
 
 def repair_page(audit: Audit, repair: Plan | Outcome) -> Repair:

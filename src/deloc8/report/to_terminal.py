@@ -169,8 +169,8 @@ def _why_drawn(part: why.Part) -> Iterator[RenderableType]:
         return
     yield from _barred([row for row in part if isinstance(row, Violation)])
     uses = [row for row in part if not isinstance(row, Violation)]
-    symbols = [use for use in uses if use.symbol or use.version]
-    libraries = [use for use in uses if not (use.symbol or use.version)]
+    symbols = [use for use in uses if use.names_symbol]
+    libraries = [use for use in uses if not use.names_symbol]
     if symbols:
         yield _symbols(symbol_rows(symbols))
     if libraries:

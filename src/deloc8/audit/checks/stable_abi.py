@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from deloc8.audit.checks.evidence import Evidence
+    from deloc8.audit.facts import ElfFile
     from deloc8.diagnostic import Diagnostic
 
 _STABLE = frozenset({"abi3", "abi3t"})
@@ -27,15 +28,9 @@ def check_stable_abi(evidence: Evidence) -> Iterator[Diagnostic]:
     since = _stable_since()
     inside = {symbol for file in evidence.audit.facts.own for symbol in evidence.defined[file.path]}
     for file in evidence.libraries:
-        outside, younger = [], []
-        for symbol in file.image.undefined:
-            if not symbol.name.startswith(("Py", "_Py")) or symbol.weak or symbol.name in inside:
-                continue
-            minor = since.get(symbol.name)
-            if minor is None:
-                outside.append(symbol.name)
-            elif minor > oldest:
-                younger.append(f"{symbol.name} (since 3.{minor})")
+        used = [symbol for symbol in _symbols_of_python(file) if symbol not in inside]
+        outside = [symbol for symbol in used if symbol not in since]
+        younger = [f"{symbol} (since 3.{since[symbol]})" for symbol in used if since.get(symbol, 0) > oldest]
         if outside:
             yield finding(
                 "outside-stable-abi",
@@ -52,6 +47,13 @@ def check_stable_abi(evidence: Evidence) -> Iterator[Diagnostic]:
                 tuple(sorted(younger)),
                 ("give the wheel the python tag of the newest of them, or do without them",),
             )
+
+
+def _symbols_of_python(file: ElfFile) -> Iterator[str]:
+    """The symbols of Python that a file cannot do without."""
+    for symbol in file.image.undefined:
+        if symbol.name.startswith(("Py", "_Py")) and not symbol.weak:
+            yield symbol.name
 
 
 def _stable_since() -> Mapping[str, int]:
