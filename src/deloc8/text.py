@@ -120,7 +120,7 @@ def filled(text: str, first: str = "", following: str = "") -> Lines:
     return Lines("\n".join([*filled_lines, line]))
 
 
-def json_lines(value: object, *, indent: int, is_ascii: bool) -> Lines:
+def json_lines(value: object, *, indent: int, is_ascii: bool = True, is_sorted: bool = False) -> Lines:
     """A value as JSON, without a line end behind it.
 
     JSON has escapes of its own: a program that reads them gets every text as it was.
@@ -129,10 +129,11 @@ def json_lines(value: object, *, indent: int, is_ascii: bool) -> Lines:
         value: What `json.dumps` takes.
         indent: Blanks for each level.
         is_ascii: Escape the letters of other languages, too: such a text survives every encoding.
+        is_sorted: Sort the keys of each object.
     """
     import json  # noqa: PLC0415  not for every output
 
-    text = json.dumps(value, indent=indent, ensure_ascii=is_ascii)
+    text = json.dumps(value, indent=indent, ensure_ascii=is_ascii, sort_keys=is_sorted)
     # Line ends are ours here: those of values are escaped already.
     if not (text.isascii() and text.replace("\n", "").isprintable()):
         text = "".join(char if char == "\n" or _is_visible(char) else json.dumps(char)[1:-1] for char in text)

@@ -157,4 +157,4 @@ def render(console: Console, parts: Iterable[RenderableType]) -> Lines:
 def emit_json(options: argparse.Namespace, console: Console, value: Json) -> None:
     """Write a command's data as JSON."""
     # Escapes of ASCII survive every locale and every undecodable name.
-    emit(options, console, joined((json_lines(value, indent=2, is_ascii=True), NOTHING)))
+    emit(options, console, joined((json_lines(value, indent=2), NOTHING)))

@@ -7,6 +7,7 @@ import posixpath
 
 from deloc8 import __version__
 from deloc8.repair.compatlib import LICENCE
+from deloc8.text import json_lines
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ def render_sbom(plan: Plan, moment: int | None) -> bytes:
         del document["metadata"]["timestamp"]
     # A serial number of the contents in place of a random one.
     serial = uuid5(NAMESPACE_URL, json.dumps(document, sort_keys=True)).urn
-    return (json.dumps({**document, "serialNumber": serial}, indent=2, sort_keys=True) + "\n").encode()
+    # A member can be called like a command to a service in whose log this is shown.
+    return json_lines({**document, "serialNumber": serial}, indent=2, is_sorted=True).encode() + b"\n"
 
 
 def _component(graft: Graft) -> Component:
