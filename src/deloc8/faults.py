@@ -107,6 +107,21 @@ def output_error(error: OSError, place: object, hint: str) -> UsageError | Syste
     )
 
 
+def changed(name: str, code: str) -> SystemFault:
+    """The error for a file that another process has written to while it was read: what was read of it counts no more.
+
+    Args:
+        name: How messages call the file.
+        code: Which kind of file it is: ``wheel-changed`` or ``library-changed``.
+    """
+    return SystemFault(
+        f"`{name}` was written to while it was read",
+        code=code,
+        context=("what was read of it belongs to no single state of the file; nothing was written",),
+        hints=("run the command again when nothing builds, installs or copies it at the same time",),
+    )
+
+
 def thread_fault(what: str) -> SystemFault:
     """The error for a thread or a process that the machine did not give."""
     return SystemFault(what, code=_NO_PROCESS.code, hints=(_NO_PROCESS.hint,))

@@ -242,7 +242,8 @@ def _mentions(file: ElfFile, sysroot: Sysroot) -> Sequence[Mention]:
     if file.member is not None or not opens_libraries(file.image):
         return file.image.mentions
     try:
-        return mentioned_libraries(sysroot.look(file.path), file.image)
+        with sysroot.look(file.path) as data:
+            return mentioned_libraries(data, file.image)
     except InputError:  # who copies it in says so
         return ()
 

@@ -22,7 +22,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from deloc8.elf.dynamic import Link
     from deloc8.elf.mentions import Mention
-    from deloc8.elf.view import Buffer, Section, Segment
+    from deloc8.elf.view import Readable, Section, Segment
     from deloc8.target import Arch
 
 
@@ -111,7 +111,7 @@ class ElfImage:
         return is_pie or (self.interpreter is not None and self.soname is None)
 
 
-def parse(data: Buffer, name: str) -> ElfImage:
+def parse(data: Readable, name: str) -> ElfImage:
     """The image of a file's bytes; `name` is how errors call the file.
 
     Raises:
@@ -141,7 +141,7 @@ def parse(data: Buffer, name: str) -> ElfImage:
     )
 
 
-def parse_defined(data: Buffer, name: str) -> tuple[DefinedSymbol, ...]:
+def parse_defined(data: Readable, name: str) -> tuple[DefinedSymbol, ...]:
     """The symbols that a file offers; apart from `parse`, because few questions need them and they can be many.
 
     Raises:
@@ -161,7 +161,7 @@ def _runs_stack(view: View) -> bool:
     return writes_trampolines(view)
 
 
-def parse_defined_names(data: Buffer, name: str) -> frozenset[str]:
+def parse_defined_names(data: Readable, name: str) -> frozenset[str]:
     """The names of the symbols that a file offers, of whatever version.
 
     Raises:

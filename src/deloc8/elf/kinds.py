@@ -228,7 +228,11 @@ def _local_offsets(tail: Tail, offset: int, count: int) -> tuple[Pointer, ...] |
 
 def _begins_with(tail: Tail, base: int, places: tuple[Pointer, ...]) -> bool:
     """Whether the files of an archive are all that is before its directory."""
-    offsets = [struct.unpack_from(place.code, tail.view.data, place.offset)[0] for place in places]
+    data = tail.view.data
+    offsets = [
+        struct.unpack(place.code, data[place.offset : place.offset + struct.calcsize(place.code)])[0]
+        for place in places
+    ]
     return not offsets or tail.is_first(base + min(offsets))
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from deloc8.elf.image import ElfImage
-    from deloc8.elf.view import Buffer
+    from deloc8.elf.view import Readable
 
 # The functions that open a library: of the C library, and of frameworks that many programs share.
 OPENERS = frozenset({"dlopen", "dlmopen"})
@@ -57,7 +57,7 @@ def opens_libraries(image: ElfImage) -> bool:
     return _COMMON in "".join(names) and any(name.startswith(_CLASSES) for name in names)
 
 
-def mentioned_libraries(data: Buffer, image: ElfImage) -> tuple[Mention, ...]:
+def mentioned_libraries(data: Readable, image: ElfImage) -> tuple[Mention, ...]:
     """The names of shared libraries that stand whole among a file's read-only data, in the order of the file.
 
     Those in its dynamic section and those of dynamic loaders are left out, and all beyond the first 256.
@@ -74,7 +74,7 @@ def mentioned_libraries(data: Buffer, image: ElfImage) -> tuple[Mention, ...]:
     return tuple(Mention(name, found[name]) for name in sorted(found, key=lambda name: found[name]))
 
 
-def _constants(data: Buffer, image: ElfImage) -> list[tuple[int, int]]:
+def _constants(data: Readable, image: ElfImage) -> list[tuple[int, int]]:
     """Where constants can stand: the sections of read-only data; of a file without them all that is not written to."""
     parts = [
         (section.offset, section.offset + section.size)
@@ -103,7 +103,7 @@ def _united(parts: Iterable[tuple[int, int]], size: int) -> list[tuple[int, int]
     return united
 
 
-def _names(data: Buffer, start: int, end: int) -> Iterator[Mention]:
+def _names(data: Readable, start: int, end: int) -> Iterator[Mention]:
     """The constants of C in a part of a file that are names of libraries."""
     text = bytes(data) if isinstance(data, memoryview) else data
     position = start

@@ -66,7 +66,7 @@ def _walk(view: View, start: int, size: int, align: int) -> Iterator[tuple[int, 
     view.check_range("a note segment", start, size)
     place, end = start, start + size
     while place + record.size <= end:
-        name_size, description_size, kind = record.struct.unpack_from(view.data, place)
+        name_size, description_size, kind = view.record(record, place)
         name = slice(place + record.size, place + record.size + name_size)
         if name.stop > end:
             return

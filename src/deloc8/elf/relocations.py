@@ -150,12 +150,13 @@ def words_at(view: View, addresses: Iterable[int]) -> array[int]:
     loads = [segment for segment in view.segments if segment.type == c.PT_LOAD]
     word = struct.Struct(_order(view) + WORD[view.layout.bits])
     found = array("Q")
+    data = memoryview(view.data)  # type: ignore[arg-type] # relocations are read of whole files alone
     home = None  # as a rule the segment of the last address is that of the next
     for address in addresses:
         if home is None or not 0 <= address - home.vaddr < home.filesz:
             home = next((load for load in loads if 0 <= address - load.vaddr < load.filesz), None)
         offset = view.size if home is None else address - home.vaddr + home.offset
-        found.append(word.unpack_from(view.data, offset)[0] if offset + word.size <= view.size else NO_WORD)
+        found.append(word.unpack_from(data, offset)[0] if offset + word.size <= view.size else NO_WORD)
     return found
 
 

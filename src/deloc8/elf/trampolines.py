@@ -24,7 +24,7 @@ def writes_trampolines(view: View) -> bool:
     pattern = re.compile(arch.row.trampoline, re.DOTALL)
     # The pieces are constants, which stand among the code or beside it.
     return any(
-        pattern.search(view.data, segment.offset, segment.offset + segment.filesz)
+        view.has(pattern, segment.offset, segment.offset + segment.filesz)
         for segment in view.segments
         if segment.type == c.PT_LOAD and not segment.flags & c.PF_W
     )

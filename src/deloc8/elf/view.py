@@ -14,11 +14,30 @@ from deloc8.values import NamedTuple, dataclass
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import mmap
+    import re
     from collections.abc import Callable
+    from typing import Protocol, TypeAlias, overload
 
     from typing_extensions import Self
 
     Buffer = bytes | bytearray | memoryview | mmap.mmap
+
+    class Parts(Protocol):
+        """A file of which only the parts that are asked for are read, such as `loader.partial.PartialFile`."""
+
+        def __len__(self) -> int: ...
+
+        @overload
+        def __getitem__(self, key: int) -> int: ...
+
+        @overload
+        def __getitem__(self, key: slice) -> bytes: ...
+
+        def find(self, part: bytes, start: int, end: int) -> int: ...  # noqa: D102  as of bytes
+
+        def rfind(self, part: bytes, start: int, end: int) -> int: ...  # noqa: D102  the same
+
+    Readable: TypeAlias = Buffer | Parts
 
 
 class Header(NamedTuple):
@@ -71,6 +90,7 @@ class Section(NamedTuple):
 _IDENT_SIZE = 16
 _WITHOUT_CONTENTS = frozenset({c.SHT_NULL, c.SHT_NOBITS})
 _CHUNK = 1 << 20
+_LONGEST_MATCH = 64
 _TYPES = {"H": 2, "I": 4, "Q": 8}
 # Far above what any linker writes; it keeps a file of nothing but headers from filling the memory.
 _MOST_HEADERS = 1 << 18
@@ -89,7 +109,7 @@ class View:
         sections: The section headers, in their order; empty where the file has none.
     """
 
-    data: Buffer
+    data: Readable
     name: str
     layout: Layout
     header: Header
@@ -97,7 +117,7 @@ class View:
     sections: tuple[Section, ...]
 
     @classmethod
-    def open(cls, data: Buffer, name: str) -> Self:
+    def open(cls, data: Readable, name: str) -> Self:
         """The view of a file's bytes.
 
         Raises:
@@ -107,7 +127,7 @@ class View:
         record = layout.file_header
         if len(data) < record.size:
             raise sick(name, "the file header", 0, f"needs {record.size} bytes, the file has {len(data)}")
-        header = Header._make(record.struct.unpack_from(data, 0))
+        header = Header._make(record.struct.unpack(data[: record.size]))
         sections = _read_sections(data, name, header)
         segments = _read_segments(data, name, header, sections)
         view = cls(data, name, layout, header, segments, sections)
@@ -177,7 +197,7 @@ class View:
         """
         self.check_range(field, offset, count * _TYPES[code])
         order = "<" if self.layout.little_endian else ">"
-        return struct.unpack_from(f"{order}{count}{code}", self.data, offset)
+        return struct.unpack(f"{order}{count}{code}", self.data[offset : offset + count * _TYPES[code]])
 
     def record(self, record: Record, offset: int) -> tuple[int, ...]:
         """The fields of one record.
@@ -186,7 +206,14 @@ class View:
             ElfError: It reaches beyond the end of the file.
         """
         self.check_range(record.name, offset, record.size)
-        return record.struct.unpack_from(self.data, offset)
+        return record.struct.unpack(self.data[offset : offset + record.size])
+
+    def has(self, pattern: re.Pattern[bytes], start: int, end: int) -> bool:
+        """Whether a pattern of at most `_LONGEST_MATCH` bytes matches within a range."""
+        for place in range(start, end, _CHUNK):
+            if pattern.search(self.data[place : min(place + _CHUNK + _LONGEST_MATCH, end)]):
+                return True
+        return False
 
     def offset_of(self, field: str, address: int, place: Callable[[], int | None] = lambda: None) -> int:
         """Where the bytes at a virtual address stand in the file; `place` tells where the field itself stands.
@@ -204,14 +231,14 @@ class View:
         return sick(self.name, field, offset, what)
 
 
-def would_load(data: Buffer, name: str) -> bool:
+def would_load(data: Readable, name: str) -> bool:
     """Whether a dynamic loader would take a file that is not sound: what it maps is there.
 
     It reads the file header, the program headers and PT_DYNAMIC, and nothing else of a file that it maps.
     """
     try:
         layout = _layout_of(data, name)
-        header = Header._make(layout.file_header.struct.unpack_from(data, 0))
+        header = Header._make(layout.file_header.struct.unpack(data[: layout.file_header.size]))
         segments = _read_segments(data, name, header, ())
     except (ElfError, struct.error):
         return False
@@ -232,7 +259,7 @@ def sick(name: str, field: str, offset: int | None, what: str) -> ElfError:
     )
 
 
-def _layout_of(data: Buffer, name: str) -> Layout:
+def _layout_of(data: Readable, name: str) -> Layout:
     if len(data) < _IDENT_SIZE or data[:4] != c.ELF_MAGIC:
         raise sick(name, "e_ident", 0, "does not begin with the ELF magic bytes and 12 more")
     bits = {c.ELFCLASS32: 32, c.ELFCLASS64: 64}.get(data[c.EI_CLASS])
@@ -244,7 +271,7 @@ def _layout_of(data: Buffer, name: str) -> Layout:
     return LAYOUTS[bits, little]
 
 
-def _read_table(data: Buffer, name: str, header: Header, prefix: str, count: int) -> tuple[bytes, Record]:
+def _read_table(data: Readable, name: str, header: Header, prefix: str, count: int) -> tuple[bytes, Record]:
     """The raw table of program headers (prefix "e_ph") or section headers ("e_sh"), and the layout of its rows."""
     layout = _layout_of(data, name)
     record = layout.program_header if prefix == "e_ph" else layout.section_header
@@ -263,7 +290,7 @@ def _read_table(data: Buffer, name: str, header: Header, prefix: str, count: int
     return bytes(data[offset:end]), record
 
 
-def _read_sections(data: Buffer, name: str, header: Header) -> tuple[Section, ...]:
+def _read_sections(data: Readable, name: str, header: Header) -> tuple[Section, ...]:
     if not header.e_shoff:
         return ()
     count = header.e_shnum
@@ -274,7 +301,7 @@ def _read_sections(data: Buffer, name: str, header: Header) -> tuple[Section, ..
     return tuple(map(tuple.__new__, repeat(Section), record.struct.iter_unpack(table)))
 
 
-def _read_segments(data: Buffer, name: str, header: Header, sections: tuple[Section, ...]) -> tuple[Segment, ...]:
+def _read_segments(data: Readable, name: str, header: Header, sections: tuple[Section, ...]) -> tuple[Segment, ...]:
     count = header.e_phnum
     if not count:
         return ()

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import enum
 import errno
-import io
-import mmap
 import os
+import stat
 from contextlib import contextmanager
 
 from deloc8.elf.constants import ELF_MAGIC
 from deloc8.elf.image import ElfImage, parse
 from deloc8.errors import ElfError, InputError
+from deloc8.faults import changed
 from deloc8.files import NotAFileError, open_file
 from deloc8.loader.folders import FolderTree, folders_of
+from deloc8.loader.openfile import OpenFile, refuse_fault
 from deloc8.values import Protocol, dataclass
 
 TYPE_CHECKING = False
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Mapping
     from pathlib import Path
 
-    from deloc8.elf.view import Buffer
+    from deloc8.elf.view import Buffer, Readable
     from deloc8.paths import StrPath
 
 
@@ -78,9 +79,6 @@ _MISSING = NoImage(fault=Fault.MISSING)
 # The kernel follows this many symlinks in one path (MAXSYMLINKS in include/linux/namei.h), then gives up.
 _MOST_LINKS = 40
 
-_SMALL = 1 << 16  # files up to this size are quicker read than mapped
-_PIECE = 1 << 18  # small enough to stay in the processor's cache until it has been looked at
-
 
 class Sysroot:
     """The file system below a root folder.
@@ -125,56 +123,52 @@ class Sysroot:
         if real not in self._identities:
             try:
                 status = os.lstat(self._root + real)
-            except OSError:  # it is gone since it was resolved
-                return real
+            except OSError as error:
+                refuse_fault(error, real)
+                return real  # it is gone since it was resolved
             self._identities[real] = (status.st_dev, status.st_ino)
         return self._identities[real]
 
     def read(self, path: str, most: int | None = None) -> Buffer:
-        """The whole contents of a file; `most` is how many bytes it may have.
-
-        Those of a file whose image was taken, and of small ones, are a copy, on which a later change on disk has no
-        effect; those of others are mapped, and the mapping is released with its last reference.
+        """The whole contents of a file, a copy that is the caller's; `most` is how many bytes it may have.
 
         Raises:
-            InputError: It cannot be read (`unreadable-library`), has more bytes (`oversized-file`), or is not the file
-                any more whose image was taken (`library-changed`).
+            InputError: It cannot be read (`unreadable-library`), or has more bytes (`oversized-file`).
+            SystemFault: It is another one than when its image was taken, or is written to meanwhile
+                (`library-changed`); or the machine does not read it.
         """
-        with self._found(path) as (descriptor, status, is_known):
-            if most is not None and status.st_size > most:
-                raise _oversized(path, status.st_size, most)
-            return _copy(descriptor, status.st_size) if is_known else _map(descriptor, status)
+        with self._open(path) as file:
+            if most is not None and file.size > most:
+                raise _oversized(path, file.size, most)
+            return file.copy()
 
-    def look(self, path: str) -> Buffer:
-        """The contents of a file, mapped, for whoever lets go of them before anything else is done.
+    @contextmanager
+    def look(self, path: str) -> Iterator[Readable]:
+        """The contents of a file, read as far as the block asks for them.
 
         Raises:
-            InputError: As for `read`.
+            InputError, SystemFault: As for `read`.
         """
-        with self._found(path) as (descriptor, status, _):
-            return _map(descriptor, status)
+        with self._open(path) as file:
+            yield file.contents()
 
     def pieces(self, path: str) -> Iterator[bytes]:
         """The contents of a file, a piece at a time: for whoever does not keep them.
 
         Raises:
-            InputError: As for `read`.
+            InputError, SystemFault: As for `read`.
         """
-        with self._found(path) as (descriptor, _, _):
-            while piece := os.read(descriptor, _PIECE):
-                yield piece
+        with self._open(path) as file:
+            yield from file.pieces()
 
-    @contextmanager
-    def _found(self, path: str) -> Iterator[tuple[int, os.stat_result, bool]]:
-        """A descriptor of a file, what the system says of it, and whether its image was taken before."""
+    def _open(self, path: str) -> OpenFile:
+        """A file, if it is the one whose image was taken."""
         real = self.real_path(path) or path
         try:
-            with _opened(self._root + real) as (descriptor, status):
-                expected = self._stamps.get(real)
-                if expected not in {None, _stamp(status)}:
-                    raise library_changed(path)
-                yield descriptor, status, expected is not None
+            file = OpenFile(*open_file(self._root + real), path)
         except (OSError, ValueError) as error:
+            if isinstance(error, OSError):
+                refuse_fault(error, path)
             reason = error.strerror if isinstance(error, OSError) else str(error)
             raise InputError(
                 f"`{path}` cannot be read",
@@ -182,6 +176,11 @@ class Sysroot:
                 context=(f"{reason} ({self._root}{path})",),
                 hints=("check that the file is there and that you may read it",),
             ) from error
+        expected = self._stamps.get(real)
+        if expected is not None and expected != file.stamp:
+            file.close()
+            raise changed(path, "library-changed")
+        return file
 
     def host_path(self, path: str) -> Path:
         """Where a path stands on this machine, with the symlinks on the way followed."""
@@ -196,7 +195,8 @@ class Sysroot:
             return ()
         try:
             return tuple(sorted(os.listdir(self._root + real)))  # noqa: PTH208 - half the time of building Path objects
-        except OSError:
+        except OSError as error:
+            refuse_fault(error, folder)
             return ()
 
     def _resolve(self, path: str) -> str | None:
@@ -218,7 +218,7 @@ class Sysroot:
         while pending:
             part = pending.pop()
             if part in {"", ".", ".."}:
-                if real and not os.path.isdir(self._root + real):  # noqa: PTH112 - done often
+                if real and not self._is_folder(real):
                     return None
                 if part == "..":
                     real = real.rpartition("/")[0]
@@ -227,6 +227,7 @@ class Sysroot:
                 target = os.readlink(f"{self._root}{real}/{part}")  # noqa: PTH115 - done for every part of every path
             except OSError as error:
                 if error.errno != errno.EINVAL:  # EINVAL: it is there and is no symlink
+                    refuse_fault(error, f"{real}/{part}")
                     return None
                 real = f"{real}/{part}"
                 continue
@@ -240,21 +241,30 @@ class Sysroot:
             pending.extend(target.split("/")[::-1])
         return real or "/"
 
+    def _is_folder(self, real: str) -> bool:
+        try:
+            return stat.S_ISDIR(os.stat(self._root + real).st_mode)  # noqa: PTH116 - done often
+        except OSError as error:
+            refuse_fault(error, real)
+            return False
+
     def _load(self, real: str) -> ElfImage | NoImage:
         try:
-            with _opened(self._root + real) as (descriptor, status):
-                data = _map(descriptor, status)
+            file = OpenFile(*open_file(self._root + real), real)
         except NotAFileError as error:
             return NoImage(fault=Fault.NOT_ELF, reason=error.strerror or "")
         except OSError as error:
+            refuse_fault(error, real)
             return NoImage(fault=Fault.UNREADABLE, reason=error.strerror or str(error))
-        if data[:4] != ELF_MAGIC:
-            return NoImage(fault=Fault.NOT_ELF)
-        try:
-            image = parse(data, real)  # an image keeps no reference to the mapping: it ends here
-        except ElfError as error:
-            return NoImage(fault=Fault.UNREADABLE, reason="; ".join(error.context))
-        self._stamps[real] = _stamp(status)
+        with file:
+            data = file.contents()
+            if data[:4] != ELF_MAGIC:
+                return NoImage(fault=Fault.NOT_ELF)
+            try:
+                image = parse(data, real)
+            except ElfError as error:
+                return NoImage(fault=Fault.UNREADABLE, reason="; ".join(error.context))
+        self._stamps[real] = file.stamp
         return image
 
 
@@ -323,16 +333,6 @@ class Overlay:
         return self._files.list(folder)
 
 
-def library_changed(path: str) -> InputError:
-    """The error for a library that is another one than a moment ago."""
-    return InputError(
-        f"`{path}` has changed while the wheel was being repaired",
-        code="library-changed",
-        context=("its contents are not those that the plan was made for",),
-        hints=("run the repair again when nothing installs or builds libraries at the same time",),
-    )
-
-
 def _oversized(path: str, size: int, most: int) -> InputError:
     return InputError(
         f"`{path}` is larger than such a file can be",
@@ -340,36 +340,3 @@ def _oversized(path: str, size: int, most: int) -> InputError:
         context=(f"it has {size} bytes; the limit is {most}",),
         hints=("look at what this system has in its place",),
     )
-
-
-@contextmanager
-def _opened(path: str) -> Iterator[tuple[int, os.stat_result]]:
-    """A descriptor of a regular file, and what the system says of it; raises OSError and ValueError as `open_file`."""
-    descriptor, status = open_file(path)
-    try:
-        yield descriptor, status
-    finally:
-        os.close(descriptor)
-
-
-def _copy(descriptor: int, size: int) -> bytearray:
-    """The bytes of a file: one copy, which is the caller's and may be changed."""
-    data = bytearray(size)
-    view, filled = memoryview(data), 0
-    with io.FileIO(descriptor, closefd=False) as file:
-        while step := file.readinto(view[filled:]):
-            filled += step
-    view.release()
-    del data[filled:]
-    return data
-
-
-def _map(descriptor: int, status: os.stat_result) -> Buffer:
-    if status.st_size <= _SMALL:
-        return os.read(descriptor, status.st_size)
-    return mmap.mmap(descriptor, status.st_size, access=mmap.ACCESS_READ)
-
-
-def _stamp(status: os.stat_result) -> tuple[int, ...]:
-    """What changes when a file is replaced or written to."""
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns

@@ -11,12 +11,12 @@ from deloc8.diagnostic import Diagnostic, Severity
 from deloc8.elf.notes import announced_build_id
 from deloc8.elf.writer import edit_owned
 from deloc8.errors import WheelError
-from deloc8.loader.sysroot import library_changed
+from deloc8.faults import changed
 from deloc8.repair.grafting import compat_contents, launcher
 from deloc8.repair.licenses import add_licence_fields
 from deloc8.repair.model import Patch
 from deloc8.values import NamedTuple, dataclass, field
-from deloc8.wheel.archive import is_large, wheel_changed
+from deloc8.wheel.archive import is_large
 from deloc8.wheel.metadata import parse_wheel_metadata, retag
 from deloc8.wheel.record import check_record, hash_members, hash_of, read_record
 from deloc8.wheel.writer import Changes, NewMember, WriteOptions, write_wheel
@@ -87,8 +87,7 @@ def execute(plan: Plan, source: Source, target: Path, options: WriteOptions) -> 
         replaced[name] = _constant(retag(metadata, plan.tags, platform_specific=True))
     changes = Changes(replaced=replaced, added=tuple(added), hashes=source.known.hashes, turn=reader.turn)
     written = write_wheel(target, archive, changes, options)
-    if archive.has_changed:
-        raise wheel_changed(archive)
+    archive.refuse_change()
     changed = frozenset(written.changed)
     unchanged = {row.path: row.hash for row in written.rows if row.path not in changed}
     _refuse_false_record(archive, rows, {**unchanged, **reader.hashes})
@@ -241,7 +240,7 @@ def _unchanged(sysroot: Sysroot, path: str, digest: str) -> Callable[[], Buffer]
     def contents() -> Buffer:
         found = sysroot.read(path)
         if sha256(found).hexdigest() != digest:
-            raise library_changed(path)
+            raise changed(path, "library-changed")
         return found
 
     return contents

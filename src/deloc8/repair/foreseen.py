@@ -113,8 +113,11 @@ class _Definitions(dict[str, frozenset[str]]):
     def __missing__(self, path: str) -> frozenset[str]:
         contents = self._contents
         member = self._files[path].member if path in self._files else None
-        data = contents.sysroot.look(path) if member is None else contents.read(contents.archive, member)
-        self[path] = parse_defined_names(data, path)
+        if member is not None:
+            self[path] = parse_defined_names(contents.read(contents.archive, member), path)
+        else:
+            with contents.sysroot.look(path) as data:
+                self[path] = parse_defined_names(data, path)
         return self[path]
 
 

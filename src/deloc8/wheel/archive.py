@@ -7,7 +7,7 @@ import stat
 from contextlib import suppress
 
 from deloc8.errors import WheelError
-from deloc8.faults import is_of_a_path, read_fault
+from deloc8.faults import changed, is_of_a_path, read_fault
 from deloc8.files import fill, open_file, stamp
 from deloc8.paths import file_name
 from deloc8.text import printable
@@ -83,6 +83,15 @@ class WheelArchive:
     def has_changed(self) -> bool:
         """Whether somebody has written to the file since it was opened."""
         return self._source.has_changed
+
+    def refuse_change(self) -> None:
+        """Make sure that nobody has written to the file since it was opened.
+
+        Raises:
+            SystemFault: Code ``wheel-changed``: somebody has.
+        """
+        if self.has_changed:
+            raise changed(self._source.name, "wheel-changed")
 
     @property
     def data_folder(self) -> str:
@@ -262,8 +271,7 @@ class _OpenFile:
         """Exactly `size` bytes from `offset`.
 
         Raises:
-            SystemFault: The machine does not give them.
-            WheelError: They are not there any more.
+            SystemFault: The machine does not give them, or they are not there any more.
         """
         try:
             data = os.pread(self._descriptor, size, offset)
@@ -279,14 +287,14 @@ class _OpenFile:
         """Fill some room with the bytes from `offset`.
 
         Raises:
-            SystemFault: As of `read`; WheelError as well.
+            SystemFault: As of `read`.
         """
         try:
             done = fill(room, self._descriptor, offset)
         except OSError as error:
             raise self._fault(error) from error
         if done < len(room):
-            raise unsound(self, "wheel-changed", "became shorter while it was read")
+            raise changed(self.name, "wheel-changed")
 
     def _fault(self, error: OSError) -> SystemFault:
         return read_fault(error, self.name, self.path)
@@ -298,15 +306,6 @@ class _OpenFile:
             context=(f"{printable(str(self.path))}: {why}",),
             hints=("give the path of a wheel that exists and may be read",),
         )
-
-
-def wheel_changed(archive: WheelArchive) -> WheelError:
-    """The error of a wheel that somebody has written to while it was worked on."""
-    return WheelError(
-        f"`{printable(file_name(archive.path))}` was written to while it was read",
-        code="wheel-changed",
-        hints=("repair it once its build is at its end; nothing was written",),
-    )
 
 
 def _check_sizes(source: _OpenFile, members: Sequence[Member], limits: ArchiveLimits) -> None:

@@ -9,7 +9,6 @@ from itertools import takewhile
 
 from deloc8.faults import is_of_a_path, output_error, read_fault
 from deloc8.patterns import pattern
-from deloc8.wheel.archive import wheel_changed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -168,8 +167,7 @@ def copy(archive: WheelArchive, place: Path) -> None:
 
     Raises:
         UsageError: The place cannot be written to.
-        SystemFault: The machine does not let us read or write.
-        WheelError: Somebody has written to the wheel meanwhile.
+        SystemFault: The machine does not let us read or write, or somebody has written to the wheel meanwhile.
     """
     if is_same(place, archive.path):
         return
@@ -177,6 +175,5 @@ def copy(archive: WheelArchive, place: Path) -> None:
         with staged.path.open("wb") as file:
             for piece in archive.whole():
                 file.write(piece)
-        if archive.has_changed:
-            raise wheel_changed(archive)
+        archive.refuse_change()
         staged.commit()

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
 
 from deloc8.audit.forest import forest_of_files, forest_of_wheel
-from deloc8.errors import ElfError, InputError
+from deloc8.errors import ElfError, InputError, SystemFault
 from deloc8.loader.search import SearchOptions
 from kit.elf import ET_EXEC, GLIBC, ElfSpec, build_elf
 from kit.scene import CORE, Scene
@@ -111,3 +113,36 @@ def test_an_unsound_file_is_an_error_that_names_it(tmp_path: Path) -> None:
     with pytest.raises(ElfError) as caught:
         forest_of_files(broken, Path("/"), SearchOptions())
     assert "broken.so" in caught.value.message
+
+
+@pytest.mark.parametrize("call", ["scandir", "open", "read"])
+def test_a_folder_that_the_machine_does_not_read_is_no_empty_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    (tmp_path / "liba.so").write_bytes(needs(GLIBC))
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, fail)
+        with pytest.raises(SystemFault) as caught:
+            forest_of_files(tmp_path, Path("/"), SearchOptions())
+    assert caught.value.code == "read-failed"
+    assert str(tmp_path) in caught.value.message
+
+
+def test_a_folder_below_that_may_not_be_listed_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "liba.so").write_bytes(needs(GLIBC))
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below/libb.so").write_bytes(needs(GLIBC))
+    honest = os.scandir
+
+    def scandir(path: str) -> object:
+        if str(path).endswith("below"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return honest(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    forest = forest_of_files(tmp_path, Path("/"), SearchOptions())
+    assert [Path(root).name for root in forest.roots] == ["liba.so"]

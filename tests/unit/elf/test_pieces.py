@@ -118,7 +118,7 @@ def test_what_only_looks_like_the_symbol_of_the_dynamic_section(machine: str) ->
         Section(0, 2, 0, 0, start, len(table) + 1, 1, 0, 0, record.size),  # SHT_SYMTAB, with half a symbol behind
         Section(0, 3, 0, 0, start + len(table), len(strings), 0, 0, 0, 0),
     )
-    data = bytes(view.data) + table + strings
+    data = bytes(view.data[:]) + table + strings
     whole = View(data, view.name, view.layout, view.header, view.segments, sections)
     assert list(dynamic_symbols(whole, address)) == [start + number * record.size for number in (1, 5)]
 

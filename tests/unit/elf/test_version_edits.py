@@ -651,13 +651,14 @@ def test_what_is_bound_counts_as_it_stands_then() -> None:
 
 
 def test_relocations_stay_where_they_are_when_none_were_packed() -> None:
-    view = View.open(build_elf(RICH), "lib.so")
+    data = build_elf(RICH)
+    view = View.open(data, "lib.so")
     table = read_table(view)
     assert table is not None
     draft = make_draft(table, [MOVED])
     assert draft.joined is None
     placement = place(view, [MOVED])
-    assert apply_placement(view.data, placement) == edit(view.data, [MOVED], "lib.so").data
+    assert apply_placement(data, placement) == edit(data, [MOVED], "lib.so").data
 
 
 @pytest.mark.parametrize("change", [DROPPED, SAME, ZERO], ids=lambda change: type(change).__name__)

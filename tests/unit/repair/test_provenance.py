@@ -9,7 +9,7 @@ import pytest
 
 from deloc8.cli import main
 from deloc8.diagnostic import Severity
-from deloc8.errors import InputError, VerificationError
+from deloc8.errors import SystemFault, VerificationError
 from deloc8.loader.sysroot import Sysroot
 from deloc8.repair import execute, provenance
 from deloc8.repair.model import Goal, PackageSource, Provenance
@@ -158,7 +158,7 @@ def test_a_licence_that_changes_meanwhile_is_an_error(bench: Bench, monkeypatch:
         return plan
 
     monkeypatch.setattr(provenance, "add_provenance", change)
-    with pytest.raises(InputError, match="has changed while") as caught:
+    with pytest.raises(SystemFault, match="was written to while") as caught:
         bench.repair(source, **ON)
     assert caught.value.code == "library-changed"
     assert bench.left == ["no folder"]

@@ -92,7 +92,8 @@ def gather_evidence(archive: WheelArchive, audit: Audit, sysroot: Sysroot) -> Ev
             debug[path], defined[path] = _look(archive, member)
         else:
             try:
-                defined[path] = parse_defined_names(sysroot.look(path), path)
+                with sysroot.look(path) as data:
+                    defined[path] = parse_defined_names(data, path)
             except InputError:
                 continue  # the system's files are not on trial
     return Evidence(

@@ -62,5 +62,5 @@ def _headers(place: str, names: Sequence[bytes], sysroot: Sysroot) -> Iterator[b
         is_settled = not begins.get("-wal")
         yield from sqlite_headers(sysroot.host_path(place), names, is_settled=is_settled)
         return
-    data = sysroot.read(place)
-    yield from having(ndb_headers(data) if place.endswith(_NDB) else bdb_headers(data), names, len(data))
+    with sysroot.look(place) as data:
+        yield from having(ndb_headers(data) if place.endswith(_NDB) else bdb_headers(data), names, len(data))

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import struct
+
+from deloc8.faults import read_fault
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from deloc8.elf.view import Buffer
+    from deloc8.elf.view import Readable
+
+
+# The words of SQLite (sqlite3ErrStr in its main.c) for what is no fault of the database.
+_SQLITE_FAULTS = frozenset({"disk I/O error", "unable to open database file", "out of memory"})
 
 
 class BadDatabase(ValueError):  # noqa: N818  internal: the reader turns it into a fault of its answer
@@ -43,6 +50,8 @@ def sqlite_headers(path: Path, names: Sequence[bytes], *, is_settled: bool) -> I
         finally:
             connection.close()
     except sqlite3.Error as error:
+        if str(error) in _SQLITE_FAULTS:
+            raise read_fault(OSError(errno.EIO, str(error)), str(path)) from None
         raise BadDatabase(str(error)) from None
 
 
@@ -55,7 +64,7 @@ _NDB_PAGE, _NDB_BLOCK = 4096, 16
 _NDB_BLOB = struct.Struct("<4s3I")
 
 
-def ndb_headers(data: Buffer) -> Iterator[bytes]:
+def ndb_headers(data: Readable) -> Iterator[bytes]:
     """The headers of all packages.
 
     Raises:
@@ -63,11 +72,11 @@ def ndb_headers(data: Buffer) -> Iterator[bytes]:
     """
     if len(data) < _NDB_HEADER.size or data[:4] != b"RpmP":
         raise BadDatabase("it does not begin with RpmP")
-    end = _NDB_HEADER.unpack_from(data)[3] * _NDB_PAGE
+    end = _NDB_HEADER.unpack(data[: _NDB_HEADER.size])[3] * _NDB_PAGE
     if end > len(data):
         raise BadDatabase("its slots are cut off")
     for place in range(2 * _NDB_SLOT.size, end, _NDB_SLOT.size):
-        magic, package, block, _ = _NDB_SLOT.unpack_from(data, place)
+        magic, package, block, _ = _NDB_SLOT.unpack(data[place : place + _NDB_SLOT.size])
         if magic != b"Slot":
             raise BadDatabase(f"there is no slot at offset {place}")
         if not block:
@@ -75,7 +84,7 @@ def ndb_headers(data: Buffer) -> Iterator[bytes]:
         start = block * _NDB_BLOCK
         if start + _NDB_BLOB.size > len(data):
             raise BadDatabase(f"the slot at offset {place} leads beyond the end")
-        magic, owner, _, size = _NDB_BLOB.unpack_from(data, start)
+        magic, owner, _, size = _NDB_BLOB.unpack(data[start : start + _NDB_BLOB.size])
         start += _NDB_BLOB.size
         if (magic, owner) != (b"BlbS", package) or start + size > len(data):
             raise BadDatabase(f"the package at offset {start} is damaged")
@@ -90,7 +99,7 @@ _P_HASH_UNSORTED, _P_OVERFLOW, _P_HASH = 2, 7, 13
 _H_KEYDATA, _H_OFFPAGE = 1, 3
 
 
-def bdb_headers(data: Buffer) -> Iterator[bytes]:
+def bdb_headers(data: Readable) -> Iterator[bytes]:
     """The headers of all packages.
 
     Raises:
@@ -99,7 +108,7 @@ def bdb_headers(data: Buffer) -> Iterator[bytes]:
     order = next((order for order in "<>" if data[12:16] == struct.pack(f"{order}I", _HASH_MAGIC)), None)
     if order is None or len(data) < _META:
         raise BadDatabase("it is no hash table of Berkeley DB")
-    (page_size,) = struct.unpack_from(f"{order}I", data, 20)
+    (page_size,) = _numbers(f"{order}I", data, 20)
     if page_size not in {1 << power for power in range(9, 17)}:
         raise BadDatabase(f"its pages have {page_size} bytes")
     for place in range(page_size, len(data) - page_size + 1, page_size):
@@ -107,24 +116,24 @@ def bdb_headers(data: Buffer) -> Iterator[bytes]:
             yield from _hash_page(data, place, page_size, order)
 
 
-def _hash_page(data: Buffer, page: int, page_size: int, order: str) -> Iterator[bytes]:
-    (entries,) = struct.unpack_from(f"{order}H", data, page + 20)
+def _hash_page(data: Readable, page: int, page_size: int, order: str) -> Iterator[bytes]:
+    (entries,) = _numbers(f"{order}H", data, page + 20)
     if _PAGE_HEADER + 2 * entries > page_size:
         raise BadDatabase(f"the page at offset {page} has too many entries")
-    offsets = struct.unpack_from(f"{order}{entries}H", data, page + _PAGE_HEADER)
+    offsets = _numbers(f"{order}{entries}H", data, page + _PAGE_HEADER)
     # Keys and values take turns. A value that is small enough stands in the page, down to where its key begins.
     for key, value in zip(offsets[::2], offsets[1::2], strict=False):
         if value + 12 > page_size:
             continue  # no header is as small
         kind = data[page + value]
         if kind == _H_OFFPAGE:
-            number, size = struct.unpack_from(f"{order}2I", data, page + value + 4)
+            number, size = _numbers(f"{order}2I", data, page + value + 4)
             yield _overflow(data, number, size, (page_size, order))
         elif kind == _H_KEYDATA:
             yield bytes(data[page + value + 1 : page + key])
 
 
-def _overflow(data: Buffer, number: int, size: int, shape: tuple[int, str]) -> bytes:
+def _overflow(data: Readable, number: int, size: int, shape: tuple[int, str]) -> bytes:
     """A value that fills pages of its own, each of which names the next one."""
     page_size, order = shape
     if size > len(data):
@@ -135,7 +144,7 @@ def _overflow(data: Buffer, number: int, size: int, shape: tuple[int, str]) -> b
         page = number * page_size
         if page + page_size > len(data) or data[page + 25] != _P_OVERFLOW:
             raise BadDatabase(f"page {number} is no overflow page")
-        number, _, length = struct.unpack_from(f"{order}I2H", data, page + 16)
+        number, _, length = _numbers(f"{order}I2H", data, page + 16)
         parts.append(bytes(data[page + _PAGE_HEADER : page + _PAGE_HEADER + min(length, page_size)]))
         if not parts[-1]:
             raise BadDatabase(f"the overflow page at offset {page} is empty")
@@ -143,6 +152,10 @@ def _overflow(data: Buffer, number: int, size: int, shape: tuple[int, str]) -> b
     if missing:
         raise BadDatabase("a value is cut off")
     return b"".join(parts)
+
+
+def _numbers(code: str, data: Readable, place: int) -> tuple[int, ...]:
+    return struct.unpack(code, data[place : place + struct.calcsize(code)])
 
 
 def having(headers: Iterable[bytes], names: Sequence[bytes], most: int) -> Iterator[bytes]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from deloc8.errors import SystemFault
 from deloc8.repair.packagedb import rpm
 from kit.nofiles import NO_FILES
 from kit.packages import Rpm, bdb_database, ndb_database, rpm_blob, sqlite_database
@@ -157,3 +158,18 @@ def test_a_python_without_sqlite_says_so(system: System, monkeypatch: pytest.Mon
     monkeypatch.setitem(sys.modules, "sqlite3", None)
     (fault,) = search(system, "/usr/lib64/libtiny.so.1").faults
     assert fault.endswith("cannot be read: this Python has no module sqlite3")
+
+
+@pytest.mark.parametrize("words", ["disk I/O error", "unable to open database file", "out of memory"])
+def test_a_database_that_the_machine_does_not_read_is_a_fault(
+    system: System, monkeypatch: pytest.MonkeyPatch, words: str
+) -> None:
+    write(system, "rpmdb.sqlite")
+
+    def connect(*_: object, **__: object) -> None:
+        raise sqlite3.OperationalError(words)
+
+    monkeypatch.setattr(sqlite3, "connect", connect)
+    with pytest.raises(SystemFault) as caught:
+        search(system, "/usr/lib64/libtiny.so.1")
+    assert words in caught.value.context[0]
