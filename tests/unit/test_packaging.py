@@ -89,7 +89,7 @@ def test_sdist_holds_what_the_targets_of_make_need(sdist: Path) -> None:
     assert not {name for name in names if name.endswith((".so", ".zlib", ".o"))}
     assert {"compat/build.py", "compat/hatch_build.py", "compat/src/compat.h", "compat/src/stat.c"} <= names
     expected = {"Makefile", "pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md"}
-    expected |= {"SECURITY.md", "constraints.txt"}
+    expected |= {"SECURITY.md", "requirements/deloc8.txt", "requirements/test-core.txt"}
     assert expected | {"examples/demo.py", "tests/conftest.py", "tools/test_all.py", "benchmarks/bench.py"} <= names
 
 
