@@ -60,6 +60,8 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/jactionlint --shellcheck= --pyflakes= .github/workflows/*.yml
+	$(BIN)/zizmor --offline --quiet --persona pedantic .github
 
 compat: $(COMPAT)
 

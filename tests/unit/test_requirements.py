@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import re
 import subprocess
 import sys
 from functools import cache
@@ -217,6 +218,16 @@ def test_the_search_for_scripts_that_install_finds_them() -> None:
     assert not list(installing('say("pip")'))
 
 
+def test_every_command_of_the_workflows_and_of_ci_installs_with_hashes_or_without_an_index(top: Path) -> None:
+    lines = []
+    for path in [*(top / ".github/workflows").iterdir(), top / ".ci/run", top / ".ci/bare"]:
+        lines += path.read_text("utf-8").splitlines()
+    calls = [line for line in lines if re.search(r"(?<![/\w])(pip|pipx|uvx?) [a-z]", line)]
+    installs = [line for line in calls if not re.search(r"pip check|^\s*#", line)]
+    assert len(installs) >= 2
+    assert [line for line in installs if not is_hashed(set(line.split()))] == []
+
+
 def test_every_target_of_make_installs_with_hashes_or_without_an_index(top: Path) -> None:
     targets = ["test", "test-all", "demo", "docs", "fuzz", "mutants", "audit", "lock", "bench", "test-systems"]
     command = [require("make", "make"), "--dry-run", "--always-make", *targets]
@@ -227,3 +238,37 @@ def test_every_target_of_make_installs_with_hashes_or_without_an_index(top: Path
     files = {word for words in installs for word in words if word.startswith("requirements/")}
     assert files >= {f"requirements/{name}.txt" for name in ("deloc8", "test-core", "oracles", "lint", "lock", "fuzz")}
     assert [words for words in installs if "--editable" in words and "--no-deps" not in words] == []
+
+
+@pytest.mark.parametrize("name", ["ci.yml", "release.yml"])
+def test_every_action_is_a_commit_whose_version_stands_beside_it(top: Path, name: str) -> None:
+    text = (top / ".github" / "workflows" / name).read_text("utf-8")
+    uses = re.findall(r"^\s*-?\s*uses: (.*)$", text, re.MULTILINE)
+    assert len(uses) >= 5
+    assert [line for line in uses if not re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line)] == []
+    images = re.findall(r"^\s*image: (.*)$", text, re.MULTILINE)
+    assert [line for line in images if not re.fullmatch(r"[\w.:/-]+@sha256:[0-9a-f]{64}", line)] == []
+
+
+def test_an_action_has_one_commit_in_the_workflows_and_in_the_documentation(top: Path) -> None:
+    commits: dict[str, str] = {}
+    for path in [*(top / ".github/workflows").iterdir(), *(top / "docs").rglob("*.md")]:
+        for action, commit in re.findall(r"uses: ([\w./-]+)@(.*)$", path.read_text("utf-8"), re.MULTILINE):
+            assert commits.setdefault(action, commit) == commit, path
+    assert "actions/checkout" in commits
+
+
+def test_only_the_job_that_publishes_may_have_an_identity(top: Path) -> None:
+    for path in (top / ".github/workflows").iterdir():
+        text = path.read_text("utf-8")
+        assert "\npermissions: {}\n" in text
+        jobs = re.split(r"^  (?=[\w-]+:$)", text.partition("\njobs:\n")[2], flags=re.MULTILINE)[1:]
+        allowed = {job.partition(":")[0] for job in jobs if "id-token: write" in job}
+        assert allowed == ({"publish"} if path.name == "release.yml" else set())
+        assert [job for job in jobs if "timeout-minutes:" not in job or "\n    permissions:\n" not in job] == []
+        if path.name == "release.yml":
+            (publish,) = (job for job in jobs if job.startswith("publish:"))
+            assert "name: pypi\n" in publish
+            # What has an identity runs no code of the repository.
+            assert "actions/checkout" not in publish
+            assert "password" not in text
