@@ -16,6 +16,7 @@
 #   make hostile       hostile wheels and faults of the machine, tried on the command (HOSTILE_ARGS=--costs)
 #   make mutants       change lines of the code at random; a change that no test notices is an error (COUNT=4 of each
 #                      module; MUTANTS_ARGS=--all: every place)
+#   make dist          the sdist and the wheel as they are released, with their bill of materials and hashes
 #   make audit         ask pip-audit about the packages of requirements/
 #   make lock          write requirements/ anew: the newest versions, with hashes (LOCK_ARGS=--keep: those that are there)
 #   make clean         remove everything that the targets above made in this folder
@@ -50,7 +51,7 @@ FUZZ_ARGS ?=
 LOCK_ARGS ?=
 HOSTILE_ARGS ?=
 
-.PHONY: demo test compat test-all test-systems test-machines lint bench instructions compare docs torture fuzz hostile mutants audit lock clean python-is-new-enough
+.PHONY: demo test compat test-all test-systems test-machines lint bench instructions compare docs torture fuzz hostile mutants dist audit lock clean python-is-new-enough
 
 test: lint compat
 	$(BIN)/python -m pytest -n auto --cov --cov-report=term $(PYTEST_ARGS)
@@ -112,6 +113,10 @@ mutants: $(READY) compat
 
 audit: $(READY)
 	$(BIN)/python tools/audit.py
+
+dist: $(READY)
+	$(BIN)/python $(PIP_LOCKED) --requirement requirements/release.txt
+	$(BIN)/python tools/dist.py
 
 lock: $(READY)
 	$(BIN)/python $(PIP_LOCKED) --requirement requirements/lock.txt

@@ -1,4 +1,4 @@
-"""Part of the build of deloc8's own wheel: the compatibility libraries are built and come along."""
+"""Part of the build of deloc8's own wheel: the compatibility libraries, and a bill of materials for them."""
 
 from __future__ import annotations
 
@@ -20,8 +20,15 @@ class CompatibilityLibraries(BuildHookInterface[Any]):
         if version != "standard":
             return
         folder = Path(self.directory).resolve() / ".compat"
-        for path in build_script(Path(self.root)).build_all(folder):
-            build_data["force_include"][str(path)] = f"deloc8/repair/data/compat/{path.name}"
+        compat, sbom = (script(Path(self.root), name) for name in ("build", "sbom"))
+        libraries = compat.build_all(folder)
+        for path in libraries:
+            build_data["force_include"][str(path)] = f"{sbom.FOLDER}/{path.name}"
+        core = self.metadata.core
+        project = sbom.Project(core.name, self.metadata.version, core.license_expression)
+        bill = folder / sbom.FILE_NAME
+        bill.write_bytes(sbom.render(project, compat, libraries))
+        build_data["sbom_files"].append(str(bill))
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
         """Remove what the wheel now holds."""
@@ -33,11 +40,12 @@ class CompatibilityLibraries(BuildHookInterface[Any]):
             folder.rmdir()
 
 
-def build_script(root: Path) -> ModuleType:
-    """The script that builds the libraries, as a module."""
-    spec = importlib.util.spec_from_file_location("compat_build", root / "compat" / "build.py")
+def script(root: Path, name: str) -> ModuleType:
+    """A script of this folder, as a module."""
+    path = root / "compat" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"compat_{name}", path)
     if spec is None or spec.loader is None:
-        raise FileNotFoundError(root / "compat" / "build.py")
+        raise FileNotFoundError(path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
 import subprocess
@@ -14,9 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from compat import backend, build
+from compat import backend, build, sbom
 from compat.hatch_build import CompatibilityLibraries
 from hatchling.builders.sdist import SdistBuilder
+from hatchling.builders.utils import get_reproducible_timestamp
 from hatchling.builders.wheel import WheelBuilder
 
 from kit.command import run_program
@@ -90,14 +93,70 @@ def test_sdist_holds_what_the_targets_of_make_need(sdist: Path) -> None:
     assert {"compat/build.py", "compat/hatch_build.py", "compat/src/compat.h", "compat/src/stat.c"} <= names
     expected = {"Makefile", "pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md"}
     expected |= {"SECURITY.md", "requirements/deloc8.txt", "requirements/test-core.txt"}
+    expected |= {".github/workflows/release.yml", ".ci/run"}
     assert expected | {"examples/demo.py", "tests/conftest.py", "tools/test_all.py", "benchmarks/bench.py"} <= names
 
 
 def test_sdist_builds_the_same_wheel(sdist: Path, wheel: Path, tmp_path: Path) -> None:
-    unpacked = extract(sdist, tmp_path)
-    rebuilt = build_wheel(unpacked, tmp_path / "dist")
+    """As someone builds it from the sdist alone: another folder, umask, locale and time zone, and no index."""
+    pytest.importorskip("pip", reason="needs pip (PyPI)")
+    pytest.importorskip("ziglang", reason="needs the compiler of ziglang (PyPI: ziglang)")
+    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-index", "--no-build-isolation"]
+    variables = {**os.environ, "TZ": "Pacific/Chatham", "LC_ALL": "C", "PYTHONHASHSEED": "7", "TMPDIR": str(tmp_path)}
+    variables.pop("SOURCE_DATE_EPOCH", None)
+    command: list[str | Path] = [*pip, "--check-build-dependencies", "--wheel-dir", tmp_path / "wheelhouse", sdist]
+    ended = subprocess.run(
+        command, cwd=tmp_path, env=variables, umask=0o077, capture_output=True, text=True, check=False, timeout=600
+    )
+    assert ended.returncode == 0, ended.stderr
+    (rebuilt,) = (tmp_path / "wheelhouse").iterdir()
     assert rebuilt.name == wheel.name
     assert rebuilt.read_bytes() == wheel.read_bytes()
+
+
+def test_wheel_has_one_bill_of_materials_which_lists_the_machine_code(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if ".dist-info/sboms/" in name)
+        document = json.loads(archive.read(name))
+        carried = {name for name in archive.namelist() if name.endswith(".so.zlib")}
+        by_member = {row["bom-ref"]: row for row in document["components"]}
+        assert set(by_member) == carried
+        for member, row in by_member.items():
+            (hashed,) = row["hashes"]
+            assert hashed["content"] == hashlib.sha256(zlib.decompress(archive.read(member))).hexdigest()
+            properties = {pair["name"]: pair["value"] for pair in row["properties"]}
+            target = build.TARGETS[properties["deloc8:machine"]]
+            assert properties["deloc8:target"] == f"{target.triple}.{target.glibc}"
+            assert properties["deloc8:member"] == member
+            assert row["licenses"] == [{"license": {"id": "MIT-0"}}]
+    assert document["metadata"]["component"]["purl"] == f"pkg:pypi/deloc8@{wheel.name.split('-')[1]}"
+    (built,) = document["formulation"]
+    assert f"pkg:pypi/{build.REQUIREMENT.replace('==', '@')}" in {tool["purl"] for tool in built["components"]}
+
+
+def bill(folder: Path, library: bytes) -> bytes:
+    """The bill of a wheel with a library for one machine."""
+    path = folder / f"x86_64.so{build.SUFFIX}"
+    path.write_bytes(zlib.compress(library))
+    return sbom.render(sbom.Project("deloc8", "9.8", "MIT AND MIT-0"), build, [path])
+
+
+def test_equal_libraries_give_equal_bills_and_others_another_serial_number(tmp_path: Path) -> None:
+    one, two = bill(tmp_path, b"one"), bill(tmp_path, b"two")
+    assert bill(tmp_path, b"one") == one
+    serials = {json.loads(text)["serialNumber"] for text in (one, two)}
+    assert len(serials) == 2
+    assert all(re.fullmatch(r"urn:uuid:[0-9a-f-]{36}", serial) for serial in serials)
+
+
+def test_the_bill_of_materials_is_what_the_schema_of_cyclonedx_says(tmp_path: Path) -> None:
+    validation = pytest.importorskip("cyclonedx.validation.json", reason="needs cyclonedx-python-lib (PyPI)")
+    schema = pytest.importorskip("cyclonedx.schema")
+    pytest.importorskip("rfc3987_syntax", reason="needs the extra json-validation of cyclonedx-python-lib")
+    validator = validation.JsonStrictValidator(schema.SchemaVersion.V1_6)
+    text = bill(tmp_path, b"library").decode()
+    assert validator.validate_str(text) is None
+    assert validator.validate_str(text.replace('"library"', '"libraries"')) is not None
 
 
 def test_wheel_carries_the_compatibility_libraries(wheel: Path) -> None:
@@ -139,6 +198,12 @@ def test_sdist_is_the_same_wherever_and_whenever_it_is_built(sdist: Path, tmp_pa
         os.utime(path)
     (again,) = SdistBuilder(str(unpacked)).build(directory=str(tmp_path / "dist"), versions=["standard"])
     assert Path(again).read_bytes() == sdist.read_bytes()
+
+
+def test_a_release_has_the_moment_that_a_build_without_a_date_has(top: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+    text = (top / "tools" / "dist.py").read_text("utf-8")
+    assert f'MOMENT = "{get_reproducible_timestamp()}"\n' in text
 
 
 def test_installed_wheel_runs(wheel: Path, tmp_path: Path) -> None:

@@ -229,7 +229,7 @@ def test_every_command_of_the_workflows_and_of_ci_installs_with_hashes_or_withou
 
 
 def test_every_target_of_make_installs_with_hashes_or_without_an_index(top: Path) -> None:
-    targets = ["test", "test-all", "demo", "docs", "fuzz", "mutants", "audit", "lock", "bench", "test-systems"]
+    targets = ["test", "test-all", "demo", "docs", "fuzz", "mutants", "dist", "audit", "lock", "bench", "test-systems"]
     command = [require("make", "make"), "--dry-run", "--always-make", *targets]
     done = subprocess.run(command, cwd=top, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
