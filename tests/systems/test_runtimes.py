@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from kit.command import run_program
 from kit.compile import LIBRARY, Toolchain, build, build_dependency, zig
 from kit.editor_check import readelf
 from kit.machines import build_greeting, check_greeting, unpack
+from kit.published import published
 from kit.runtimes import extract, make_root
 from kit.wheels import build_wheel
 
@@ -35,6 +35,10 @@ GNU_LD_OPTIONS = (
     "-fno-stack-protector",
     "-L/lib/x86_64-linux-musl",
     "-Wl,--no-as-needed,-l:libc.so,--as-needed",
+)
+PSYCOPG2 = (
+    "psycopg2_binary-2.9.13-cp311-cp311-musllinux_1_2_x86_64.whl",
+    "f28b5f2fa8154d0d97e97a664136f58d1639ca008d45d6e09e69fff24826abee",
 )
 RELR = "-Wl,-z,pack-relative-relocs"
 
@@ -149,18 +153,7 @@ def test_newer_functions_need_a_newer_musl(tmp_path: Path) -> None:
 
 
 def test_a_published_wheel_that_needs_a_newer_musl(alpine: Root, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "-d"]
-    command += [
-        str(tmp_path),
-        "--python-version",
-        "3.11",
-        "--platform",
-        "musllinux_1_2_x86_64",
-        "psycopg2-binary==2.9.13",
-    ]
-    if subprocess.run(command, capture_output=True, check=False, timeout=300).returncode:
-        pytest.skip("needs psycopg2-binary 2.9.13 from the package index")
-    (wheel,) = tmp_path.glob("*.whl")
+    wheel = published(*PSYCOPG2, tmp_path)
     unpacked = unpack(wheel, tmp_path / "wheel")
     shown = run_program("show", wheel, "--format", "json")
     assert shown.code == 0, shown.err
