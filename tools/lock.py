@@ -33,7 +33,7 @@ PATIENCE = "1 week"
 PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 MACHINES = ("x86_64", "aarch64")
 # These have no wheels for some of them: what needs them says so where it cannot be installed.
-NOT_PROVEN = ("fuzz", "mutants", "bench-repairwheel")
+NOT_PROVEN = ("fuzz", "mutants")
 
 # What must not be in a lock: the place where the machine that made it found a package.
 PLACE = re.compile(r"\w+://|^-|\bfile:|@\s*/", re.MULTILINE)
