@@ -53,6 +53,7 @@ class AuditOptions:
         keep_executable_stack: Whether libraries may ask for an executable stack, and keep it.
         dlopen: Whether the libraries are looked for that it opens at run time.
         policy_files: Policies of the user, in the shape of the built-in `linux_pybe1_core`.
+        output: Device and inode of the file that a report goes to: it is an error to find it among what is read.
         threads: How many members are worked on at a time.
         limits: How large a wheel may be.
     """
@@ -71,6 +72,7 @@ class AuditOptions:
     keep_executable_stack: bool = False
     dlopen: bool = True
     policy_files: tuple[StrPath | PolicyText, ...] = ()
+    output: tuple[int, int] | None = None
     threads: int = 1
     limits: ArchiveLimits = ArchiveLimits()
 
@@ -83,6 +85,11 @@ class AuditOptions:
             add_paths=self.add_paths,
             only_paths=self.only_paths,
         )
+
+    @property
+    def system(self) -> Sysroot:
+        """A fresh look at the system."""
+        return Sysroot(self.sysroot, self.output)
 
     @property
     def match(self) -> MatchOptions:
@@ -113,11 +120,11 @@ def audit_wheel(path: StrPath, options: AuditOptions = _DEFAULTS) -> Audit:
         PolicyError: A policy file is not sound.
     """
     with open_wheel(path, options.limits) as archive:
-        audit, _ = _audit_whole(archive, Sysroot(options.sysroot), options)
+        audit, _ = _audit_whole(archive, options.system, options)
     if audit.may_split:
         from deloc8.repair.splits import find_splits  # noqa: PLC0415  many wheels need no library but the C library
 
-        audit = replace(audit, splits=find_splits(audit, Sysroot(options.sysroot)))
+        audit = replace(audit, splits=find_splits(audit, options.system))
     return audit
 
 
@@ -137,7 +144,7 @@ def check_wheel(path: StrPath, options: AuditOptions = _DEFAULTS) -> tuple[Diagn
     try:
         with open_wheel(path, options.limits) as archive:
             findings = check_contents(archive)
-            sysroot = Sysroot(options.sysroot)
+            sysroot = options.system
             audit, _ = _audit_whole(archive, sysroot, options)
             return (*findings, *run_checks(gather_evidence(archive, audit, sysroot)))
     except PolicyError:
@@ -162,7 +169,7 @@ def dependency_forest(path: StrPath, options: AuditOptions = _DEFAULTS) -> Fores
 
     if file_name(path).endswith(".whl"):
         return forest_of_wheel(audit_wheel(path, replace(options, dlopen=False)).facts)
-    return forest_of_files(Path(path), Path(options.sysroot), options.search)
+    return forest_of_files(Path(path), Path(options.sysroot), options.search, options.output)
 
 
 def plan_repair(path: StrPath, goal: Goal, options: AuditOptions = _DEFAULTS) -> Plan:
@@ -178,7 +185,7 @@ def plan_repair(path: StrPath, goal: Goal, options: AuditOptions = _DEFAULTS) ->
         UsageError: The goal names no policy, or two libraries would have one name.
     """
     with open_wheel(path, options.limits) as archive:
-        sysroot = Sysroot(options.sysroot)
+        sysroot = options.system
         audit, _ = _audit_for_repair(archive, sysroot, options)
         from deloc8.repair.known import Known  # noqa: PLC0415  `show` does without it
 
@@ -203,7 +210,7 @@ def repair_wheel(
         VerificationError: The result failed its proof and was not kept.
     """
     with open_wheel(path, options.limits) as archive:
-        sysroot = Sysroot(options.sysroot)
+        sysroot = options.system
         from pathlib import Path  # noqa: PLC0415  `show` does without these
 
         from deloc8.repair.known import Known  # noqa: PLC0415  the same
@@ -343,12 +350,14 @@ def _write(source: Source, claim: Claim, folder: Path, writing: WriteOptions) ->
 
     plan = claim.plan
     place = folder / plan.target.filename
-    if is_same(place, claim.source.path):
-        raise UsageError(
-            f"`{place}` is the wheel itself: the result would replace it",
-            code="target-is-source",
-            hints=("give another folder with -w",),
-        )
+    for path in (claim.source.path, *writing.spared):
+        if is_same(place, path):
+            which = "the wheel itself" if path == claim.source.path else f"the input `{path}`"
+            raise UsageError(
+                f"`{place}` is {which}: the result would replace it",
+                code="target-is-source",
+                hints=("give another folder with -w",),
+            )
     with stage(place) as staged:
         written, notes = execute(plan, source, staged.path, writing)
         proof = verify(claim, staged.path, threads=writing.threads)

@@ -58,22 +58,23 @@ def forest_of_wheel(facts: WheelFacts) -> Forest:
     )
 
 
-def forest_of_files(path: Path, root: Path, options: SearchOptions) -> Forest:
+def forest_of_files(path: Path, root: Path, options: SearchOptions, output: tuple[int, int] | None = None) -> Forest:
     """The trees of one ELF file of this machine, or of all below a folder.
 
     Args:
         path: The file or the folder.
         root: The system whose libraries they load.
         options: How these are looked for; the C library is that of each file.
+        output: Device and inode of a file that will be written to: to read it is an error.
 
     Raises:
         InputError: There is no such file, it cannot be read, or no ELF file is among what was given.
         ElfError: An ELF file is not sound.
     """
-    sysroot = Sysroot(root)
+    sysroot = Sysroot(root, output)
     files: dict[str, ElfFile] = {}
     dependencies: dict[str, dict[str, Dependency]] = {}
-    machine = Sysroot()
+    machine = Sysroot("/", output)
     images = {}
     for place in _elf_files(path):
         with machine.look(str(place.absolute())) as data:

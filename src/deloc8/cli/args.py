@@ -27,7 +27,8 @@ class _Number(NamedTuple):
 
 
 _LEVEL = _Number("zip_compression_level", "-z", "AUDITWHEEL_ZIP_COMPRESSION_LEVEL", 9)
-_EPOCH = _Number("source_date_epoch", "--source-date-epoch", "SOURCE_DATE_EPOCH", (1 << 63) - 1)  # time_t
+# To the last second of 2107, after which ZIP has no year; seconds before 1980, its first, count as that.
+_EPOCH = _Number("source_date_epoch", "--source-date-epoch", "SOURCE_DATE_EPOCH", 4_354_819_199)
 
 _MOST_THREADS = 9999
 _MOST_UNPACKED = 1 << 50
@@ -49,6 +50,7 @@ def parse(arguments: Sequence[str], environ: Mapping[str, str]) -> argparse.Name
     # The options of the other commands would be made in vain.
     only = arguments[0] if arguments and arguments[0] in _NAMES else None
     options = build_parser(only).parse_args(_with_strip_level(arguments))
+    options.output_identity = None  # see `output`
     if options.command in _READ_ENVIRON:
         _READ_ENVIRON[options.command](options, environ)
     if options.command == "fixup" and options.allow and not options.lower_glibc:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 
 from deloc8.cli.console import Console
@@ -66,9 +67,20 @@ def _run(arguments: Sequence[str], console: Console, out: Stream) -> int:
         out.write(answer.text)
         return _told(console, out)
     console = replace(console, color=options.color, verbosity=-1 if options.quiet else options.verbose)
+    if options.output is not None or _is_file(out):
+        from deloc8.cli.output import check_output  # noqa: PLC0415  most runs write to a terminal or a pipe
+
+        check_output(options, console)
     code = _work(options, console)
     fault = _told(console, out)
     return code if _is_done_without_a_word(options) else code or fault
+
+
+def _is_file(stream: Stream) -> bool:
+    try:
+        return stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
+    except (OSError, ValueError):
+        return False
 
 
 def _is_done_without_a_word(options: argparse.Namespace) -> bool:
@@ -84,12 +96,15 @@ def _work(options: argparse.Namespace, console: Console) -> int:
             return _COMMANDS[options.command](options, console)
     except Deloc8Error as error:
         console.error(error)
-        # Where the output itself cannot be written, JSON cannot be either.
-        if options.format == "json" and error.code != "unwritable-output":
+        # Where the output itself is what is wrong, JSON cannot be written either.
+        if options.format == "json" and error.code not in _OF_THE_OUTPUT:
             from deloc8.report.to_json import error_document  # noqa: PLC0415  only for this output
 
             emit_json(options, console, error_document(options.command, error))
         return exit_code(error)
+
+
+_OF_THE_OUTPUT = frozenset({"unwritable-output", "output-is-input"})
 
 
 def _told(console: Console, out: Stream) -> int:
@@ -130,6 +145,8 @@ def _each(options: argparse.Namespace, console: Console, work: Callable[[str, _S
             with translated(not_worked_on(path)):
                 total.codes.append(work(path, total))
         except Deloc8Error as error:
+            if error.code == "output-is-input":
+                raise
             total.codes.append(exit_code(error))
             total.values.append(failed_wheel(file_name(path), error))
             if options.format == "html":
@@ -157,7 +174,8 @@ def _fixup(options: argparse.Namespace, console: Console) -> int:
     from pathlib import Path  # noqa: PLC0415  only for this command
 
     from deloc8.cli.memory import give_memory_back  # noqa: PLC0415  only for this command
-    from deloc8.report.to_json import document  # noqa: PLC0415  only for this command
+    from deloc8.cli.places import check_places  # noqa: PLC0415
+    from deloc8.report.to_json import document  # noqa: PLC0415
 
     def work(path: str, total: _Sum) -> int:
         text, value, repair = _fix_one(path, options, console)
@@ -182,6 +200,8 @@ def _fixup(options: argparse.Namespace, console: Console) -> int:
 
     give_memory_back(options.wheels)
     options.wheel_dir = Path(options.wheel_dir)
+    options.written = []
+    check_places(options)
     total = _each(options, console, work)
     if options.format == "json":
         emit_json(options, console, document("fixup", total.values))
@@ -193,25 +213,14 @@ def _fixup(options: argparse.Namespace, console: Console) -> int:
 
 
 def _fix_one(path: str, options: argparse.Namespace, console: Console) -> tuple[Lines, Json, Plan | Outcome | None]:
-    from deloc8.repair.model import Goal, StripLevel  # noqa: PLC0415  only for this command
+    from deloc8.cli.places import repair_options  # noqa: PLC0415  only for this command
     from deloc8.report import to_json, to_text  # noqa: PLC0415
     from deloc8.wheel.writer import WriteOptions  # noqa: PLC0415
     from deloc8.workflow import copy_wheel, plan_repair, repair_wheel  # noqa: PLC0415
 
-    goal = Goal(
-        platform=options.plat,
-        only_platform=options.only_plat,
-        update_tags=not options.no_update_tags,
-        library_suffix=options.lib_sdir,
-        no_mangle=tuple(options.no_mangle),
-        strip=StripLevel(options.strip) if options.strip else None,
-        sbom=not options.no_sbom,
-        licences=not options.no_licenses,
-        lower_glibc=options.lower_glibc,
-        allow_differs="differs" in options.allow,
-    )
-    settings = replace(audit_options(options), dlopen=True)
-    writing = WriteOptions(source_date_epoch=options.source_date_epoch)
+    goal, settings = repair_options(options)
+    others = [*options.wheels, *(policy for policy in options.policy if isinstance(policy, str))]
+    writing = WriteOptions(source_date_epoch=options.source_date_epoch, spared=tuple(others))
     if options.zip_compression_level is not None:
         # A level given by hand is for the whole wheel, as for auditwheel.
         writing = replace(writing, level=options.zip_compression_level, all_members=True)
@@ -222,6 +231,7 @@ def _fix_one(path: str, options: argparse.Namespace, console: Console) -> tuple[
             return to_text.full_plan_text(plan, options.wheel_dir), to_json.plan_value(plan), plan
         with progress_bar(path, options, console):
             outcome = repair_wheel(path, options.wheel_dir, goal, writing, settings)
+        options.written.append(outcome.path)
     except (UsageError, UnrepairableError) as error:
         if options.plat_source is not None:
             error.notes = (*error.notes, f"the tag to reach is that of the environment variable {options.plat_source}")
@@ -232,6 +242,7 @@ def _fix_one(path: str, options: argparse.Namespace, console: Console) -> tuple[
         for note in error.notes:
             console.say(f"warning: {note}")
         copy = options.wheel_dir / file_name(path) if options.dry_run else copy_wheel(path, options.wheel_dir, settings)
+        options.written.append(copy)
         text = to_text.copied_text(copy, would=options.dry_run)
         return text, {"wheel": file_name(path), "pure": True, "output": str(copy)}, None
     _tell(outcome.plan.notes, console)
@@ -274,6 +285,7 @@ def _tree(options: argparse.Namespace, console: Console) -> int:
         environment_path=options.environment_path,
         add_paths=options.add_path,
         only_paths=options.ldpaths,
+        output=options.output_identity,
         limits=archive_limits(options),
     )
 

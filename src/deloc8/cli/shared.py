@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 
-from deloc8.errors import InputError, SystemFault, UsageError, VerificationError
+from deloc8.errors import SystemFault, UsageError, VerificationError
 from deloc8.paths import file_name
 from deloc8.text import NOTHING, joined, json_lines, printable
 
@@ -29,6 +29,8 @@ WRONG_COMMAND_LINE = 2
 DEFECT = 3
 REFUSED_BY_THE_MACHINE = 4
 INTERRUPTED = 130
+
+_NARROWEST = 40  # columns of a table
 
 # The families whose code is not NOT_AS_ASKED.
 _CODES = (
@@ -86,6 +88,7 @@ def audit_options(options: argparse.Namespace) -> AuditOptions:
         keep_executable_stack=options.keep_executable_stack,
         dlopen=not getattr(options, "no_dlopen", True),
         policy_files=tuple(options.policy),
+        output=options.output_identity,
         threads=options.jobs,
         limits=archive_limits(options),
     )
@@ -116,14 +119,9 @@ def emit(options: argparse.Namespace, console: Console, text: Lines) -> None:
     if options.output is None:
         console.data(text)
         return
-    from pathlib import Path  # noqa: PLC0415  only for this
+    from deloc8.cli.output import write_output  # noqa: PLC0415  only for this
 
-    try:
-        Path(options.output).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(
-            f"`{options.output}` cannot be written", code="unwritable-output", context=(error.strerror or str(error),)
-        ) from error
+    write_output(options, console, text)
 
 
 def draws(options: argparse.Namespace, console: Console) -> bool:
@@ -150,7 +148,8 @@ def render(console: Console, parts: Iterable[RenderableType]) -> Lines:
 
     from deloc8.report.to_terminal import draw  # noqa: PLC0415  the same
 
-    width = shutil.get_terminal_size().columns
+    # Where a table has no room for a word, it is better broken by the terminal than left out.
+    width = max(shutil.get_terminal_size().columns, _NARROWEST)
     return draw(parts, width=width, color=console.has_color())
 
 

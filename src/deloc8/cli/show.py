@@ -110,6 +110,8 @@ def _show_one(path: str, settings: AuditOptions, options: argparse.Namespace, co
                 hints=("to accept such wheels, pass --allow-pure-python-wheel",),
             )
     except Deloc8Error as error:
+        if error.code == "output-is-input":
+            raise
         from deloc8.report.to_json import failed_wheel  # noqa: PLC0415  only for what failed
 
         shown = _Shown(code=exit_code(error), value=failed_wheel(file_name(path), error), error=error)

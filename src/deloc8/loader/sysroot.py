@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 from deloc8.elf.constants import ELF_MAGIC
 from deloc8.elf.image import ElfImage, parse
-from deloc8.errors import ElfError, InputError
+from deloc8.errors import ElfError, InputError, UsageError
 from deloc8.faults import changed
 from deloc8.files import NotAFileError, open_file
 from deloc8.loader.folders import FolderTree, folders_of
@@ -87,8 +87,14 @@ class Sysroot:
     read when they are asked for and remembered; a change on disk after that is not seen.
     """
 
-    def __init__(self, root: StrPath = "/") -> None:
-        """`root` is the folder that stands for `/`."""
+    def __init__(self, root: StrPath = "/", output: tuple[int, int] | None = None) -> None:
+        """Look at a root.
+
+        Args:
+            root: The folder that stands for `/`.
+            output: Device and inode of a file that will be written to: to read it is an error.
+        """
+        self._output = output
         real = os.path.realpath(root)
         self._root = "" if real == "/" else real
         self._real: dict[str, str | None] = {}
@@ -165,7 +171,7 @@ class Sysroot:
         """A file, if it is the one whose image was taken."""
         real = self.real_path(path) or path
         try:
-            file = OpenFile(*open_file(self._root + real), path)
+            file = self._file(real, path)
         except (OSError, ValueError) as error:
             if isinstance(error, OSError):
                 refuse_fault(error, path)
@@ -198,6 +204,19 @@ class Sysroot:
         except OSError as error:
             refuse_fault(error, folder)
             return ()
+
+    def _file(self, real: str, name: str) -> OpenFile:
+        """A file by its real path.
+
+        Raises:
+            OSError, ValueError: As of `open_file`.
+            UsageError: It is what the output would be written over.
+        """
+        descriptor, status = open_file(self._root + real)
+        if self._output == (status.st_dev, status.st_ino):
+            os.close(descriptor)
+            raise output_is_input(self._root + real)
+        return OpenFile(descriptor, status, name)
 
     def _resolve(self, path: str) -> str | None:
         folder, _, name = path.rpartition("/")
@@ -250,7 +269,7 @@ class Sysroot:
 
     def _load(self, real: str) -> ElfImage | NoImage:
         try:
-            file = OpenFile(*open_file(self._root + real), real)
+            file = self._file(real, real)
         except NotAFileError as error:
             return NoImage(fault=Fault.NOT_ELF, reason=error.strerror or "")
         except OSError as error:
@@ -331,6 +350,15 @@ class Overlay:
     def list(self, folder: str) -> tuple[str, ...]:
         """The sorted names in an underlying folder."""
         return self._files.list(folder)
+
+
+def output_is_input(path: str) -> UsageError:
+    """The error for an output that would be written over something that is read."""
+    return UsageError(
+        f"the output would be written over `{path}`, which is an input",
+        code="output-is-input",
+        hints=("name another file with -o",),
+    )
 
 
 def _oversized(path: str, size: int, most: int) -> InputError:

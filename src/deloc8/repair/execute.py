@@ -19,7 +19,7 @@ from deloc8.values import NamedTuple, dataclass, field
 from deloc8.wheel.archive import is_large
 from deloc8.wheel.metadata import parse_wheel_metadata, retag
 from deloc8.wheel.record import check_record, hash_members, hash_of, read_record
-from deloc8.wheel.writer import Changes, NewMember, WriteOptions, write_wheel
+from deloc8.wheel.writer import LAST_SECOND, Changes, NewMember, WriteOptions, write_wheel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -250,6 +250,6 @@ def _sbom(plan: Plan, moment: int | None) -> Callable[[], Buffer]:
     def contents() -> Buffer:
         from deloc8.repair.sbom import render_sbom  # noqa: PLC0415  beside the work of other threads
 
-        return render_sbom(plan, moment)
+        return render_sbom(plan, None if moment is None else min(moment, LAST_SECOND))
 
     return contents

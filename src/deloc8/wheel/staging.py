@@ -112,6 +112,23 @@ def _remove_abandoned(entry: os.DirEntry[str]) -> None:
 
 
 @contextmanager
+def beside(place: Path) -> Iterator[Stage]:
+    """A stage for a file in a folder that is there; nothing of it stays without a commit.
+
+    What a killed process left in the folder is removed first.
+
+    Raises:
+        OSError: The file cannot be made.
+    """
+    _sweep(place.parent)
+    staged = Stage(place)
+    try:
+        yield staged
+    finally:
+        staged.close()
+
+
+@contextmanager
 def stage(place: Path) -> Iterator[Stage]:
     """A stage for a file; its folder is made where it is missing, and nothing of it stays without a commit.
 
@@ -125,12 +142,8 @@ def stage(place: Path) -> Iterator[Stage]:
     try:
         made += takewhile(lambda folder: not folder.exists(), (place.parent, *place.parent.parents))
         place.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(place.parent)
-        staged = Stage(place)
-        try:
+        with beside(place) as staged:
             yield staged
-        finally:
-            staged.close()
     except OSError as error:
         _remove(made)
         raise output_error(error, place, "give a folder that you may write to with -w") from error

@@ -26,11 +26,12 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from deloc8.paths import StrPath
     from deloc8.wheel.archive import WheelArchive
     from deloc8.wheel.codec import Buffer
 
 _FIRST_SECOND = 315_532_800  # 1980-01-01, the first and the last second that ZIP can tell
-_LAST_SECOND = 4_354_819_198  # 2107-12-31 23:59:58
+LAST_SECOND = 4_354_819_198  # 2107-12-31 23:59:58
 
 _INLINE = 1 << 16  # unchanged members below this size are quicker proven than handed to a thread
 _LITTLE = 1 << 20  # bytes of work in all that are done before threads have begun
@@ -83,13 +84,16 @@ class WriteOptions:
         level: 1 (quick) to 9 (small), or 0 to store changed members uncompressed; by default as small as zlib's 6.
         all_members: Whether unchanged members are compressed anew, too; otherwise they keep their compressed bytes.
         threads: How many members are compressed at a time; the bytes do not depend on it.
-        source_date_epoch: The time of all members, in seconds since 1970; None keeps their own.
+        source_date_epoch: The time of all members, in seconds since 1970, of which ZIP knows those from 1980 to 2107:
+            others count as the nearest; None keeps their own.
+        spared: Files that the wheel must not replace, beside the one that it is made of.
     """
 
     level: int = field(default_factory=codec.usual_level)
     all_members: bool = False
     threads: int = 1
     source_date_epoch: int | None = None
+    spared: tuple[StrPath, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,7 +200,7 @@ def _stamped(member: Member, options: WriteOptions) -> Member:
         member = member._replace(mode=0o644)
     if options.source_date_epoch is None:
         return member
-    moment = time.gmtime(min(max(options.source_date_epoch, _FIRST_SECOND), _LAST_SECOND))
+    moment = time.gmtime(min(max(options.source_date_epoch, _FIRST_SECOND), LAST_SECOND))
     return member._replace(date_time=moment[:6])
 
 

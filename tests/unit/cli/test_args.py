@@ -116,7 +116,7 @@ class Number(NamedTuple):
 
 NUMBERS = [
     Number("-z", "AUDITWHEEL_ZIP_COMPRESSION_LEVEL", "zip_compression_level", 9),
-    Number("--source-date-epoch", "SOURCE_DATE_EPOCH", "source_date_epoch", 2**63 - 1),
+    Number("--source-date-epoch", "SOURCE_DATE_EPOCH", "source_date_epoch", 4354819199),
 ]
 
 
@@ -132,7 +132,22 @@ def test_a_number_is_an_option_or_a_variable(number: Number) -> None:
     assert value(**{number.variable: ""}) == value()
 
 
-@pytest.mark.parametrize("text", ["x", "-1", "1e3", "9223372036854775808", "9" * 5000])
+WRONG_NUMBERS = ["x", "-1", "1e3", "4354819200", str(2**63 - 1), "9223372036854775808", "9" * 5000]
+WRONG_NUMBERS += [
+    " ",
+    " 1",
+    "1 ",
+    "+1",
+    "1.0",
+    "0x1",
+    "1_0",
+    "\N{ARABIC-INDIC DIGIT FIVE}",
+    "\N{SUPERSCRIPT TWO}",
+    "now",
+]
+
+
+@pytest.mark.parametrize("text", WRONG_NUMBERS)
 @pytest.mark.parametrize("number", NUMBERS)
 def test_a_wrong_number_names_its_source_and_only_for_the_command_that_uses_it(number: Number, text: str) -> None:
     environ = {number.variable: text}

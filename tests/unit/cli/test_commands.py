@@ -321,8 +321,11 @@ def test_an_output_that_cannot_be_written_is_one_error(
     wheels: list[str | Path] = [] if arguments == ["policies"] else [wheel, *where(scene)]
     place = scene.folder / "none/report"
     code, out, err = command(*arguments, *wheels, "--format", form, "-o", place)
-    assert (code, out) == (1, "")
-    assert err == f"error: `{place}` cannot be written [unwritable-output]\n  No such file or directory\n"
+    assert (code, out) == (2, "")
+    assert err == (
+        f"error: `{place}` cannot be written [unwritable-output]\n  No such file or directory (ENOENT)\n\n"
+        "hint: name another file with -o\n"
+    )
 
 
 def test_an_error_before_the_work_is_json_too_and_told_once(command: Command, scene: Scene) -> None:
@@ -331,11 +334,11 @@ def test_an_error_before_the_work_is_json_too_and_told_once(command: Command, sc
     assert json.loads(out)["error"]["code"] == "unknown-platform"
     assert json.loads(out)["command"] == "policies"
     assert err.count("error:") == 1
-    # Where neither can be told, both are said.
+    # Where it cannot be written, that is told first.
     place = scene.folder / "none/report"
     code, out, err = command("policies", "manylinux9", "--arch", "x86_64", "--format", "json", "-o", place)
-    assert (code, out) == (1, "")
-    assert ["[unknown-platform]" in err, "[unwritable-output]" in err] == [True, True]
+    assert (code, out) == (2, "")
+    assert ["[unknown-platform]" in err, "[unwritable-output]" in err] == [False, True]
 
 
 # -- fixup

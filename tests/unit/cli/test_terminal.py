@@ -108,6 +108,14 @@ def test_where_it_runs_is_a_table(scene: Scene) -> None:
     assert "Of all releases" not in shown
 
 
+@pytest.mark.parametrize("columns", ["1", "-5", "0", "x", "100000000", "9" * 5000])
+def test_a_terminal_of_no_width_and_of_any_shows_the_answer(scene: Scene, columns: str) -> None:
+    wheel = scene.wheel({CORE: wants("GLIBC_2.29")})
+    shown = on_a_terminal("show", wheel, "--sysroot", scene.root, NO_COLOR="1", COLUMNS=columns)
+    assert "Debian" in shown
+    assert len(shown) < 1 << 16
+
+
 def test_every_release_is_told_where_all_is_asked_for(scene: Scene) -> None:
     wheel = scene.wheel({CORE: wants("GLIBC_2.99")})
     shown = on_a_terminal("show", wheel, "--sysroot", scene.root, "-v")

@@ -148,6 +148,12 @@ def test_the_time_of_the_bill_is_the_given_one(bench: Bench) -> None:
     assert document["metadata"]["timestamp"].startswith("2001-09-09T01:46:40")
 
 
+def test_a_time_that_no_archive_can_have_is_the_last_that_it_can(bench: Bench) -> None:
+    outcome = bench.repair(wheel(bench, "liba.so.1"), WriteOptions(source_date_epoch=2**63 - 1), **ON)
+    document = json.loads(contents(outcome.path)[SBOM])
+    assert document["metadata"]["timestamp"].startswith("2107-12-31T23:59:58")
+
+
 def test_a_licence_that_changes_meanwhile_is_an_error(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     source = wheel(bench, "liba.so.1")
     before = provenance.add_provenance
