@@ -11,7 +11,7 @@ from deloc8.audit.match import Provision
 from deloc8.diagnostic import Diagnostic, Severity
 from deloc8.elf.edits import SetSoname
 from deloc8.elf.writer import edit
-from deloc8.errors import InputError, UsageError
+from deloc8.errors import InputError, UnrepairableError, UsageError
 from deloc8.repair import compatlib
 from deloc8.repair.model import CompatGraft
 from deloc8.values import dataclass
@@ -136,6 +136,16 @@ def same_name(member: str, graft: str) -> UsageError:
         code="same-name",
         context=(f"the graft is {graft}",),
         hints=("choose another folder for the grafts with -L",),
+    )
+
+
+def unsafe_name(member: str, fault: str, graft: str) -> UnrepairableError:
+    """The error that no wheel may have a member of a graft's name."""
+    return UnrepairableError(
+        f"`{member}` cannot be the path of a graft: it {fault}",
+        code="unsafe-path",
+        context=(f"the graft is {graft}",),
+        hints=("give the library another soname, or leave it out with --exclude",),
     )
 
 

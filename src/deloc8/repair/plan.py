@@ -155,6 +155,9 @@ class _Builder:
         member = f"{home.removeprefix(SITE_PACKAGES + '/')}/{name}"
         if f"{SITE_PACKAGES}/{member}" in self.facts.members:
             raise grafting.same_name(member, file.path)
+        fault = path_fault(member)
+        if fault:
+            raise grafting.unsafe_name(member, fault, file.path)
         edits: list[Edit] = [] if file.image.soname == name else [SetSoname(soname=name)]
         edits += [*self._needed(file), *self._lowered(file)]
         installed = replace(file, path=f"{home}/{name}")

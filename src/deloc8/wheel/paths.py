@@ -15,6 +15,7 @@ _FAULTS = (
     (pattern(r"(?:^|/)\.\.(?:/|$)"), "climbs out of its folder with `..`"),
     (pattern(r"(?:^|/)\.?(?:/|$)"), "has an empty part or a `.`"),
     (pattern(r"[\0-\x1f\x7f-\x9f\u2028\u2029]"), "has control characters"),
+    (pattern(r"[\ud800-\udfff]"), "is no text in UTF-8"),  # bytes of a name of this system, as Python reads them
 )
 
 _IGNORED_ENDS = pattern(r"(?<=[^/])[. ]+(?=/|$)")

@@ -276,6 +276,14 @@ def test_a_graft_does_not_take_the_place_of_a_member(bench: Bench) -> None:
     assert bench.repair(wheel, no_mangle=("liba*",), library_suffix=".grafts").plan.grafts
 
 
+@pytest.mark.parametrize("name", ["libx\n.so.1", "libx\x1b[2J.so.1", "libx\udcff.so.1", "lib\\x.so.1"])
+def test_a_graft_whose_name_no_wheel_may_have_is_refused_by_the_plan(bench: Bench, name: str) -> None:
+    bench.library(f"{LIB}/{name}")
+    with pytest.raises(UnrepairableError) as caught:
+        bench.plan(bench.extension(needed=(name,)))
+    assert caught.value.code == "unsafe-path"
+
+
 # -- what is grafted, on request and against it --------------------------------------------------------------------
 
 

@@ -52,6 +52,7 @@ def test_harmless_paths(path: str) -> None:
         ("a\x85", "control"),
         ("a\n", "control"),
         ("a\u2028b", "control"),
+        ("a\udcff", "UTF-8"),
     ],
 )
 def test_harmful_paths(path: str, what: str) -> None:
