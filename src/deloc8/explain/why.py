@@ -189,8 +189,13 @@ def _libraries(subject: str, uses: Sequence[Use]) -> tuple[Use, ...]:
     return tuple(
         use
         for use in uses
-        if not use.names_symbol and any(fnmatch.fnmatchcase(name, subject) for name in (use.library, use.found) if name)
+        if not use.names_symbol and any(_is_meant(name, subject) for name in (use.library, use.found) if name)
     )
+
+
+def _is_meant(name: str, subject: str) -> bool:
+    """Whether a name is the one asked about, or fits the glob; a name may have a bracket."""
+    return name == subject or fnmatch.fnmatchcase(name, subject)
 
 
 def _openings(audit: Audit, subject: str) -> tuple[Opening, ...]:
@@ -199,7 +204,7 @@ def _openings(audit: Audit, subject: str) -> tuple[Opening, ...]:
         opening
         for opening in audit.openings or ()
         if any(
-            fnmatch.fnmatchcase(name, subject) or ("*" in name and fnmatch.fnmatchcase(subject, name))
+            _is_meant(name, subject) or ("*" in name and fnmatch.fnmatchcase(subject, name))
             for name in (*opening.names, *filter(None, [opening.resolution.target]))
         )
     )

@@ -77,6 +77,12 @@ def test_a_library_by_name_glob_or_path(audit: Audit, subject: str) -> None:
     assert "manylinux_2_41_x86_64" in answer.inside_for
 
 
+@pytest.mark.parametrize("name", ["libodd[x].so.1", "lib##[error]x.so.1"])
+def test_a_library_whose_name_looks_like_a_glob(scene: Scene, name: str) -> None:
+    (use,) = explain(scene.judge(wants("GLIBC_2.5", needed=(name,))), name).uses
+    assert use.library == name
+
+
 def test_everyone_who_shares_a_library_is_told(audit: Audit) -> None:
     assert [use.chain for use in explain(audit, FOO).uses] == [(CORE,), ("demo/_more.so",)]
 
