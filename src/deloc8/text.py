@@ -120,6 +120,11 @@ def filled(text: str, first: str = "", following: str = "") -> Lines:
     return Lines("\n".join([*filled_lines, line]))
 
 
+def quoted(text: str) -> str:
+    """The text as one word for a shell: where a hint is copied, no name may become a command."""
+    return "'" + text.replace("'", "'\"'\"'") + "'"
+
+
 def json_lines(value: object, *, indent: int, is_ascii: bool = True, is_sorted: bool = False) -> Lines:
     """A value as JSON, without a line end behind it.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import shlex
 import sys
 import textwrap
 import unicodedata
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import deloc8
-from deloc8.text import filled, indented, joined, json_lines, lines, paragraphs, printable, without_end
+from deloc8.text import filled, indented, joined, json_lines, lines, paragraphs, printable, quoted, without_end
 from kit.runners import taken_by
 
 # A word of three hyphens is a mark of Buildkite's.
@@ -159,6 +160,14 @@ def test_no_line_of_a_sentence_is_a_command(text: str, first: str, following: st
     for line in filled(text, first, following).split("\n"):
         assert line.isprintable()
         assert taken_by(line) == []
+
+
+# -- words of a shell
+
+
+@given(HOSTILE | st.text("'\"\\\\$`;| ()ab"))
+def test_a_name_in_a_hint_is_one_word_of_a_shell(text: str) -> None:
+    assert shlex.split(f"deloc8 fixup --exclude {quoted(text)}", posix=True) == ["deloc8", "fixup", "--exclude", text]
 
 
 # -- JSON

@@ -10,6 +10,7 @@ from deloc8.audit.loading import HEAP_INSTEAD
 from deloc8.audit.violations import ViolationCode
 from deloc8.policy.load import HINT_ON_GLIBC, is_of_glibc
 from deloc8.policy.model import TOOLCHAIN_NAMESPACES, split_version
+from deloc8.text import quoted
 from deloc8.values import NamedTuple
 
 TYPE_CHECKING = False
@@ -114,7 +115,7 @@ def advice_for_repair(violation: Violation) -> str:
     if is_of_cxx_runtime(violation):
         return ADVICE_ON_CXX.fixup
     if violation.code is ViolationCode.SYMBOL_TOO_NEW and namespace not in TOOLCHAIN_NAMESPACES:
-        return f"put the newer {violation.library} into the wheel with --graft '{violation.library}'"
+        return f"put the newer {violation.library} into the wheel with --graft {quoted(violation.library or '')}"
     if violation.code is ViolationCode.FORBIDDEN_SYMBOL and is_of_glibc(violation.library):
         return HINT_ON_GLIBC
     return ADVICE[violation.code].fixup.format(policy=violation.policy)

@@ -11,6 +11,7 @@ from deloc8.elf.dynamic import LinkKind
 from deloc8.policy.load import MINIMAL_SYSTEM_LACKS
 from deloc8.policy.model import Family, split_version
 from deloc8.policy.releases import PROJECTS
+from deloc8.text import quoted
 from deloc8.values import replace
 
 TYPE_CHECKING = False
@@ -154,7 +155,7 @@ def _optional(audit: Audit, match: PolicyMatch) -> Iterator[Diagnostic]:
                     subject=file.label,
                     message=f"{_ROLES[row.kind].format(row.name)}; it is neither in the wheel nor found on this system",
                     context=("the loader goes on without it",),
-                    hints=(f"name its folder with --add-path, or leave it out with --exclude '{row.name}'",),
+                    hints=(f"name its folder with --add-path, or leave it out with --exclude {quoted(row.name)}",),
                 )
 
 
@@ -183,7 +184,7 @@ def _without_ceiling(audit: Audit, match: PolicyMatch) -> Iterator[Diagnostic]:
                 subject=wanted.library,
                 message=f"no policy says how far its versions {namespace}_... may go",
                 context=(f"{wanted.version} is needed by {' -> '.join(match.closure.chain(file, audit.facts))}",),
-                hints=(f"to depend on no system's build of it, pass --graft '{wanted.library}'",),
+                hints=(f"to depend on no system's build of it, pass --graft {quoted(wanted.library)}",),
             )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from deloc8.policy.load import host_only_reason
 from deloc8.policy.releases import BEHIND, PROJECTS
+from deloc8.text import quoted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,4 +43,4 @@ def whole_project(facts: WheelFacts, project: str) -> tuple[str, ...]:
 
 def graft_options(names: Iterable[str]) -> str:
     """The options that put libraries into the wheel."""
-    return " ".join(f"--graft '{name}'" for name in names)
+    return " ".join(f"--graft {quoted(name)}" for name in names)

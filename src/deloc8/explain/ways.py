@@ -8,6 +8,7 @@ from deloc8.audit.together import graft_options, projects_of, whole_project
 from deloc8.audit.violations import ViolationCode
 from deloc8.policy.load import HINT_ON_GLIBC, is_of_glibc
 from deloc8.policy.model import split_version
+from deloc8.text import quoted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def _ways_by_building(match: PolicyMatch, blocking: Sequence[Violation]) -> Iter
     rows_of_libraries = [row for row in blocking if len(row.chain) > 1]
     brought = sorted({row.chain[1] for row in rows_of_libraries})
     if brought and len(rows_of_libraries) == len(blocking):
-        options = " ".join(f"--exclude '{name}'" for name in brought)
+        options = " ".join(f"--exclude {quoted(name)}" for name in brought)
         yield f"leave out what brings them, with {options}: users must have these libraries then"
     limits = sorted({row.limit for row in blocking if row.code in _LIMITED and row.limit})
     if limits:

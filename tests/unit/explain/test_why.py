@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shlex
 import struct
 from typing import TYPE_CHECKING
 
@@ -81,6 +82,14 @@ def test_a_library_by_name_glob_or_path(audit: Audit, subject: str) -> None:
 def test_a_library_whose_name_looks_like_a_glob(scene: Scene, name: str) -> None:
     (use,) = explain(scene.judge(wants("GLIBC_2.5", needed=(name,))), name).uses
     assert use.library == name
+
+
+def test_a_name_in_a_way_out_is_no_command(scene: Scene) -> None:
+    name = "lib'; touch x; '.so.1"
+    scene.system.library(f"/usr/lib/{name}", wants("GLIBC_2.33", soname=name))
+    ways = explain(scene.judge(wants("GLIBC_2.5", needed=(name,))), "GLIBC_2.33").ways
+    (way,) = [way for way in ways if "--exclude" in way]
+    assert name in shlex.split(way.removesuffix(": users must have these libraries then"))
 
 
 def test_everyone_who_shares_a_library_is_told(audit: Audit) -> None:

@@ -11,6 +11,7 @@ from deloc8.loader.libc import is_c_library
 from deloc8.policy.load import host_only_reason
 from deloc8.policy.releases import PROJECTS
 from deloc8.target import Libc
+from deloc8.text import quoted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def check_host_only(evidence: Evidence) -> Iterator[Diagnostic]:
                 file.label,
                 f"is {name}, which {reason}",
                 ("a copy from another system can fail or crash there",),
-                (f"leave it out: pass --exclude '{name}' to `deloc8 fixup`",),
+                (f"leave it out: pass --exclude {quoted(name)} to `deloc8 fixup`",),
             )
 
 
