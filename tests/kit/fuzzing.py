@@ -41,7 +41,7 @@ from deloc8.elf.mentions import mentioned_libraries
 from deloc8.elf.notes import dlopen_declarations, package_metadata, x86_isa_level
 from deloc8.elf.writer import edit
 from deloc8.errors import ElfError, PolicyError, WheelError
-from deloc8.loader.ldconf import read_ld_so_cache
+from deloc8.loader.ldcache import read_ld_so_cache
 from deloc8.policy.files import read_policies
 from deloc8.policy.load import builtin_policies, policy_to_seed_json
 from deloc8.repair.lowerproof import planned_relocations, relocation_problems

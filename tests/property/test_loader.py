@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deloc8.elf.constants import DF_1_NODEFLIB
-from deloc8.loader.ldconf import read_ld_so_cache, read_ld_so_conf
+from deloc8.loader.ldcache import read_ld_so_cache
+from deloc8.loader.ldconf import read_ld_so_conf
 from deloc8.loader.memory import Memory
 from deloc8.loader.own import own_names
 from deloc8.loader.resolve import Resolver, resolve

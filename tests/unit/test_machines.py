@@ -14,7 +14,8 @@ import deloc8
 from deloc8.audit.dlopen import Resolution, Source
 from deloc8.elf.image import parse
 from deloc8.errors import InputError
-from deloc8.loader.ldconf import library_folders, read_ld_so_cache
+from deloc8.loader.ldcache import read_ld_so_cache
+from deloc8.loader.ldconf import library_folders
 from deloc8.loader.libc import find_libc, is_c_library
 from deloc8.machines import ARCH_NAMED, ROWS, SUFFIX_MACHINES, Arch, MachineRow, has_addends, hash_bits
 from deloc8.report.model import is_loader

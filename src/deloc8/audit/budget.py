@@ -61,3 +61,12 @@ class Budget:
             if self.left < self._floor or self.is_spent:
                 raise Spent
             self._next_look = max(self._floor, self.left - _BETWEEN_LOOKS)
+
+
+def stopped_at(place: str, files_behind: int) -> Unsearched:
+    """Where the search has ended before its time."""
+    if not files_behind:
+        return Unsearched(place, "the search stopped here, because it would take too long")
+    noun = "file" if files_behind == 1 else "files"
+    reason = f"the search stopped here, because it would take too long; {files_behind:,} {noun} behind it"
+    return Unsearched(place, f"{reason} {'was' if files_behind == 1 else 'were'} not searched either")

@@ -9,10 +9,9 @@ from fnmatch import fnmatchcase
 from functools import cached_property
 from itertools import islice
 
-from deloc8.audit.budget import Spent, Unsearched
+from deloc8.audit.budget import Spent, Unsearched, stopped_at
 from deloc8.audit.facts import names_of_libraries
 from deloc8.audit.layout import SITE_PACKAGES, VIRTUAL_ROOT, install_path
-from deloc8.audit.sources import stopped_at
 from deloc8.elf.dynamic import Dynamic
 from deloc8.elf.mentions import mentioned_libraries, opens_libraries
 from deloc8.elf.notes import dlopen_declarations

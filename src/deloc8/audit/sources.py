@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import suppress
 
-from deloc8.audit.budget import Budget, Spent, Unsearched
+from deloc8.audit.budget import Budget, Spent, Unsearched, stopped_at
 from deloc8.elf.constants import ELF_MAGIC
 from deloc8.errors import WheelError
 from deloc8.patterns import pattern
@@ -113,15 +113,6 @@ class _Reading:
             self.unsearched.append(Unsearched(member.name, "it is larger than 1 MiB"))
         else:
             self.openers.append(member)
-
-
-def stopped_at(place: str, files_behind: int) -> Unsearched:
-    """Where the search has ended before its time."""
-    if not files_behind:
-        return Unsearched(place, "the search stopped here, because it would take too long")
-    noun = "file" if files_behind == 1 else "files"
-    reason = f"the search stopped here, because it would take too long; {files_behind:,} {noun} behind it"
-    return Unsearched(place, f"{reason} {'was' if files_behind == 1 else 'were'} not searched either")
 
 
 def _may_open(source: bytes, budget: Budget) -> bool:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from deloc8.elf.image import ElfImage
-    from deloc8.elf.view import Readable
+    from deloc8.elf.view import Parts, Readable
 
 # The functions that open a library: of the C library, and of frameworks that many programs share.
 OPENERS = frozenset({"dlopen", "dlmopen"})
@@ -31,11 +31,15 @@ _COMMON = "Library"  # what stands in all of them
 
 _MARK = b".so"
 # Right before a constant text the end of a constant number may stand, as of most small ones of eight bytes.
-_NAME = pattern(rb"(?:[^\0]{0,7}[?@\xbf\xc0])?((?:[\w.+/$-]*/)?[A-Za-z_][\w.+-]*\.so(?:\.\w+)*)")
+_NAME = pattern(rb"(?:[^\0]{0,7}[?@\xbf\xc0])?((?:[\w.+/$-]*/)?[A-Za-z_][\w.+-]*)")
+_NUMBERS = pattern(rb"(?:\.\w+)*")  # behind the suffix
 _LOADER = pattern(rb"(?:.*/)?ld(?:64|-[\w.-]+)?\.so[\w.]*")  # the dynamic loader itself, of any system
 _LONGEST = 256
 _PIECE = 4 << 20  # bytes, looked at before their memory is given back
 _MOST = 256
+# In 70 real wheels no file that opens libraries has a hundred suffixes among its constants.
+_FEWEST_MARKS = 500
+_BYTES_PER_MARK = 4096
 # How code for CUDA devices begins, which can be hundreds of megabytes: fatBinaryHeader of NVIDIA's fatbinary_section.h.
 _DEVICE_CODE = b"\x50\xed\x55\xba"
 _KINDS = c.SHF_ALLOC | c.SHF_WRITE | c.SHF_EXECINSTR
@@ -60,17 +64,17 @@ def opens_libraries(image: ElfImage) -> bool:
 def mentioned_libraries(data: Readable, image: ElfImage) -> tuple[Mention, ...]:
     """The names of shared libraries that stand whole among a file's read-only data, in the order of the file.
 
-    Those in its dynamic section and those of dynamic loaders are left out, and all beyond the first 256.
+    Those in its dynamic section and those of dynamic loaders are left out, and all beyond the first 256, or beyond more
+    places that may be names than any real file has.
     """
     known = {image.soname, *image.linked, *(need.file for need in image.version_needs)}
     known.update(link.name for link in image.audits)
     found: dict[str, int] = {}
-    for start, end in _constants(data, image):
-        for name, offset in _names(data, start, end):
-            if name not in known:
-                found.setdefault(name, offset)
-            if len(found) == _MOST:
-                break
+    for name, offset in _names(data, _constants(data, image)):
+        if name not in known:
+            found.setdefault(name, offset)
+        if len(found) == _MOST:
+            break
     return tuple(Mention(name, found[name]) for name in sorted(found, key=lambda name: found[name]))
 
 
@@ -103,23 +107,46 @@ def _united(parts: Iterable[tuple[int, int]], size: int) -> list[tuple[int, int]
     return united
 
 
-def _names(data: Readable, start: int, end: int) -> Iterator[Mention]:
-    """The constants of C in a part of a file that are names of libraries."""
+def _names(data: Readable, parts: Iterable[tuple[int, int]]) -> Iterator[Mention]:
+    """The constants of C in some parts of a file that are names of libraries."""
     text = bytes(data) if isinstance(data, memoryview) else data
+    left = _FEWEST_MARKS + len(text) // _BYTES_PER_MARK
+    for start, end in parts:
+        for mark in _marks(text, start, end):
+            left -= 1
+            if left < 0:
+                return
+            low = max(start, mark - _LONGEST)
+            zero = text.rfind(b"\0", low, mark)
+            first = zero + 1 if zero >= 0 else low
+            last = text.find(b"\0", mark, min(end, mark + _LONGEST))
+            if last > mark and (zero >= 0 or low == start):
+                match = _NAME.fullmatch(bytes(text[first:last]))
+                if match and _is_library(match[1]) and not _LOADER.fullmatch(match[1]):
+                    yield Mention(match[1].decode("ascii"), first + match.start(1))
+
+
+def _marks(text: bytes | bytearray | mmap.mmap | Parts, start: int, end: int) -> Iterator[int]:
+    """Where the suffix of libraries stands first in each constant."""
     position = start
     while position < end:
         mark = text.find(_MARK, position, min(end, position + _PIECE))
         if mark < 0:
             position += _PIECE - len(_MARK) + 1
-            if isinstance(data, mmap.mmap):
-                data.madvise(mmap.MADV_DONTNEED)  # what was looked at would stay in memory
+            if isinstance(text, mmap.mmap):
+                text.madvise(mmap.MADV_DONTNEED)  # what was looked at would stay in memory
             continue
-        low = max(start, mark - _LONGEST)
-        zero = text.rfind(b"\0", low, mark)
-        first = zero + 1 if zero >= 0 else low
-        last = text.find(b"\0", mark, min(end, mark + _LONGEST))
-        if last > mark and (zero >= 0 or low == start):
-            match = _NAME.fullmatch(bytes(text[first:last]))
-            if match and not _LOADER.fullmatch(match[1]):
-                yield Mention(match[1].decode("ascii"), first + match.start(1))
-        position = max(last, mark + len(_MARK))
+        yield mark
+        position = max(text.find(b"\0", mark, min(end, mark + _LONGEST)), mark + len(_MARK))
+
+
+def _is_library(name: bytes) -> bool:
+    """Whether a name has the suffix and nothing but numbers behind it.
+
+    The last suffix decides: what is no number behind it is none behind the others. As a part of `_NAME`, it would take
+    quadratic time.
+    """
+    if name.endswith(_MARK):
+        return True
+    place = name.rfind(_MARK + b".")
+    return place >= 0 and _NUMBERS.fullmatch(name, place + len(_MARK)) is not None

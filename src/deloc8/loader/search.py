@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
     from typing import TypeAlias
 
+    from deloc8.loader.ldcache import LdCache
     from deloc8.loader.sysroot import Files, NoImage
     from deloc8.target import Arch
 
@@ -287,7 +288,7 @@ class Search:
         return self._in_folders(query, configured, Origin(Stage.CONF))
 
     @cached_property
-    def _cache(self) -> ldconf.LdCache | None:
+    def _cache(self) -> LdCache | None:
         return ldconf.read_cache_of(self._files)
 
     @cached_property

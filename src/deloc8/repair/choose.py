@@ -290,7 +290,7 @@ def _sources(audit: Audit, blocking: Sequence[Violation], sysroot: Sysroot) -> t
         if violation.code is ViolationCode.LIBRARY_NOT_FOUND and violation.library
     }
     bits = audit.facts.arch.bits if audit.facts.arch else 64
-    lines = (where_it_comes_from(name, sysroot, bits=bits) for name in sorted(names))
+    lines = (where_it_comes_from(name, sysroot, bits=bits) for name in sorted(names)[:_SOURCES_SHOWN])
     return tuple(line for line in lines if line)
 
 
@@ -312,6 +312,8 @@ def _lines(violations: Sequence[Violation], facts: WheelFacts) -> Iterator[str]:
 
 # One is enough to bar a tag, and few can read them.
 _MANGLED_SHOWN = 4
+_SOURCES_SHOWN = 20  # each is looked for in all lists of the system's packages
+
 _TRIED_SHOWN = 8
 _PASSED_OVER = frozenset({Result.NOT_ELF, Result.OTHER_MACHINE, Result.OTHER_LIBC, Result.UNREADABLE})
 

@@ -31,7 +31,7 @@ _REFERENCE = pattern(rb"/usr/share/common-licenses/([A-Za-z0-9][A-Za-z0-9.+-]*[A
 _CUSTOM = pattern(r"/usr/share/(?:doc|licenses)/[^/]+/(.+)")
 
 _VERSION_FIELD = pattern(
-    rb"^Metadata-Version:[ \t]*(\d+)\.(\d+)[ \t]*(\r\n|\n|\r)(?![ \t])", re.IGNORECASE | re.MULTILINE
+    rb"^Metadata-Version:[ \t]*(\d{1,9})\.(\d{1,9})[ \t]*(\r\n|\n|\r)(?![ \t])", re.IGNORECASE | re.MULTILINE
 )
 _LICENSE_FILE_FIELD = pattern(rb"^License-File:", re.IGNORECASE | re.MULTILINE)
 _BLANK_LINE = pattern(rb"^[ \t]*\r?$", re.MULTILINE)

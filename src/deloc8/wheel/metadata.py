@@ -150,17 +150,18 @@ def parse_core_metadata(data: Buffer) -> CoreMetadata:
 
 def _split(text: str) -> tuple[tuple[Field, ...], str]:
     """The fields at the beginning of a text, and what follows them."""
-    fields: list[Field] = []
+    fields: list[tuple[str, list[str]]] = []
     lines = re.split(r"\r\n|\r|\n", text)
+    rest = ""
     for index, line in enumerate(lines):
         if line[:1] in {" ", "\t"} and line.strip() and fields:
-            name, value = fields[-1]
-            fields[-1] = name, f"{value}\n{line}"  # a continued line, kept as it is
+            fields[-1][1].append(line)  # a continued line, kept as it is
         elif match := _FIELD.fullmatch(line):
-            fields.append((match[1], match[2].rstrip()))
+            fields.append((match[1], [match[2].rstrip()]))
         else:
-            return tuple(fields), "\n".join(lines[index:])
-    return tuple(fields), ""
+            rest = "\n".join(lines[index:])
+            break
+    return tuple((name, "\n".join(values)) for name, values in fields), rest
 
 
 def _values(fields: Sequence[Field], name: str) -> list[str]:

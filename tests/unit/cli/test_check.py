@@ -129,7 +129,11 @@ def test_the_project_may_choose(command: Command, scene: Scene) -> None:
     assert command("check", wheel, "--select", "executable-stack", *where(scene)).code == 1
 
 
-@pytest.mark.parametrize("text", ["", "[project]\nname = 'x'\n", "tool = 5\n", "[tool.other]\nselect = 5\n"])
+# Many parts, but of one key no more than a hundred.
+LONG = f"{'.'.join('a' * 100)} = '{'1.2.3, ' * 100}'\n" + "".join(f"b.c.d{number} = 1.5\n" for number in range(300))
+
+
+@pytest.mark.parametrize("text", ["", "[project]\nname = 'x'\n", "tool = 5\n", "[tool.other]\nselect = 5\n", LONG])
 def test_other_peoples_keys_do_not_matter(command: Command, scene: Scene, text: str) -> None:
     config(scene, text)
     assert command("check", core(SOUND)(scene), *where(scene)).code == 0
@@ -142,6 +146,14 @@ def test_other_peoples_keys_do_not_matter(command: Command, scene: Scene, text: 
         ("tool.deloc8 = 5\n", "pyproject.toml: tool.deloc8 is no table [bad-config]"),
         ("[tool.deloc8]\nselekt = []\n", "pyproject.toml: tool.deloc8.selekt is unknown [bad-config]"),
         ("[tool.deloc8]\nselect = 'x'\n", "pyproject.toml: tool.deloc8.select is no list of texts [bad-config]"),
+        (f"{'a.' * 50_000}a = 1\n", "pyproject.toml: it is nested too deeply [bad-config]"),
+        (f"[{'a.' * 50_000}a]\n", "pyproject.toml: it is nested too deeply [bad-config]"),
+        (
+            f"['{'.'.join('a' * 150)}'.{'.'.join(['x'] * 100)}]\n",
+            "pyproject.toml: it is nested too deeply [bad-config]",
+        ),
+        (r'["a\"b"' + ' . "a\\"b"' * 100 + "]\n", "pyproject.toml: it is nested too deeply [bad-config]"),
+        (f"a = {'[' * 5000}\n", "pyproject.toml: it is no TOML [bad-config]"),
         ("[tool.deloc8]\nignore = [5]\n", "pyproject.toml: tool.deloc8.ignore is no list of texts [bad-config]"),
         (
             "[tool.deloc8]\nignore = ['no-such']\n",

@@ -141,3 +141,32 @@ def test_lying_headers_cost_no_time() -> None:
     found = mentioned_libraries(data, replace(image, sections=(*image.sections, *lies)))
     assert [name for name, _ in found if name.startswith("lib")] == ["liba.so", "libb.so"]
     assert time.process_time() - begun < 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"a" + b".so" * 80 + b"!\0",
+        b"a" + b".so" * 80 + b"+.x\0",
+        b"ld-" + b"a.so" * 60 + b"\0",
+        b"a.so\0",
+        b".so",
+        b".so\0",
+    ],
+)
+def test_names_without_end_take_little_time(text: bytes) -> None:
+    payload = b"\0" + text * ((8 << 20) // len(text))
+    start = time.process_time()
+    assert len(mentions(payload)) < 2
+    assert time.process_time() - start < 1  # before the bound up to 100 s
+
+
+def test_so_many_places_are_looked_at() -> None:
+    """Of a file of 64 KiB, which has no bytes for more, five hundred and sixteen."""
+    same = b"\0libsame.so" * 400
+    names = b"".join(b"\0liba%d.so" % number for number in range(300))
+    size = len(build_elf(ElfSpec(payload=b"")))
+    filler = bytes((64 << 10) - size - len(same) - len(names) - 64)
+    found = mentions(same + names + b"\0" + filler)
+    assert found[0] == "libsame.so"
+    assert 110 <= len(found) <= 120

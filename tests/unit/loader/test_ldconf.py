@@ -1,16 +1,20 @@
 from __future__ import annotations
 
 import os
+import re
 import struct
-from typing import TYPE_CHECKING
+import tempfile
+from pathlib import Path
+from time import process_time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from deloc8.loader.ldcache import CacheEntry, read_ld_so_cache
 from deloc8.loader.ldconf import (
-    CacheEntry,
     default_folders,
     loader_path,
-    read_ld_so_cache,
     read_ld_so_conf,
     read_musl_path,
 )
@@ -18,9 +22,6 @@ from deloc8.target import Arch, Libc
 from kit.elf import MACHINES
 from kit.ldcache import Row, build_cache
 from kit.system import System
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ HWCAPS = ("x86-64-v2", "x86-64-v3")
 def test_both_byte_orders(order: str, told: bool) -> None:  # noqa: FBT001 - a parameter of the test
     cache = read_ld_so_cache(build_cache(ROWS, HWCAPS, order=order, endian=None if told else 0))
     assert cache is not None
-    assert cache.named("libz.so.1") == (
+    assert tuple(cache.named("libz.so.1")) == (
         CacheEntry(flags=0x0303, path="/lib64/glibc-hwcaps/x86-64-v3/libz.so.1", hwcap="x86-64-v3"),
         CacheEntry(flags=0x0303, path="/lib64/glibc-hwcaps/x86-64-v2/libz.so.1", hwcap="x86-64-v2"),
         CacheEntry(flags=0x0303, path="/lib64/tls/libz.so.1", legacy=True),
@@ -124,7 +125,7 @@ def test_extensions_without_hwcaps() -> None:
     extensions = struct.pack("<II", 0xEAA42174, 1) + struct.pack("<IIII", 0, 0, 0, 0)
     cache = read_ld_so_cache(patched(data, 32, "<I", len(data)) + extensions)
     assert cache is not None
-    assert [len(cache.named(name)) for name in ("libz.so.1", "liba.so.1", "so.1", "libz.so")] == [2, 1, 0, 0]
+    assert [len(tuple(cache.named(name))) for name in ("libz.so.1", "liba.so.1", "so.1", "libz.so")] == [2, 1, 0, 0]
 
 
 def test_ld_so_conf(system: System) -> None:
@@ -201,3 +202,79 @@ def test_default_folders_stand_in_the_loader(system: System) -> None:
 def test_default_folders_without_a_loader(system: System, loader: str | None, arch: Arch | None, expected: str) -> None:
     system.write("/lib/ld.so", b"nothing of that kind")
     assert default_folders(system.sysroot, loader, arch) == tuple(expected.split())
+
+
+def test_a_cache_may_not_be_larger_than_any_real_one() -> None:
+    assert read_ld_so_cache(SOUND + bytes((4 << 20) - len(SOUND))) is not None
+    assert read_ld_so_cache(SOUND + bytes((4 << 20) - len(SOUND) + 1)) is None
+
+
+def test_names_of_a_cache_are_read_as_far_as_a_path_can_be_opened() -> None:
+    """A path of PATH_MAX bytes and more leads nowhere, whatever its end is (ENAMETOOLONG)."""
+    long = "/" + "a" * 1_000_000
+    hwcaps = ["x86-64-v3", *(f"{number}{long}" for number in range(2))]
+    cache = read_ld_so_cache(build_cache([Row("liba.so", long), Row("libb.so", "/b")], hwcaps))
+    assert cache is not None
+    assert cache.find("liba.so", arch=Arch.X86_64) == long[:4096]
+    assert cache.find("libb.so", arch=Arch.X86_64) == "/b"
+    assert [len(name) for name in cache.hwcaps] == [9, 4096, 4096]
+
+
+def test_a_cache_with_more_hwcaps_than_any_real_one_is_none() -> None:
+    assert read_ld_so_cache(build_cache(ROWS, [str(number) for number in range(1024)])) is not None
+    assert read_ld_so_cache(build_cache(ROWS, [str(number) for number in range(1025)])) is None
+
+
+def test_a_name_that_stands_everywhere_in_a_cache_is_found() -> None:
+    cache = read_ld_so_cache(build_cache([*ROWS, Row("a", "/x/a"), *(Row(f"{n}a", "/y") for n in range(1500))], HWCAPS))
+    assert cache is not None
+    assert cache.find("a", arch=Arch.X86_64) == "/x/a"
+    assert [entry.path for entry in cache.named("7a")] == ["/y"]
+
+
+def test_includes_of_ld_so_conf_without_end_end(system: System) -> None:
+    system.write("/etc/ld.so.conf", "/first\ninclude conf.d/*\n" + "include /*/*/*/*/*/*/*\n" * 500)
+    for number in range(50):
+        system.write(f"/etc/conf.d/{number:02}", f"/opt/{number}\n" * 3000)
+        for other in range(20):
+            system.write(f"/a{number}/b/{other}/d/e/f/g", "/opt/g\n")
+    start = process_time()
+    folders = read_ld_so_conf(system.sysroot)
+    assert process_time() - start < 10
+    assert folders[:3] == ("/first", "/opt/0", "/opt/1")
+    # A mebibyte is read of all files together.
+    assert len(folders) < 50
+
+
+def test_so_many_folders_are_read(system: System) -> None:
+    system.write("/etc/ld.so.conf", "\n".join(f"/opt/{number}" for number in range(20_000)))
+    assert len(read_ld_so_conf(system.sysroot)) == 10_000
+    system.write("/etc/ld.so.conf", "/opt/a\n" + "#" * (1 << 20))
+    assert read_ld_so_conf(System(system.top).sysroot) == ()
+
+
+# The pattern that says what is wanted; to find it takes cubic time.
+IN_LOADER = re.compile(rb"(?:/[!-9;-~]*lib[!-9;-~]*/\0)+")
+PIECES = [b"/", b"lib", b"\0", b"a", b"/\0", b"/lib/\0", b"/usr/lib64/\0", b":", b" ", b"/x/\0", b"li", b"b"]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=14).map(b"".join))
+def test_the_folders_in_a_loader_are_the_longest_list(data: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        system = System(Path(folder))
+        system.write("/lib/ld.so", data)
+        found = default_folders(system.sysroot, "/lib/ld.so", Arch.X86_64)
+    runs = IN_LOADER.findall(data)
+    if runs:
+        longest: bytes = max(runs, key=len)
+        assert found == tuple(dict.fromkeys(text.rstrip("/") for text in longest.decode().split("\0") if text))
+    else:
+        assert found[0] == "/lib/x86_64-linux-gnu"
+
+
+@pytest.mark.parametrize("piece", [b"/lib", b"/", b"/lib/\0", b"/\0", b"lib/"])
+def test_a_loader_full_of_slashes_takes_little_time(system: System, piece: bytes) -> None:
+    system.write("/lib/ld.so", piece * ((4 << 20) // len(piece)))
+    start = process_time()
+    assert default_folders(system.sysroot, "/lib/ld.so", Arch.X86_64)
+    assert process_time() - start < 2  # before: 100 s for 16 kB

@@ -7,7 +7,7 @@ import pytest
 
 from deloc8.errors import InputError
 from deloc8.loader import resolve as module
-from deloc8.loader.ldconf import LdCache
+from deloc8.loader.ldcache import LdCache
 from deloc8.loader.resolve import LoadGraph, Resolver, needed_by, resolve
 from deloc8.loader.search import SearchOptions, Stage
 from deloc8.loader.sysroot import Overlay

@@ -227,3 +227,9 @@ def test_an_unchanged_file_has_no_problems() -> None:
     assert list(licence_field_problems(HEAD.encode(), HEAD.encode(), ())) == []
     (problem,) = licence_field_problems(HEAD.encode(), HEAD.encode() + b"X: y\n", ())
     assert "changed" in problem
+
+
+def test_a_version_of_many_digits_is_no_version() -> None:
+    metadata = b"Metadata-Version: " + b"9" * 5000 + b".4\nName: a\n"
+    assert not knows_licence_files(metadata)
+    assert add_licence_fields(metadata, ["LICENSE"]) == metadata

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import email
 import tracemalloc
+from time import process_time
 
 import pytest
 
@@ -151,3 +152,11 @@ def test_metadata_that_is_none(text: bytes) -> None:
         parse_core_metadata(text)
     assert caught.value.code == "bad-metadata"
     assert caught.value.message == "The wheel's METADATA file is not sound"
+
+
+def test_a_field_of_many_lines_takes_linear_time() -> None:
+    lines = b"\n a" * 300_000
+    start = process_time()
+    core = parse_core_metadata(b"Metadata-Version: 2.1\nName: a" + b"\nVersion: 1\nSummary: x" + lines)
+    assert core.name == "a"
+    assert process_time() - start < 2

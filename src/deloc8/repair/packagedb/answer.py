@@ -12,8 +12,11 @@ if TYPE_CHECKING:
 
     from deloc8.errors import InputError
 
-LARGEST = 256 << 20
-"""Bytes of a list or a database in text; a system with every package of a distribution has fewer."""
+LARGEST = 64 << 20
+"""Bytes of a list or a database in text; that of a system with ten thousand packages has a fifth."""
+
+LONGEST_STANZA = 1 << 20
+"""Bytes of the fields of a package in text; the longest, of dependencies and descriptions, have a twentieth."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 
 from deloc8.errors import InputError
-from deloc8.repair.packagedb.answer import LARGEST, Answer, Installed, fault, text
+from deloc8.repair.packagedb.answer import LARGEST, LONGEST_STANZA, Answer, Installed, fault, text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,20 +47,24 @@ def database(sysroot: Sysroot) -> str | None:
 def _owner(database: bytes, path: str) -> Installed | None:
     """The package with a file: its line is `R:` and the name, below a line `F:` with the folder."""
     folder, name = posixpath.split(path)
-    wanted = b"F:" + folder[1:].encode("utf-8", "surrogateescape")
+    head = b"\nF:" + folder[1:].encode("utf-8", "surrogateescape") + b"\n"
     line = b"\nR:" + name.encode("utf-8", "surrogateescape") + b"\n"
-    place = database.find(line)
-    while place >= 0:
-        start = database.rfind(b"\nF:", 0, place + 1) + 1
-        if database[start : database.find(b"\n", start)] == wanted:
+    start = database.find(head)
+    while start >= 0:
+        # What is in the folder stands before the next one, that of the next package included.
+        inside = start + len(head) - 1
+        end = database.find(b"\nF:", inside)
+        end = len(database) if end < 0 else end + 1
+        if database.find(line, inside, end) >= 0:
             return _package(database, start)
-        place = database.find(line, place + 1)
+        start = database.find(head, inside)
     return None
 
 
 def _package(database: bytes, place: int) -> Installed | None:
     """The package whose stanza a place belongs to."""
-    lines = text(database[database.rfind(b"\n\n", 0, place) + 1 : place]).split("\n")
+    start = database.rfind(b"\n\n", 0, place) + 1
+    lines = text(database[start : min(place, start + LONGEST_STANZA)]).split("\n")
     fields = {line[0]: line[2:] for line in lines if line[1:2] == ":"}
     if not fields.get("P"):
         return None

@@ -6,7 +6,7 @@ import posixpath
 import re
 
 from deloc8.errors import InputError
-from deloc8.repair.packagedb.answer import LARGEST, Answer, Installed, fault, text
+from deloc8.repair.packagedb.answer import LARGEST, LONGEST_STANZA, Answer, Installed, fault, text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _LISTS = "/var/lib/dpkg/info"
 _STATUS = "/var/lib/dpkg/status"
+_MOST_MACHINES = 64  # for which one package is installed; Debian is built for twenty
 # Images without dpkg itself (distroless) have a folder of stanzas and checksums instead.
 _STANZAS = "/var/lib/dpkg/status.d"
 # What is the users' and the administrator's, and what comes and goes (FHS 3.0, sections 3.8, 3.11, 3.12, 3.14, 3.15,
@@ -147,12 +148,18 @@ def _stanza(status: bytes, name: str, arch: str) -> Mapping[str, str]:
     """The fields of a package in a status file; of the first one where `name` is empty."""
     head = b"Package: " + (_encoded(name) + b"\n" if name else b"")
     place = status.find(head)
+    tried = 0
     while place >= 0:
-        end = status.find(b"\n\n", place)
-        lines = text(status[place : end if end >= 0 else len(status)]).split("\n")
-        fields = dict(line.split(": ", 1) for line in lines if ": " in line and not line.startswith(" "))
         starts_line = place == 0 or status[place - 1 : place] == b"\n"
+        fields = _fields(status, place) if starts_line else {}
+        tried += starts_line
         if starts_line and arch in {"", fields.get("Architecture", "")}:
             return fields
-        place = status.find(head, place + 1)
+        place = status.find(head, place + 1) if tried < _MOST_MACHINES else -1
     return {}
+
+
+def _fields(status: bytes, place: int) -> Mapping[str, str]:
+    end = status.find(b"\n\n", place, place + LONGEST_STANZA)
+    lines = text(status[place : end if end >= 0 else place + LONGEST_STANZA]).split("\n")
+    return dict(line.split(": ", 1) for line in lines if ": " in line and not line.startswith(" "))

@@ -28,7 +28,7 @@ def where_it_comes_from(soname: str, sysroot: Sysroot, *, bits: int) -> str | No
         sysroot: The system.
         bits: 32 or 64, of the file that needs the library.
     """
-    if not re.fullmatch(r"[0-9A-Za-z+._-]+", soname):  # what goes into a command line must mean nothing there
+    if not re.fullmatch(r"[0-9A-Za-z+._-]{1,255}", soname):  # what goes into a command line must mean nothing there
         return None
     if dpkg.lists(sysroot):
         return _debian(soname, dpkg.holders(soname, sysroot))

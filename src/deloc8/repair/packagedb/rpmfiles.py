@@ -23,6 +23,10 @@ class BadDatabase(ValueError):  # noqa: N818  internal: the reader turns it into
     """A file is no sound database; the text says why."""
 
 
+_STEP = 100_000  # instructions of SQLite's machine
+_MOST_STEPS = 5_000  # a few seconds; a search takes a thousandth, without an index of the files a hundredth
+
+
 def sqlite_headers(path: Path, names: Sequence[bytes], *, is_settled: bool) -> Iterator[bytes]:
     """The headers of packages that have files of these names.
 
@@ -44,6 +48,9 @@ def sqlite_headers(path: Path, names: Sequence[bytes], *, is_settled: bool) -> I
     try:
         connection = sqlite3.connect(f"{path.as_uri()}?{mode}", uri=True)
         try:
+            # A hostile database may have a view of that name, which has no end.
+            steps = iter(range(_MOST_STEPS))
+            connection.set_progress_handler(lambda: next(steps, None) is None, _STEP)
             for (blob,) in connection.execute(query, list(names)):
                 if isinstance(blob, bytes):
                     yield blob

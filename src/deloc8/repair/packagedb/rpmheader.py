@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _INTRO = struct.Struct(">II")
 _ENTRY = struct.Struct(">IIII")
 
+_LARGEST = 16 << 20  # bytes; a package with 25,000 files has a third
+
 RPMTAG_NAME = 1000
 RPMTAG_VERSION = 1001
 RPMTAG_RELEASE = 1002
@@ -99,6 +101,8 @@ def _entries(blob: bytes) -> _Entries:
     """Type, offset in the blob and count of each tag; the first entry of a tag counts."""
     if len(blob) < _INTRO.size:
         raise BadHeader("it is too short")
+    if len(blob) > _LARGEST:
+        raise BadHeader("it is too large")
     count, size = _INTRO.unpack_from(blob)
     store = _INTRO.size + count * _ENTRY.size
     if store + size > len(blob):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from time import process_time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -67,3 +68,24 @@ def test_the_source_package_is_told(tmp_path: Path) -> None:
     paths = ("/usr/lib/libgcc_s.so.1",)
     answer = apk.search({path: path for path in paths}, system.sysroot)
     assert answer.owners[paths[0]].origin == "gcc"
+
+
+def test_a_database_in_which_all_is_one_folder_takes_linear_time(system: System) -> None:
+    line = b"R:libz.so.1\n"
+    system.write("/lib/apk/db/installed", b"P:a\nF:usr/lib\nR:x\nF:etc\n" + line * 300_000)
+    start = process_time()
+    assert not apk.search({"/usr/lib/libz.so.1": "x"}, system.sysroot).owners
+    assert process_time() - start < 2
+
+
+def test_a_folder_of_two_packages_is_looked_into_twice(system: System) -> None:
+    database = apk_database({"a": ("/usr/lib/liba.so",), "b": ("/usr/lib/libb.so", "/lib/c"), "c": ("/usr/lib/libc",)})
+    system.write("/lib/apk/db/installed", database)
+    answer = apk.search({f"/usr/lib/{name}": name for name in ("liba.so", "libb.so", "libc", "c")}, system.sysroot)
+    assert {file: owner.name for file, owner in answer.owners.items()} == {"liba.so": "a", "libb.so": "b", "libc": "c"}
+
+
+def test_fields_behind_a_mebibyte_of_a_stanza_do_not_count(system: System) -> None:
+    system.write("/lib/apk/db/installed", b"P:a\n" + b"D:x\n" * (1 << 18) + b"V:1\nF:usr/lib\nR:libz.so.1\n\n")
+    owner = apk.search({"/usr/lib/libz.so.1": "x"}, system.sysroot).owners["x"]
+    assert (owner.name, owner.version) == ("a", "")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from time import process_time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -161,3 +162,14 @@ def test_the_source_package_is_told(system: System, field: str, origin: str) -> 
     stanza = f"Package: libxext6\nStatus: install ok installed\nArchitecture: amd64\n{field}Version: 2:1.3.4-1+b1\n"
     dpkg_package(system, "libxext6:amd64", [path], stanza)
     assert search(system, path).owners[path].origin == origin
+
+
+def test_a_status_in_which_a_package_stands_without_end_takes_little_time(system: System) -> None:
+    dpkg_package(system, "libpq5:amd64", [LIBPQ])
+    system.write("/var/lib/dpkg/status", b"Package: libpq5\nArchitecture: i386\n" * 500_000)
+    start = process_time()
+    assert search(system, LIBPQ).owners[LIBPQ].version == ""
+    system.write("/var/lib/dpkg/status", b"Package: libpq5\nArchitecture: i386\n\n" * 70)
+    system = System(system.top)
+    assert search(system, LIBPQ).owners[LIBPQ].version == ""
+    assert process_time() - start < 5

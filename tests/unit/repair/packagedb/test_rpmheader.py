@@ -94,3 +94,8 @@ def test_the_source_package_is_told(source: str, origin: str) -> None:
     package = read_header(rpm_header(sorted(entries)), [b"libtiny.so.1"])
     assert package is not None
     assert package.installed.origin == origin
+
+
+def test_a_header_larger_than_any_real_one_is_none() -> None:
+    with pytest.raises(BadHeader, match="too large"):
+        read_header(bytes((16 << 20) + 1), [b"a"])
