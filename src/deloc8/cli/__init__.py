@@ -8,6 +8,7 @@ from deloc8 import __version__
 
 _VERSION = "--version"
 _REFUSED_BY_THE_MACHINE = 4  # as in `cli.shared`, which may be what cannot be loaded
+_INTERRUPTED = 130  # the same
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,7 +46,10 @@ def process() -> int:
         from deloc8.cli.streams import occupy_closed  # noqa: PLC0415  hardly ever
 
         occupy_closed()
-    return main()
+    try:
+        return _run(sys.argv[1:], is_process=True)
+    except KeyboardInterrupt:
+        return _INTERRUPTED  # in the midst of an import
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -53,7 +57,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     0 done, 1 the wheel, 2 the command line, 3 a defect of deloc8, 4 the machine refused, 130 interrupted.
     """
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    return _run(sys.argv[1:] if argv is None else argv, is_process=False)
+
+
+def _run(argv: Sequence[str], *, is_process: bool) -> int:
+    arguments = list(argv)
     if arguments == [_VERSION]:  # the one answer that must not wait for any import
         try:
             # Unlike a write, it does no harm where stdout is closed.
@@ -66,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from deloc8.cli.commands import run  # noqa: PLC0415  see above
     except (ImportError, OSError, MemoryError) as error:
         return _unloaded(error)
-    return run(arguments)
+    return run(arguments, is_process=is_process)
 
 
 def _unloaded(error: Exception) -> int:

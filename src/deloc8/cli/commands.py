@@ -6,6 +6,7 @@ import os
 import stat
 import sys
 
+from deloc8 import ending
 from deloc8.cli.console import Console
 from deloc8.cli.shared import (
     DONE,
@@ -43,8 +44,10 @@ if TYPE_CHECKING:
     from deloc8.text import Lines
 
 
-def run(arguments: Sequence[str]) -> int:
-    """The exit code of one command."""
+def run(arguments: Sequence[str], *, is_process: bool = False) -> int:
+    """The exit code of one command; signals are answered only where the process is the command's."""
+    if is_process:
+        ending.prepared_by(_answer_signals)
     out = Stream(sys.stdout)
     console = Console(out=out, err=Stream(sys.stderr), environ=os.environ)
     try:
@@ -55,6 +58,12 @@ def run(arguments: Sequence[str]) -> int:
         return exit_code(error)
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def _answer_signals() -> None:
+    from deloc8.cli.signals import guard  # noqa: PLC0415  only where a signal would leave something behind
+
+    guard()
 
 
 def _run(arguments: Sequence[str], console: Console, out: Stream) -> int:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from contextlib import contextmanager
+
+from deloc8.ending import undone_by
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,6 +15,9 @@ if TYPE_CHECKING:
 
     from deloc8.cli.streams import Stream
     from deloc8.text import Lines
+
+# Of a terminal (ECMA-48 and DECTCEM): erase the line, show the cursor.
+_LINE_AS_BEFORE = b"\r\x1b[2K\x1b[?25h"
 
 # Seconds of work after which a user wants to see that it goes on.
 PATIENCE = 1.0
@@ -34,11 +40,12 @@ def progress(stream: TextIO | Stream, name: Lines, *, done: int, total: int) -> 
     timer = threading.Timer(PATIENCE, bar.show)
     timer.daemon = True
     timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-        bar.hide()
+    with undone_by(bar.uncover):
+        try:
+            yield
+        finally:
+            timer.cancel()
+            bar.hide()
 
 
 class _Bar:
@@ -51,6 +58,7 @@ class _Bar:
         self._total = total
         self._lock = threading.Lock()
         self._is_over = False
+        self._is_shown = False
         self._stop: Callable[[], None] = lambda: None
 
     def show(self) -> None:
@@ -68,6 +76,7 @@ class _Bar:
             bar = Progress(*columns, console=drawn, transient=True)
             bar.add_task(self._name, completed=self._done, total=self._total if self._total > 1 else None)
             self._stop = bar.stop
+            self._is_shown = True
             bar.start()
 
     def hide(self) -> None:
@@ -75,3 +84,9 @@ class _Bar:
         with self._lock:
             self._is_over = True
             self._stop()
+            self._is_shown = False
+
+    def uncover(self) -> None:
+        """Give the line of the terminal back where the process ends at once."""
+        if self._is_shown:
+            os.write(self._stream.fileno(), _LINE_AS_BEFORE)  # the stream itself may be in the midst of a write

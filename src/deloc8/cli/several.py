@@ -27,6 +27,13 @@ class _Worker(NamedTuple):
     process: int
     questions: BinaryIO
     answers: BinaryIO
+    lifeline: BinaryIO
+
+    def let_go(self) -> None:
+        """Close all ends of pipes, which ends the process."""
+        self.questions.close()
+        self.answers.close()
+        self.lifeline.close()
 
 
 def share_of_threads(jobs: int, wheels: int) -> tuple[int, int]:
@@ -59,31 +66,51 @@ def share(task: Callable[[Item], Result], items: Sequence[Item], processes: int)
             worker.questions.close()
             worker.answers.close()
             os.waitpid(worker.process, 0)
+            worker.lifeline.close()
 
 
 def _hire(task: Callable[[Item], Result], items: Sequence[Item], others: Sequence[_Worker]) -> _Worker:
     question, ask = os.pipe()
     answer, give = os.pipe()
+    life, line = os.pipe()
     process = os.fork()
     if process == 0:
         try:
-            import signal  # noqa: PLC0415  a single wheel does without it
-
-            # Of an interrupt the first process decides. Whoever keeps the ends of others keeps those waiting.
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            os.close(ask)
-            os.close(answer)
+            # Whoever keeps the ends of others keeps those waiting.
+            for end in (ask, answer, line):
+                os.close(end)
             for other in others:
-                other.questions.close()
-                other.answers.close()
+                other.let_go()
+            _live_with_parent(life)
             with open(question, "rb") as questions, open(give, "wb") as answers:  # noqa: PTH123  descriptors
                 _serve(task, items, questions, answers)
         finally:
             # Neither the buffers of the first process nor what it does at its end are ours.
             os._exit(0)
-    os.close(question)
-    os.close(give)
-    return _Worker(process, open(ask, "wb", buffering=0), open(answer, "rb"))  # noqa: PTH123  the same
+    for end in (question, give, life):
+        os.close(end)
+    return _Worker(process, open(ask, "wb", buffering=0), open(answer, "rb"), open(line, "wb"))  # noqa: PTH123
+
+
+def _live_with_parent(life: int) -> None:
+    """Let the system end this process, whatever it does, once its parent has closed the other end of a pipe or died.
+
+    The system then sends SIGIO (fcntl(2), O_ASYNC), which by default ends a process.
+    """
+    import fcntl  # noqa: PLC0415  a single wheel does without these
+    import signal  # noqa: PLC0415
+
+    from deloc8.cli.signals import release  # noqa: PLC0415
+
+    release()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of an interrupt the first process decides
+    signal.signal(signal.SIGIO, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGIO})
+    fcntl.fcntl(life, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(life, fcntl.F_SETFL, os.O_ASYNC | os.O_NONBLOCK)
+    with suppress(BlockingIOError):
+        os.read(life, 1)
+        os._exit(0)  # it ended before
 
 
 def _serve(task: Callable[[Item], Result], items: Sequence[Item], questions: BinaryIO, answers: BinaryIO) -> None:

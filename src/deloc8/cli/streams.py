@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from contextlib import suppress
 from errno import EIO
@@ -20,6 +21,7 @@ class Stream:
 
     Attributes:
         fault: Why it takes nothing more; None while it does.
+        has_lost: Something could not be written that a reader still waits for.
     """
 
     def __init__(self, stream: TextIO | None) -> None:
@@ -27,6 +29,7 @@ class Stream:
         self._stream = stream
         self._is_terminal = False
         self.fault: Exception | None = None
+        self.has_lost = False
         if stream is None:
             return
         try:
@@ -70,21 +73,23 @@ class Stream:
         """The encoding, after which some choose what they draw."""
         return getattr(self._stream, "encoding", None) or "utf-8"
 
-    @property
-    def has_lost(self) -> bool:
-        """Whether something could not be written that a reader still waits for."""
-        return self.fault is not None and not self._is_unread(self.fault)
-
-    def _is_unread(self, fault: Exception) -> bool:
-        """Whether it is the reader that is gone: of a pipe, of a socket, or a terminal that was hung up."""
-        if isinstance(fault, ConnectionError):
-            return True
-        return self._is_terminal and isinstance(fault, OSError) and fault.errno == EIO
-
     def _lose(self, stream: TextIO, fault: Exception) -> None:
         self.fault = fault
+        self.has_lost = not _is_unread(stream, fault)
         self._stream = None
         silence(stream)
+
+
+def _is_unread(stream: TextIO, fault: Exception) -> bool:
+    """Whether it is the reader that is gone: of a pipe, of a socket, or a terminal that was hung up."""
+    if isinstance(fault, ConnectionError):
+        return True
+    if not isinstance(fault, OSError) or fault.errno != EIO:
+        return False
+    with suppress(*_FAULTS):
+        # A terminal that is hung up does not even answer that it is one; a disk is no device of characters.
+        return stat.S_ISCHR(os.fstat(stream.fileno()).st_mode)
+    return False
 
 
 def _write_whole(stream: TextIO, text: str) -> None:

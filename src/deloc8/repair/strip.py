@@ -9,6 +9,7 @@ from pathlib import Path
 
 from deloc8.elf.payload import describe, join, read_payload
 from deloc8.elf.view import View
+from deloc8.ending import undone_by
 from deloc8.errors import InputError, UsageError
 from deloc8.repair.model import StripLevel
 from deloc8.target import parse_platform_tag
@@ -104,17 +105,22 @@ def _run(path: Path, stripper: Stripper, name: str) -> None:
     options = _OPTIONS
     if "llvm" in Path(stripper.tool).resolve().name:
         options = _LLVM_OPTIONS
-    done = subprocess.run(  # noqa: S603  a fixed program on a file of our own, without a shell
+    program = subprocess.Popen(  # noqa: S603  a fixed program on a file of our own, without a shell
         [stripper.tool, options[stripper.level], str(path)],
         stdin=subprocess.DEVNULL,
-        capture_output=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         text=True,
         errors="replace",
-        check=False,
     )
-    if done.returncode:
-        context = f"{stripper.tool} ended with exit code {done.returncode}"
-        raise _failed(name, (context, *done.stderr.splitlines()))
+    with program, undone_by(program.kill):
+        try:
+            said = program.communicate()[1]
+        finally:
+            program.kill()  # unless it has ended
+    if program.returncode:
+        context = f"{stripper.tool} ended with exit code {program.returncode}"
+        raise _failed(name, (context, *said.splitlines()))
 
 
 def _with_payload(stripped: bytearray, contents: Buffer, payload: Payload, name: str) -> bytearray:

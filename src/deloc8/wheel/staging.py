@@ -7,6 +7,7 @@ import os
 from contextlib import contextmanager, suppress
 from itertools import takewhile
 
+from deloc8.ending import STEADY, undone_by
 from deloc8.faults import is_of_a_path, output_error, read_fault
 from deloc8.patterns import pattern
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from deloc8.wheel.archive import WheelArchive
 
+_ATTEMPTS = 100
 _TEMPORARY = pattern(r"(\.deloc8-[0-9a-f]{16}\.tmp)(-\w+)?")
 
 
@@ -31,9 +33,10 @@ class Stage:
         place: Where it will stand.
     """
 
-    def __init__(self, place: Path) -> None:
+    def __init__(self, place: Path, noted: list[Path]) -> None:
+        """Make the file; its path is added to what is noted before."""
         self.place = place
-        self.path, self._lock = _claim(place.parent)
+        self.path, self._lock = _claim(place.parent, noted)
 
         self._is_done = False
 
@@ -53,10 +56,11 @@ class Stage:
                 os.close(self._lock)
 
 
-def _claim(folder: Path) -> tuple[Path, int]:
+def _claim(folder: Path, noted: list[Path]) -> tuple[Path, int]:
     """A new file and the descriptor that holds its lock; the system drops the lock when the process dies."""
     while True:
         path = folder / f".deloc8-{os.urandom(8).hex()}.tmp"
+        noted.append(path)
         lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
         with suppress(OSError):  # a file system without locks: nobody can take it for abandoned there either
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -69,7 +73,8 @@ def workroom(path: Path) -> TemporaryDirectory[str]:
     """A folder for other programs to work in, beside the temporary file of a stage; removed with all that is in it."""
     import tempfile  # noqa: PLC0415  few runs need one
 
-    return tempfile.TemporaryDirectory(prefix=f"{path.name}-", dir=path.parent)
+    with STEADY:
+        return tempfile.TemporaryDirectory(prefix=f"{path.name}-", dir=path.parent)
 
 
 def _sweep(folder: Path) -> None:
@@ -120,12 +125,15 @@ def beside(place: Path) -> Iterator[Stage]:
     Raises:
         OSError: The file cannot be made.
     """
-    _sweep(place.parent)
-    staged = Stage(place)
-    try:
-        yield staged
-    finally:
-        staged.close()
+    files: list[Path] = []
+    with undone_by(lambda: _vanish(files)):
+        with STEADY:
+            _sweep(place.parent)
+            staged = Stage(place, files)
+        try:
+            yield staged
+        finally:
+            staged.close()
 
 
 @contextmanager
@@ -139,17 +147,38 @@ def stage(place: Path) -> Iterator[Stage]:
         SystemFault: The machine refuses.
     """
     made: list[Path] = []
-    try:
-        made += takewhile(lambda folder: not folder.exists(), (place.parent, *place.parent.parents))
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with beside(place) as staged:
-            yield staged
-    except OSError as error:
-        _remove(made)
-        raise output_error(error, place, "give a folder that you may write to with -w") from error
-    except BaseException:
-        _remove(made)
-        raise
+    with undone_by(lambda: _remove(made)):
+        try:
+            with STEADY:
+                made += takewhile(lambda folder: not folder.exists(), (place.parent, *place.parent.parents))
+                place.parent.mkdir(parents=True, exist_ok=True)
+            with beside(place) as staged:
+                yield staged
+        except OSError as error:
+            _remove(made)
+            raise output_error(error, place, "give a folder that you may write to with -w") from error
+        except BaseException:
+            _remove(made)
+            raise
+
+
+def _vanish(files: list[Path]) -> None:
+    """Remove temporary files and their workrooms, in the midst of the work."""
+    for file in files:
+        _clear_workrooms(file)
+        file.unlink(missing_ok=True)
+
+
+def _clear_workrooms(file: Path) -> None:
+    import shutil  # noqa: PLC0415  hardly ever
+
+    # A program that works in one may write to it once more while it is removed, but not make another.
+    for _ in range(_ATTEMPTS):
+        rooms = [*file.parent.glob(f"{file.name}-*")]
+        if not rooms:
+            return
+        for room in rooms:
+            shutil.rmtree(room, ignore_errors=True)
 
 
 def _remove(made: list[Path]) -> None:
@@ -157,6 +186,8 @@ def _remove(made: list[Path]) -> None:
     for folder in made:
         try:
             folder.rmdir()
+        except FileNotFoundError:
+            pass  # it was still to be made, inside of one that is there
         except OSError:
             return
 

@@ -281,6 +281,12 @@ def test_a_closed_pipe_inside_a_command(wheel: Path, monkeypatch: pytest.MonkeyP
         assert main(["show", str(wheel)]) == 0
 
 
+def test_a_version_that_cannot_be_written_inside_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    with open("/dev/full", "w", encoding="utf-8") as full:  # noqa: PTH123  a device
+        monkeypatch.setattr(sys, "stdout", full)
+        assert main(["--version"]) == 4
+
+
 def test_closed_streams_inside_a_command(wheel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", None)
     monkeypatch.setattr(sys, "stderr", None)

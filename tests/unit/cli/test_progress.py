@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from deloc8 import ending
 from deloc8.cli import progress as subject
 from deloc8.cli.console import Console
 from deloc8.cli.shared import progress_bar
@@ -79,6 +80,29 @@ def test_a_terminal_that_is_hung_up_takes_the_bar_with_it(monkeypatch: pytest.Mo
                 time.sleep(0.01)
         assert not stream.has_lost
     assert failed == []
+
+
+def test_a_terminal_gets_its_cursor_back_where_the_process_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ending, "STEADY", threading.RLock())
+    monkeypatch.setattr(subject, "PATIENCE", 0.01)
+    master, slave = pty.openpty()
+    with os.fdopen(slave, "w") as terminal, subject.progress(Stream(terminal), Lines("a.whl"), done=0, total=1):
+        shown = b""
+        while b"a.whl" not in shown:
+            shown += os.read(master, 1000)
+        assert b"\x1b[?25l" in shown  # hidden
+        ending.undo_all()
+        while not shown.endswith(b"\x1b[?25h"):
+            shown += os.read(master, 1000)
+    os.close(master)
+
+
+def test_a_bar_that_was_never_shown_writes_nothing_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ending, "STEADY", threading.RLock())
+    stream = Terminal()
+    with subject.progress(stream, Lines("a.whl"), done=0, total=1):
+        ending.undo_all()
+    assert stream.getvalue() == ""
 
 
 def test_no_bar_comes_after_the_end() -> None:

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import io
 import os
 import pickle
 import signal
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from deloc8.cli.several import _hire, _serve, _Worker, share, share_of_threads
+from deloc8.cli import several
+from deloc8.cli.several import _hire, _live_with_parent, _serve, _Worker, share, share_of_threads
+from deloc8.cli.signals import _ENDING, guard
 from deloc8.errors import ElfError
 from kit.command import Command, run_program
 from kit.elf import GLIBC, ElfSpec
 from kit.scene import CORE, Scene, wants
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
 HERE = os.getpid()
 
@@ -179,16 +184,87 @@ def test_a_new_process_keeps_no_pipe_of_another_and_ends(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(os, "fork", lambda: 0)
     monkeypatch.setattr(os, "_exit", end)
-    before = signal.getsignal(signal.SIGINT)
-    other = _Worker(0, io.BytesIO(), io.BytesIO())
-    try:
-        with pytest.raises(EndedError, match="0"):
-            _hire(str, range(3), [other])
-        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-    finally:
-        signal.signal(signal.SIGINT, before)
+    # This process is not to end with that pipe.
+    lives: list[int] = []
+    monkeypatch.setattr(several, "_live_with_parent", lives.append)
+    other = _Worker(0, io.BytesIO(), io.BytesIO(), io.BytesIO())
+    with pytest.raises(EndedError, match="0"):
+        _hire(str, range(3), [other])
+    assert len(lives) == 1
     assert other.questions.closed
     assert other.answers.closed
+    assert other.lifeline.closed
+
+
+@pytest.fixture
+def signals() -> Iterator[None]:
+    """The signals of this process as they were."""
+    before = {number: signal.getsignal(number) for number in (*_ENDING, signal.SIGIO)}
+    wakeup = signal.set_wakeup_fd(-1)
+    yield
+    signal.set_wakeup_fd(wakeup)
+    for number, action in before.items():
+        signal.signal(number, action)
+
+
+@pytest.mark.usefixtures("signals")
+def test_a_new_process_ends_with_a_pipe_of_its_parent() -> None:
+    """As the new process sees it, but the pipe stays open until the system is told to forget it."""
+    guard()
+    life, line = os.pipe()
+    _live_with_parent(life)
+    assert fcntl.fcntl(life, fcntl.F_GETOWN) == os.getpid()
+    assert fcntl.fcntl(life, fcntl.F_GETFL) & os.O_ASYNC
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGIO)] == [signal.SIG_DFL] * 2
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    fcntl.fcntl(life, fcntl.F_SETFL, os.O_NONBLOCK)
+    os.close(line)
+    os.close(life)
+
+
+@pytest.mark.usefixtures("signals")
+def test_a_new_process_without_a_parent_ends_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    life, line = os.pipe()
+    os.close(line)
+    ended: list[int] = []
+    monkeypatch.setattr(os, "_exit", ended.append)
+    _live_with_parent(life)
+    os.close(life)
+    assert ended == [0]
+
+
+def test_a_process_in_long_work_ends_with_its_parent() -> None:
+    """The parent is killed; what its process works on takes many minutes, without a look at anything."""
+    reading, writing = os.pipe()
+
+    def work(_: int) -> None:
+        os.write(writing, b"%d\n" % os.getpid())
+        hashlib.pbkdf2_hmac("sha256", b"", b"", 2_000_000_000)  # in C
+
+    parent = os.fork()
+    if parent == 0:
+        try:
+            with share(work, range(2), 2) as results:
+                next(results)
+        finally:
+            os._exit(1)
+    os.close(writing)
+    with open(reading, "rb") as lines:  # noqa: PTH123  a descriptor
+        workers = [int(lines.readline()) for _ in range(2)]
+        os.kill(parent, signal.SIGKILL)
+        os.waitpid(parent, 0)
+    deadline = time.monotonic() + 30
+    while any(map(is_alive, workers)):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def is_alive(process: int) -> bool:
+    try:
+        state = Path(f"/proc/{process}/stat").read_text("utf-8").rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
 
 
 def test_a_process_answers_what_it_is_asked() -> None:

@@ -3,13 +3,17 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from deloc8 import ending
 from deloc8.errors import SystemFault, UsageError
 from deloc8.wheel.archive import open_wheel
 from deloc8.wheel.staging import copy, is_same, stage, workroom
@@ -54,6 +58,75 @@ def test_an_interruption_leaves_neither_file_nor_folder(tmp_path: Path, error: t
         staged.path.write_text("half")
         raise error
     assert everything(tmp_path) == ["a"]
+
+
+@pytest.fixture
+def steady(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lock of the test: once the end has begun, it is not let go."""
+    monkeypatch.setattr(ending, "STEADY", threading.RLock())
+
+
+@pytest.mark.usefixtures("steady")
+def test_the_end_of_the_process_leaves_neither_file_nor_folder(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    with stage(tmp_path / "a" / "b" / "c" / "file") as staged:
+        staged.path.write_text("half")
+        ending.undo_all()
+        assert everything(tmp_path) == ["a"]
+
+
+@pytest.mark.usefixtures("steady")
+@pytest.mark.parametrize("step", ["mkdir", "open", "replace"])
+def test_the_end_may_come_at_any_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    """As of a signal that comes right behind a step: the file may be in its place, but nothing else is left."""
+    real = getattr(os, step)
+    left: list[list[str]] = []
+
+    def then_the_end(*arguments: object, **options: object) -> object:
+        result = real(*arguments, **options)
+        ending.undo_all()
+        left.append(everything(tmp_path))
+        return result
+
+    monkeypatch.setattr(os, step, then_the_end)
+    with suppress(OSError, SystemFault, UsageError), stage(tmp_path / "b" / "c" / "file") as staged:
+        staged.path.write_text("whole")
+        staged.commit()
+    assert left[0] == (["b", "b/c", "b/c/file"] if step == "replace" else [])
+
+
+@pytest.mark.usefixtures("steady")
+def test_the_end_of_the_process_leaves_no_workroom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that works in one writes once more while it is removed."""
+    removed = shutil.rmtree
+    late: list[Path] = []
+
+    def writes_late(room: Path, *, ignore_errors: bool) -> None:
+        if not late:
+            late.append(room)
+            (room / "late").write_text("")
+            return
+        removed(room, ignore_errors=ignore_errors)
+
+    with stage(tmp_path / "file") as staged, workroom(staged.path) as room:
+        Path(room, "file").write_text("half")
+        monkeypatch.setattr(shutil, "rmtree", writes_late)
+        ending.undo_all()
+        monkeypatch.setattr(shutil, "rmtree", removed)
+        assert everything(tmp_path) == []
+    assert late
+
+
+@pytest.mark.usefixtures("steady")
+def test_a_workroom_that_cannot_be_removed_is_left_after_some_attempts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)
+    with stage(tmp_path / "file") as staged:
+        room = Path(f"{staged.path}-room")
+        room.mkdir()
+        ending.undo_all()
+        assert everything(tmp_path) == [room.name]
 
 
 def test_folders_that_others_use_meanwhile_stay(tmp_path: Path) -> None:
