@@ -9,6 +9,7 @@ what was read or written; `translated` is the net below all of it.
 from __future__ import annotations
 
 import errno
+import os
 from contextlib import contextmanager
 
 from deloc8.errors import SystemFault, UsageError
@@ -74,6 +75,15 @@ def is_of_a_path(error: OSError) -> bool:
     return error.errno in _OF_A_PATH
 
 
+def refuse_fault(error: Exception, path: object) -> None:
+    """Raise SystemFault where an error of the system says nothing of the path, so that others are the caller's.
+
+    A pipe through which nothing comes in time says something of whoever gave it.
+    """
+    if isinstance(error, OSError) and not isinstance(error, TimeoutError) and not is_of_a_path(error):
+        raise read_fault(error, str(path)) from error
+
+
 def read_fault(error: OSError, name: str, path: object = None) -> SystemFault:
     """The error for something that the machine did not let us read.
 
@@ -122,9 +132,19 @@ def changed(name: str, code: str) -> SystemFault:
     )
 
 
-def thread_fault(what: str) -> SystemFault:
-    """The error for a thread or a process that the machine did not give."""
-    return SystemFault(what, code=_NO_PROCESS.code, hints=(_NO_PROCESS.hint,))
+def process_fault(error: OSError, program: str) -> SystemFault:
+    """The error for a program that the machine did not start."""
+    return _fault(f"`{program}` could not be started", _reason(error), error, _NO_PROCESS)
+
+
+def ended_fault(program: str, words: str) -> SystemFault | None:
+    """The error for a program that ended for want of something of the machine's; None where its words name none."""
+    for number, refusal in _BY_ERRNO.items():
+        if os.strerror(number) in words:
+            return SystemFault(
+                f"`{program}` ended early", code=refusal.code, context=(os.strerror(number),), hints=(refusal.hint,)
+            )
+    return None
 
 
 def _fault(message: str, context: str, error: OSError, otherwise: _Refusal) -> SystemFault:

@@ -121,6 +121,7 @@ def audit_wheel(path: StrPath, options: AuditOptions = _DEFAULTS) -> Audit:
     """
     with open_wheel(path, options.limits) as archive:
         audit, _ = _audit_whole(archive, options.system, options)
+        archive.refuse_change()
     if audit.may_split:
         from deloc8.repair.splits import find_splits  # noqa: PLC0415  many wheels need no library but the C library
 
@@ -146,7 +147,9 @@ def check_wheel(path: StrPath, options: AuditOptions = _DEFAULTS) -> tuple[Diagn
             findings = check_contents(archive)
             sysroot = options.system
             audit, _ = _audit_whole(archive, sysroot, options)
-            return (*findings, *run_checks(gather_evidence(archive, audit, sysroot)))
+            findings = (*findings, *run_checks(gather_evidence(archive, audit, sysroot)))
+            archive.refuse_change()
+            return findings
     except PolicyError:
         raise
     except InputError as error:
@@ -189,7 +192,9 @@ def plan_repair(path: StrPath, goal: Goal, options: AuditOptions = _DEFAULTS) ->
         audit, _ = _audit_for_repair(archive, sysroot, options)
         from deloc8.repair.known import Known  # noqa: PLC0415  `show` does without it
 
-        return _plan(audit, goal, archive, sysroot, Known.of(archive))
+        plan = _plan(audit, goal, archive, sysroot, Known.of(archive))
+        archive.refuse_change()
+        return plan
 
 
 def repair_wheel(
@@ -362,6 +367,7 @@ def _write(source: Source, claim: Claim, folder: Path, writing: WriteOptions) ->
         written, notes = execute(plan, source, staged.path, writing)
         proof = verify(claim, staged.path, threads=writing.threads)
         size = staged.path.stat().st_size
+        source.archive.refuse_change()
         staged.commit()
     return Outcome(
         path=staged.place,

@@ -6,7 +6,15 @@ import os
 import pytest
 
 from deloc8.errors import SystemFault, UsageError
-from deloc8.faults import is_of_a_path, output_error, read_fault, thread_fault, translated, write_fault
+from deloc8.faults import (
+    ended_fault,
+    is_of_a_path,
+    output_error,
+    process_fault,
+    read_fault,
+    translated,
+    write_fault,
+)
 
 
 def system(number: int, name: str | None = None) -> OSError:
@@ -113,5 +121,13 @@ def test_the_net_gives_what_went_well() -> None:
     assert done
 
 
-def test_a_thread_that_does_not_start() -> None:
-    assert thread_fault("no thread").code == "no-process"
+def test_a_program_that_does_not_start() -> None:
+    assert process_fault(system(errno.EAGAIN), "strip").code == "no-process"
+    assert process_fault(system(errno.ENOMEM), "strip").code == "no-memory"
+
+
+def test_a_program_that_names_what_the_machine_lacks() -> None:
+    fault = ended_fault("strip", "strip: x: No space left on device")
+    assert fault is not None
+    assert (fault.code, fault.message) == ("no-room", "`strip` ended early")
+    assert ended_fault("strip", "strip: x: file format not recognized") is None

@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING
 import pytest
 
 import deloc8.repair.execute
+import deloc8.repair.verify
+from deloc8.audit import verdict
 from deloc8.audit.verdict import Truth
 from deloc8.errors import (
     Deloc8Error,
     ElfError,
     PolicyError,
     PureWheelError,
+    SystemFault,
     UnrepairableError,
     UsageError,
+    VerificationError,
     WheelError,
 )
 from deloc8.repair.model import Goal
@@ -36,6 +40,7 @@ from kit.zips import Entry, raw_zip, wheel_entries
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+    from typing import Any
 
 LIB = "/usr/lib64"
 MEMCPY = Undefined("memcpy", "GLIBC_2.14", "libc.so.6")
@@ -300,4 +305,58 @@ def test_what_is_no_sound_wheel_is_not_copied(bench: Bench) -> None:
     path.write_bytes(raw_zip(wheel_entries(Entry(name=b"../evil", data=b""))))
     with pytest.raises(WheelError):
         copy_wheel(path, bench.out)
+    assert bench.left == ["no folder"]
+
+
+# -- a wheel that is written to meanwhile
+
+
+@pytest.mark.parametrize("command", ["show", "check", "plan", "repair"])
+@pytest.mark.parametrize("end", ["well", "in an error", "in a proof that fails"])
+def test_a_wheel_that_changes_is_judged_neither_good_nor_bad(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, command: str, end: str
+) -> None:
+    wheel = bench.extension()
+    options = AuditOptions(sysroot=bench.system.top)
+    honest = verdict.judge
+    ends: dict[str, Deloc8Error | None] = {
+        "well": None,
+        "in an error": WheelError("odd", code="odd"),
+        "in a proof that fails": VerificationError("odd", code="odd"),
+    }
+
+    def judge(*arguments: Any) -> Any:
+        os.utime(wheel, ns=(1, 1))
+        error = ends[end]
+        if error is not None:
+            raise error
+        return honest(*arguments)
+
+    monkeypatch.setattr("deloc8.workflow.judge", judge)
+    work: dict[str, Callable[[], object]] = {
+        "show": lambda: audit_wheel(wheel, options),
+        "check": lambda: check_wheel(wheel, options),
+        "plan": lambda: plan_repair(wheel, Goal(), options),
+        "repair": lambda: bench.repair(wheel),
+    }
+    with pytest.raises(SystemFault) as caught:
+        work[command]()
+    assert caught.value.code == "wheel-changed"
+    assert bench.left == ["no folder"]
+
+
+def test_a_wheel_that_changes_during_the_proof_is_not_taken_for_a_defect(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wheel = bench.extension()
+    honest = deloc8.repair.verify.verify
+
+    def verify(*arguments: Any, **options: Any) -> Any:
+        os.utime(wheel, ns=(1, 1))
+        return honest(*arguments, **options)
+
+    monkeypatch.setattr(deloc8.repair.verify, "verify", verify)
+    with pytest.raises(SystemFault) as caught:
+        bench.repair(wheel)
+    assert caught.value.code == "wheel-changed"
     assert bench.left == ["no folder"]

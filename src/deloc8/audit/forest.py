@@ -9,7 +9,7 @@ from deloc8.audit.facts import Dependency, ElfFile, merge_graph
 from deloc8.elf.constants import ELF_MAGIC
 from deloc8.elf.image import parse
 from deloc8.errors import InputError
-from deloc8.faults import is_of_a_path, read_fault
+from deloc8.faults import refuse_fault
 from deloc8.files import read_file
 from deloc8.loader.libc import libc_of
 from deloc8.loader.resolve import Resolver
@@ -110,26 +110,20 @@ def _elf_files(path: Path) -> Iterator[Path]:
             if _is_elf(path):
                 yield path
             return
-        for folder, folders, names in os.walk(path, onerror=lambda error: _refuse_fault(error, path)):
+        for folder, folders, names in os.walk(path, onerror=lambda error: refuse_fault(error, error.filename or path)):
             folders.sort()
             for name in sorted(names):
                 place = Path(folder, name)
                 if place.is_file() and not place.is_symlink() and _is_elf(place):
                     yield place
     except OSError as error:
-        _refuse_fault(error, path)
+        refuse_fault(error, error.filename or path)
         raise InputError(
             f"`{error.filename or path}` cannot be read",
             code="unreadable-file",
             context=(error.strerror or str(error),),
             hints=("give the path of something that exists and may be read",),
         ) from error
-
-
-def _refuse_fault(error: OSError, path: Path) -> None:
-    """Raise SystemFault where it is the machine that does not list a folder or read a file."""
-    if not is_of_a_path(error):
-        raise read_fault(error, str(error.filename or path)) from error
 
 
 def _is_elf(path: Path) -> bool:

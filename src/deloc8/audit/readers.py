@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from threading import Condition, Thread
 
+from deloc8.threads import start
 from deloc8.wheel.archive import is_large
 
 TYPE_CHECKING = False
@@ -38,10 +39,9 @@ def read_members(read: Callable[[Member], T], members: Sequence[Member], threads
 
     results: dict[Member, T] = {}
     errors: dict[Member, Exception] = {}
-    helpers = [Thread(target=run) for _ in range(min(threads, len(members)) - 1)]
+    helpers: Sequence[Thread] = ()
     try:
-        for helper in helpers:
-            helper.start()
+        helpers = start([Thread(target=run) for _ in range(min(threads, len(members)) - 1)])
         run()
     finally:
         work.stop()  # where the user has interrupted this thread, the others need not go on

@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import stat
 from itertools import zip_longest
 
 from deloc8 import __version__
 from deloc8.cli.help import SHELLS, Parser, PrintCompletion
 from deloc8.errors import UsageError
+from deloc8.faults import refuse_fault
 from deloc8.values import NamedTuple
 
 TYPE_CHECKING = False
@@ -255,9 +257,28 @@ def _read_number(text: str, highest: int) -> int | None:
     return number if number <= highest else None
 
 
+def _is_folder(path: str) -> bool:
+    try:
+        return stat.S_ISDIR(os.stat(path).st_mode)  # noqa: PTH116  it is a text here
+    except OSError as error:
+        refuse_fault(error, path)
+        return False
+
+
+def _absolute(path: str) -> str:
+    try:
+        return os.path.abspath(path)  # noqa: PTH100  `Path.absolute` leaves `..` in it
+    except FileNotFoundError as error:
+        raise UsageError(
+            f"`{path}` is relative, and the current folder does not exist any more",
+            code="bad-option",
+            hints=("give an absolute path, or run the command in another folder",),
+        ) from error
+
+
 def _inside(root: str, path: str) -> str:
     """A path as the system below a root sees it; `Path.absolute` would leave `..` in it."""
-    path = os.path.abspath(path)  # noqa: PTH100  see above
+    path = _absolute(path)
     return "/" + os.path.relpath(path, root) if root != "/" and path.startswith(root + "/") else path
 
 
@@ -270,12 +291,12 @@ def _entries(text: str) -> list[str]:
 
 
 def _read_shared(options: argparse.Namespace, environ: Mapping[str, str]) -> None:
-    root = os.path.abspath(options.sysroot)  # noqa: PTH100  `Path.absolute` leaves `..` in it
+    root = _absolute(options.sysroot)
 
     def inside(folder: str) -> str:
         return _inside(root, folder)
 
-    if not os.path.isdir(root):  # noqa: PTH112  it is a text here
+    if not _is_folder(root):
         raise UsageError(f"--sysroot is `{options.sysroot}`, which is no folder", code="bad-option")
     options.sysroot = root
     options.add_path = tuple(inside(folder) for folder in options.add_path)
@@ -299,7 +320,7 @@ def _read_shared(options: argparse.Namespace, environ: Mapping[str, str]) -> Non
 
 
 def _read_fixup(options: argparse.Namespace, environ: Mapping[str, str]) -> None:
-    root = os.path.abspath(options.sysroot)  # noqa: PTH100  see `_inside`
+    root = _absolute(options.sysroot)
     options.include = [_inside(root, name) if "/" in name else name for name in options.include]
     _read_shared(options, environ)
     options.plat_source = None

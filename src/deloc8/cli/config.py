@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from deloc8.errors import UsageError
+from deloc8.faults import refuse_fault
 from deloc8.files import read_file
 from deloc8.patterns import pattern
 
@@ -34,6 +35,7 @@ def read_config() -> Mapping[str, tuple[str, ...]]:
     except FileNotFoundError:
         return dict.fromkeys(_KEYS, ())
     except OSError as error:
+        refuse_fault(error, _FILE)
         raise _bad("it cannot be read", error.strerror or str(error)) from None
     if len(contents) > _LARGEST:
         raise _bad("it is too large", f"wanted: up to {_LARGEST} bytes")

@@ -7,6 +7,7 @@ import threading
 from contextlib import contextmanager
 
 from deloc8.ending import undone_by
+from deloc8.threads import start
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def progress(stream: TextIO | Stream, name: Lines, *, done: int, total: int) -> 
     bar = _Bar(stream, name, done, total)
     timer = threading.Timer(PATIENCE, bar.show)
     timer.daemon = True
-    timer.start()
+    start([timer])  # where the machine gives no thread, there is no bar
     with undone_by(bar.uncover):
         try:
             yield

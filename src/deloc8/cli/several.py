@@ -53,7 +53,10 @@ def share(task: Callable[[Item], Result], items: Sequence[Item], processes: int)
     try:
         if processes > 1 and len(items) > 1 and hasattr(os, "fork"):
             for _ in range(min(processes, len(items))):
-                workers.append(_hire(task, items, workers))
+                worker = _try_to_hire(task, items, workers)
+                if worker is None:
+                    break
+                workers.append(worker)
         yield _collect(task, items, workers)
     except BaseException:
         from signal import SIGKILL  # noqa: PLC0415  a single wheel does without it
@@ -69,11 +72,25 @@ def share(task: Callable[[Item], Result], items: Sequence[Item], processes: int)
             worker.lifeline.close()
 
 
+def _try_to_hire(task: Callable[[Item], Result], items: Sequence[Item], others: Sequence[_Worker]) -> _Worker | None:
+    """One process more; None where the machine gives none: those that there are do the work, or the first one."""
+    try:
+        return _hire(task, items, others)
+    except OSError:
+        return None
+
+
 def _hire(task: Callable[[Item], Result], items: Sequence[Item], others: Sequence[_Worker]) -> _Worker:
-    question, ask = os.pipe()
-    answer, give = os.pipe()
-    life, line = os.pipe()
-    process = os.fork()
+    ends: list[int] = []
+    try:
+        for _ in range(3):
+            ends += os.pipe()
+        process = os.fork()
+    except OSError:
+        for end in ends:
+            os.close(end)
+        raise
+    question, ask, answer, give, life, line = ends
     if process == 0:
         try:
             # Whoever keeps the ends of others keeps those waiting.
@@ -140,7 +157,7 @@ def _collect(task: Callable[[Item], Result], items: Sequence[Item], workers: Seq
         with suppress(BrokenPipeError):
             worker.questions.write(b"%d\n" % index)
 
-    with selectors.DefaultSelector() as selector:
+    with selectors.PollSelector() as selector:  # unlike others it needs no descriptor
         for worker in workers:
             selector.register(worker.answers, selectors.EVENT_READ, worker)
             ask(worker)
@@ -150,7 +167,7 @@ def _collect(task: Callable[[Item], Result], items: Sequence[Item], workers: Seq
                     index = busy.pop(key.data)
                     try:
                         done[index] = pickle.load(key.data.answers)  # noqa: S301  our own process wrote it
-                    except (EOFError, pickle.UnpicklingError):
+                    except (EOFError, OSError, pickle.UnpicklingError):
                         lost.add(index)
                         selector.unregister(key.fileobj)
                     else:

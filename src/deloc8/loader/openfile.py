@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from deloc8.faults import changed, is_of_a_path, read_fault
+from deloc8.faults import changed, read_fault
 from deloc8.files import fill, stamp
 from deloc8.loader.partial import PartialFile
 
@@ -93,12 +93,3 @@ class OpenFile:
             return os.read(self._descriptor, _PIECE)
         except OSError as error:
             raise read_fault(error, self._path) from error
-
-
-def refuse_fault(error: OSError, path: str) -> None:
-    """Raise SystemFault unless an error says something of the path: then a loader, too, goes on without the file.
-
-    A library that the machine could not look for is not a missing one.
-    """
-    if not is_of_a_path(error):
-        raise read_fault(error, path) from error

@@ -15,10 +15,10 @@ from contextlib import contextmanager
 from deloc8.elf.constants import ELF_MAGIC
 from deloc8.elf.image import ElfImage, parse
 from deloc8.errors import ElfError, InputError, UsageError
-from deloc8.faults import changed
+from deloc8.faults import changed, refuse_fault
 from deloc8.files import NotAFileError, open_file
 from deloc8.loader.folders import FolderTree, folders_of
-from deloc8.loader.openfile import OpenFile, refuse_fault
+from deloc8.loader.openfile import OpenFile
 from deloc8.values import Protocol, dataclass
 
 TYPE_CHECKING = False
@@ -173,8 +173,7 @@ class Sysroot:
         try:
             file = self._file(real, path)
         except (OSError, ValueError) as error:
-            if isinstance(error, OSError):
-                refuse_fault(error, path)
+            refuse_fault(error, path)
             reason = error.strerror if isinstance(error, OSError) else str(error)
             raise InputError(
                 f"`{path}` cannot be read",

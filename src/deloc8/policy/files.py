@@ -17,6 +17,7 @@ import codecs
 import re
 
 from deloc8.errors import PolicyError
+from deloc8.faults import refuse_fault
 from deloc8.files import read_given
 from deloc8.policy.model import (
     EVERY_LIBRARY,
@@ -133,6 +134,7 @@ def read_policy_text(path: StrPath) -> PolicyText:
     try:
         return PolicyText(str(path), read_given(path, _LARGEST_FILE))
     except (OSError, ValueError) as error:
+        refuse_fault(error, path)
         why = error.strerror if isinstance(error, OSError) else str(error)
         raise PolicyError(
             f"the policy file {path} cannot be read", code="unreadable-policy", context=(str(why),)

@@ -11,6 +11,7 @@ from deloc8.elf.payload import describe, join, read_payload
 from deloc8.elf.view import View
 from deloc8.ending import undone_by
 from deloc8.errors import InputError, UsageError
+from deloc8.faults import ended_fault, is_of_a_path, process_fault, read_fault
 from deloc8.repair.model import StripLevel
 from deloc8.target import parse_platform_tag
 from deloc8.values import dataclass
@@ -84,10 +85,15 @@ def strip(read: Callable[[], Buffer], stripper: Stripper, name: str) -> bytearra
         path = Path(folder, "file").absolute()  # a relative one may look like an option
         payload = _write_elf_part(path, read(), name)
         _run(path, stripper, name)
-        with path.open("rb") as file:
-            stripped = bytearray(path.stat().st_size)
-            file.readinto(stripped)
+        stripped = _read(path)
     return stripped if payload is None else _with_payload(stripped, read(), payload, name)
+
+
+def _read(path: Path) -> bytearray:
+    try:
+        return bytearray(path.read_bytes())
+    except OSError as error:
+        raise read_fault(error, str(path)) from error
 
 
 def _write_elf_part(path: Path, contents: Buffer, name: str) -> Payload | None:
@@ -105,20 +111,28 @@ def _run(path: Path, stripper: Stripper, name: str) -> None:
     options = _OPTIONS
     if "llvm" in Path(stripper.tool).resolve().name:
         options = _LLVM_OPTIONS
-    program = subprocess.Popen(  # noqa: S603  a fixed program on a file of our own, without a shell
-        [stripper.tool, options[stripper.level], str(path)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-    )
+    try:
+        program = subprocess.Popen(  # noqa: S603  a fixed program on a file of our own, without a shell
+            [stripper.tool, options[stripper.level], str(path)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+        )
+    except OSError as error:
+        if not is_of_a_path(error):
+            raise process_fault(error, stripper.tool) from error
+        raise _failed(name, (f"{stripper.tool}: {error.strerror}",)) from error
     with program, undone_by(program.kill):
         try:
             said = program.communicate()[1]
         finally:
             program.kill()  # unless it has ended
     if program.returncode:
+        fault = ended_fault(stripper.tool, said)
+        if fault is not None:
+            raise fault
         context = f"{stripper.tool} ended with exit code {program.returncode}"
         raise _failed(name, (context, *said.splitlines()))
 

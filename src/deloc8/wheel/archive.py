@@ -6,7 +6,7 @@ import os
 import stat
 from contextlib import suppress
 
-from deloc8.errors import WheelError
+from deloc8.errors import InputError, VerificationError, WheelError
 from deloc8.faults import changed, is_of_a_path, read_fault
 from deloc8.files import fill, open_file, stamp
 from deloc8.paths import file_name
@@ -70,7 +70,12 @@ class WheelArchive:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        try:
+            if kind is not None and issubclass(kind, (InputError, VerificationError)):
+                # Of what is half old and half new, what seems wrong with it means nothing.
+                self.refuse_change()
+        finally:
+            self.close()
 
     def close(self) -> None:
         """Close the file; contents that were read stay valid."""

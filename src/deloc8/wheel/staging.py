@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from itertools import takewhile
 
 from deloc8.ending import STEADY, undone_by
-from deloc8.faults import is_of_a_path, output_error, read_fault
+from deloc8.faults import output_error, refuse_fault
 from deloc8.patterns import pattern
 
 TYPE_CHECKING = False
@@ -201,9 +201,8 @@ def is_same(place: Path, source: str | os.PathLike[str]) -> bool:
     try:
         return place.samefile(source)
     except OSError as error:
-        if is_of_a_path(error):
-            return False
-        raise read_fault(error, str(place)) from error
+        refuse_fault(error, place)
+        return False
 
 
 def copy(archive: WheelArchive, place: Path) -> None:

@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 from deloc8.errors import UsageError, WheelError
 from deloc8.text import printable
+from deloc8.threads import executor as executor_of
 from deloc8.values import NamedTuple, dataclass, field
 from deloc8.wheel import codec
 from deloc8.wheel.archive import Member, is_large
@@ -21,7 +22,7 @@ from deloc8.wheel.zipwriter import ZipWriter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from concurrent.futures import Executor, Future
     from contextlib import AbstractContextManager
     from pathlib import Path
@@ -156,7 +157,7 @@ def write_wheel(target: Path, source: WheelArchive, changes: Changes, options: W
     jobs = _plan_jobs(source, changes, options)
     threads = options.threads if sum(job.weight for job in jobs) > _LITTLE else 1
     try:
-        with target.open("wb", buffering=codec.CHUNK) as file, _executor(threads) as executor:
+        with target.open("wb", buffering=codec.CHUNK) as file, executor_of(threads) as executor:
             work = _Work(ZipWriter(file), source, options, executor, changes)
             work.run(jobs)
             return work.finish()
@@ -212,21 +213,6 @@ def _check_names(added: Iterable[NewMember], names: Iterable[str]) -> None:
     found = collision(names, ())
     if found:
         raise WheelError(f"the changed wheel {printable(found[1])}", code=found[0])
-
-
-@contextlib.contextmanager
-def _executor(threads: int) -> Iterator[Executor | None]:
-    """Threads to share the work, None where one is enough; what has not begun when an error comes never begins."""
-    if threads <= 1:
-        yield None
-        return
-    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415  slow to import, and not always needed
-
-    executor = ThreadPoolExecutor(threads)
-    try:
-        yield executor
-    finally:
-        executor.shutdown(cancel_futures=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -162,3 +162,48 @@ class _Full(io.StringIO):
 
     def write(self, _: str) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_sysroot_a_policy_and_a_configuration_that_the_machine_does_not_read(
+    command: Command, scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wheel = scene.wheel({CORE: wants("GLIBC_2.14")})
+    (scene.folder / "policy.json").write_text("{}")
+    (scene.folder / "pyproject.toml").write_text("")
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    cases: dict[str, tuple[str | Path, ...]] = {
+        "deloc8.cli.args.os.stat": ("show", wheel, "--sysroot", scene.root),
+        "deloc8.policy.files.read_given": ("show", wheel, "--policy", "policy.json"),
+        "deloc8.cli.config.read_file": ("check", wheel),
+    }
+    for place, words in cases.items():
+        with monkeypatch.context() as patch:
+            patch.setattr(place, fail)
+            ended = command(*words)
+        assert ended.code == 4, place
+        assert ended.err.count("error: ") == 1
+        assert "[read-failed]" in ended.err
+
+
+def test_a_lost_folder_is_a_wrong_command_line_only_where_paths_are_relative(
+    command: Command, scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wheel = scene.wheel({CORE: wants("GLIBC_2.14")})
+    lost = scene.folder / "lost"
+    lost.mkdir()
+    monkeypatch.chdir(lost)
+    lost.rmdir()
+    out = scene.folder / "out"
+    assert command("fixup", wheel, "-w", out, "--sysroot", scene.root).code == 0
+    relative = command("fixup", wheel, "-w", "out", "--sysroot", scene.root)
+    assert relative.code == 2
+    assert "[unwritable-output]" in relative.err
+    for words in (("--sysroot", "."), ("--sysroot", scene.root, "--add-path", "lib")):
+        ended = command("show", wheel, *words)
+        assert ended.code == 2
+        assert "the current folder does not exist any more" in ended.err
+    assert command("show", "x-1-py3-none-any.whl").code == 1
+    monkeypatch.chdir(scene.folder)

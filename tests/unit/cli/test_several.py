@@ -280,3 +280,24 @@ def test_errors_can_be_handed_over() -> None:
     assert type(copy) is ElfError
     assert vars(copy) == vars(error)
     assert str(copy) == "what"
+
+
+@pytest.mark.parametrize("given", [0, 1, 2])
+@pytest.mark.parametrize("call", ["fork", "pipe"])
+def test_fewer_processes_than_wanted_do_the_same(monkeypatch: pytest.MonkeyPatch, call: str, given: int) -> None:
+    honest, left = getattr(os, call), [given * (3 if call == "pipe" else 1) + (call == "pipe")]
+
+    def refuse() -> object:
+        if not left[0]:
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        left[0] -= 1
+        return honest()
+
+    monkeypatch.setattr(os, call, refuse)
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    with share(lambda number: (number, os.getpid()), range(9), 3) as results:
+        found = list(results)
+    assert [number for number, _ in found] == list(range(9))
+    assert len({process for _, process in found}) <= max(1, given)
+    assert ({process for _, process in found} == {HERE}) is not given
+    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import platform
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from deloc8.errors import InputError, UsageError
+from deloc8.errors import InputError, SystemFault, UsageError
 from deloc8.repair.model import StripLevel
 from deloc8.repair.strip import Stripper, find_strip, strip
 from deloc8.target import Arch, parse_platform_tag
@@ -169,3 +172,41 @@ def test_the_mark_of_appimage_is_kept(tools: Path, monkeypatch: pytest.MonkeyPat
     clearing = '#!/bin/sh\nprintf "\\0\\0\\0" | dd of="$2" bs=1 seek=8 conv=notrunc 2>&1\n'
     stripper = Stripper(level=StripLevel.ALL, tool=add(tools, "strip", clearing), target=tools / "out")
     assert strip(lambda: contents, stripper, "program") == contents
+
+
+@pytest.mark.parametrize(("number", "code"), [(errno.EAGAIN, "no-process"), (errno.ENOMEM, "no-memory")])
+def test_a_strip_that_the_machine_does_not_start(
+    tools: Path, monkeypatch: pytest.MonkeyPatch, number: int, code: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    stripper = Stripper(level=StripLevel.ALL, tool=add(tools, "strip"), target=tools / "x.tmp")
+    monkeypatch.setattr(subprocess, "Popen", fail)
+    with pytest.raises(SystemFault) as caught:
+        strip(lambda: build_elf(ElfSpec()), stripper, "a.so")
+    assert caught.value.code == code
+
+
+def test_a_strip_that_has_gone_is_told(tools: Path) -> None:
+    stripper = Stripper(level=StripLevel.ALL, tool=str(tools / "gone"), target=tools / "x.tmp")
+    with pytest.raises(InputError) as caught:
+        strip(lambda: build_elf(ElfSpec()), stripper, "a.so")
+    assert caught.value.code == "strip-failed"
+
+
+def test_a_strip_without_room_is_a_fault_of_the_machine(tools: Path) -> None:
+    words = os.strerror(errno.ENOSPC)
+    tool = add(tools, "strip", f"#!/bin/sh\necho 'strip: x: {words}' >&2\nexit 1\n")
+    stripper = Stripper(level=StripLevel.ALL, tool=tool, target=tools / "x.tmp")
+    with pytest.raises(SystemFault) as caught:
+        strip(lambda: build_elf(ElfSpec()), stripper, "a.so")
+    assert caught.value.code == "no-room"
+
+
+def test_a_stripped_file_that_cannot_be_read_is_a_fault(tools: Path) -> None:
+    tool = add(tools, "strip", '#!/bin/sh\nexec /bin/rm "$2"\n')
+    stripper = Stripper(level=StripLevel.ALL, tool=tool, target=tools / "x.tmp")
+    with pytest.raises(SystemFault) as caught:
+        strip(lambda: build_elf(ElfSpec()), stripper, "a.so")
+    assert caught.value.code == "read-failed"
