@@ -176,7 +176,7 @@ def dependency_forest(path: StrPath, options: AuditOptions = _DEFAULTS) -> Fores
 
 
 def plan_repair(path: StrPath, goal: Goal, options: AuditOptions = _DEFAULTS) -> Plan:
-    """What `repair_wheel` would do; nothing is written.
+    """What `repair_wheel` would do: its edits, and strips, are tried, but no wheel is written.
 
     >>> plan = plan_repair(wheel, Goal(), AuditOptions(sysroot=root))
     >>> [graft.source for graft in plan.grafts]
@@ -192,7 +192,11 @@ def plan_repair(path: StrPath, goal: Goal, options: AuditOptions = _DEFAULTS) ->
         audit, _ = _audit_for_repair(archive, sysroot, options)
         from deloc8.repair.known import Known  # noqa: PLC0415  `show` does without it
 
-        plan = _plan(audit, goal, archive, sysroot, Known.of(archive))
+        known = Known.of(archive)
+        plan = _plan(audit, goal, archive, sysroot, known)
+        from deloc8.repair.execute import Source, rehearse  # noqa: PLC0415  not where the goal cannot be reached
+
+        plan = rehearse(plan, Source(archive=archive, sysroot=sysroot, known=known))
         archive.refuse_change()
         return plan
 

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 PLATFORM = "cp311-cp311-"
 
+# A program header that edits may take.
+ABI_TAG = NoteSpec("GNU", 1, bytes(16))
+
 
 def plain(scene: Scene) -> Path:
     """A wheel that needs no repair but a better name."""
@@ -40,7 +43,11 @@ def grafts(scene: Scene) -> Path:
             CORE: wants("GLIBC_2.2.5", "GLIBC_2.14", needed=("libfoo.so.1",)),
             "demo/_more.so": wants("GLIBC_2.3", needed=more, rpath="/build/lib:$ORIGIN"),
             "demo-1.0.data/scripts/demo-run": wants(
-                "GLIBC_2.5", needed=("libfoo.so.1",), type=ET_EXEC, interpreter="/lib64/ld-linux-x86-64.so.2"
+                "GLIBC_2.5",
+                needed=("libfoo.so.1",),
+                type=ET_EXEC,
+                interpreter="/lib64/ld-linux-x86-64.so.2",
+                notes=(ABI_TAG,),
             ),
         }
     )

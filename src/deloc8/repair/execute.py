@@ -5,27 +5,28 @@ from __future__ import annotations
 import functools
 from contextlib import nullcontext
 from hashlib import sha256
+from pathlib import Path
 from threading import Lock
 
 from deloc8.diagnostic import Diagnostic, Severity
 from deloc8.elf.notes import announced_build_id
 from deloc8.elf.writer import edit_owned
-from deloc8.errors import WheelError
+from deloc8.errors import InputError, WheelError
 from deloc8.faults import changed
 from deloc8.repair.grafting import compat_contents, launcher
 from deloc8.repair.licenses import add_licence_fields
 from deloc8.repair.model import Patch
-from deloc8.values import NamedTuple, dataclass, field
+from deloc8.values import NamedTuple, dataclass, field, replace
 from deloc8.wheel.archive import is_large
 from deloc8.wheel.metadata import parse_wheel_metadata, retag
 from deloc8.wheel.record import check_record, hash_members, hash_of, read_record
+from deloc8.wheel.staging import temporary_workroom
 from deloc8.wheel.writer import LAST_SECOND, Changes, NewMember, WriteOptions, write_wheel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
-    from pathlib import Path
     from typing import TypeAlias
 
     from deloc8.elf.view import Buffer
@@ -92,6 +93,47 @@ def execute(plan: Plan, source: Source, target: Path, options: WriteOptions) -> 
     unchanged = {row.path: row.hash for row in written.rows if row.path not in changed}
     _refuse_false_record(archive, rows, {**unchanged, **reader.hashes})
     return Executed(written, tuple(map(_hidden_build_id, sorted(hidden))))
+
+
+def rehearse(plan: Plan, source: Source) -> Plan:
+    """A plan with what its execution would tell: its files are stripped and edited, and what they become is dropped.
+
+    Only so is known which files `strip` refuses, and which edits are impossible.
+
+    Raises:
+        InputError: Files cannot be stripped or edited as planned; all of them are named.
+        SystemFault: There is no folder for temporary files, or no room in it.
+    """
+    hidden: list[str] = []
+    errors = []
+    reader = _Reader(archive=source.archive, known=source.known)
+    with nullcontext("") if plan.strip is None else temporary_workroom() as folder:
+        change = _changer(plan, Path(folder, "rehearsal"), hidden)
+        steps: list[Callable[[], Buffer]] = []
+        steps += [functools.partial(reader.changed, patch, change) for patch in plan.patches]
+        steps += [_grafted(source.sysroot, graft, reader, change) for graft in plan.grafts]
+        for step in steps:
+            try:
+                step()
+            except InputError as error:
+                errors.append(error)
+    if len(errors) > 1:
+        raise _all_of(errors)
+    if errors:
+        raise errors[0]
+    return replace(plan, notes=(*plan.notes, *map(_hidden_build_id, sorted(hidden))))
+
+
+def _all_of(errors: Sequence[InputError]) -> InputError:
+    """One error for several files."""
+    lines = [f"{error.message}: {'; '.join(error.context)}" for error in errors]
+    more = [f"and {len(lines) - _MOST_SHOWN} more"] if len(lines) > _MOST_SHOWN else []
+    return InputError(
+        f"{len(errors)} files cannot be stripped or edited as asked",
+        code=errors[0].code,
+        context=(*lines[:_MOST_SHOWN], *more),
+        hints=tuple(dict.fromkeys(hint for error in errors for hint in error.hints)),
+    )
 
 
 def _hidden_build_id(member: str) -> Diagnostic:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def check_payloads(plan: Plan, facts: WheelFacts, archive: WheelArchive, sysroot: Sysroot, known: Known) -> None:
     """Raise ElfError where an edit would break a payload, before anything is written.
 
-    What `--strip` does to a file is known only once it has run.
+    What `--strip` does to a file is known only once it has run: `execute.rehearse` lets it.
     """
     own = {file.label: file.image for file in facts.own}
     for patch in plan.patches:

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from itertools import takewhile
 
 from deloc8.ending import STEADY, undone_by
-from deloc8.faults import output_error, refuse_fault
+from deloc8.faults import output_error, refuse_fault, write_fault
 from deloc8.patterns import pattern
 
 TYPE_CHECKING = False
@@ -75,6 +75,31 @@ def workroom(path: Path) -> TemporaryDirectory[str]:
 
     with STEADY:
         return tempfile.TemporaryDirectory(prefix=f"{path.name}-", dir=path.parent)
+
+
+@contextmanager
+def temporary_workroom() -> Iterator[str]:
+    """The path of one among the temporary files, where nothing is written beside.
+
+    Raises:
+        SystemFault: There is no folder for temporary files, or no room in it.
+    """
+    import tempfile  # noqa: PLC0415  few runs need one
+
+    rooms: list[TemporaryDirectory[str]] = []
+
+    def clean_up() -> None:
+        for room in rooms:
+            room.cleanup()
+
+    with undone_by(clean_up):
+        try:
+            with STEADY:
+                rooms.append(tempfile.TemporaryDirectory(prefix="deloc8-"))
+        except OSError as error:
+            raise write_fault(error, "a temporary folder (TMPDIR)") from error
+        with rooms[0] as folder:
+            yield folder
 
 
 def _sweep(folder: Path) -> None:

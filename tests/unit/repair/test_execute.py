@@ -331,7 +331,9 @@ def test_a_build_id_that_is_no_longer_found_in_memory_is_told(
 
     bench.system.write(f"{LIB}/liba.so.1", crowded(soname="liba.so.1", needed=("libb.so.1",)))
     bench.library(f"{LIB}/libb.so.1", notes=(NoteSpec("GNU", 3, bytes(20)),), defined=(Defined("b"),) * 9, payload=b"")
-    outcome = bench.repair(bench.wheel({EXT: crowded(needed=("liba.so.1",))}), strip=strip)
+    wheel = bench.wheel({EXT: crowded(needed=("liba.so.1",))})
+    outcome = bench.repair(wheel, strip=strip)
+    assert bench.plan(wheel, strip=strip) == outcome.plan
     told = [note for note in outcome.plan.notes if note.code == "build-id-hidden"]
     assert [note.subject for note in told] == sorted([EXT, graft(outcome.plan, f"{LIB}/liba.so.1").member])
     assert {note.severity for note in told} == {Severity.WARNING}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import platform
 import subprocess
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,9 +17,12 @@ from deloc8.repair.model import StripLevel
 from deloc8.repair.strip import Stripper, find_strip, strip
 from deloc8.target import Arch, parse_platform_tag
 from kit.bench import EXT, Bench, contents, image, names
-from kit.elf import ElfSpec, build_elf
+from kit.elf import ET_EXEC, ElfSpec, build_elf
 from kit.payloads import CONTENTS, KEPT, REFUSED
 from kit.stripping import put_strip_on_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 HOST = parse_platform_tag(f"linux_{platform.machine()}").arch
 FOREIGN = next(arch for arch in Arch if arch is not HOST)
@@ -210,3 +215,106 @@ def test_a_stripped_file_that_cannot_be_read_is_a_fault(tools: Path) -> None:
     with pytest.raises(SystemFault) as caught:
         strip(lambda: build_elf(ElfSpec()), stripper, "a.so")
     assert caught.value.code == "read-failed"
+
+
+# -- a dry run
+
+REFUSING = """#!/bin/sh
+grep -q "not so far" "$2" || exit 0
+echo no file of mine >&2
+exit 3
+"""
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder for temporary files."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    return folder
+
+
+def both(call: Callable[[], object]) -> InputError:
+    with pytest.raises(InputError) as caught:
+        call()
+    return caught.value
+
+
+def test_a_dry_run_names_all_files_that_strip_refuses(
+    bench_wheel: tuple[Bench, Path], tools: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_strip_on_path(tools, monkeypatch, REFUSING)
+    bench, wheel = bench_wheel
+    error = both(lambda: bench.plan(wheel, strip=StripLevel.ALL))
+    assert (error.code, error.message) == ("strip-failed", "2 files cannot be stripped or edited as asked")
+    assert [line.split("`")[1] for line in error.context] == [EXT, "/usr/lib64/liba.so.1"]
+    assert all("no file of mine" in line for line in error.context)
+    assert error.hints == ("repair the wheel without --strip",)
+    assert bench.left == ["no folder"]
+    assert not list(temporary.iterdir())
+    assert bench.plan(wheel).grafts
+
+
+def test_of_many_refused_files_some_are_shown(
+    bench_wheel: tuple[Bench, Path], tools: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_strip_on_path(tools, monkeypatch, REFUSING)
+    bench, _ = bench_wheel
+    specs = {f"demo/lib{number}.so": ElfSpec(payload=b"not so far\0") for number in range(25)}
+    error = both(lambda: bench.plan(bench.wheel({EXT: ElfSpec(), **specs}), strip=StripLevel.ALL))
+    assert error.context[-1] == "and 5 more"
+    assert not list(temporary.iterdir())
+
+
+@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.parametrize("is_graft", [False, True])
+def test_a_dry_run_refuses_what_the_repair_refuses(
+    tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch, name: str, *, is_graft: bool
+) -> None:
+    """Data behind a file that strip changes: the same error, before anything is written."""
+    put_strip_on_path(tmp_path / "tools", monkeypatch, STAND_IN)
+    bench = Bench(tmp_path)
+    carrier = build_elf(ElfSpec(soname="liba.so.1", payload=b"not so far\0")) + REFUSED[name]
+    bench.system.write("/usr/lib64/liba.so.1", carrier)
+    module = build_elf(ElfSpec(needed=("liba.so.1",)))
+    wheel = bench.wheel({EXT: module} if is_graft else {EXT: build_elf(ElfSpec()), "demo/liba.so.1": carrier})
+    planned = both(lambda: bench.plan(wheel, strip=StripLevel.ALL))
+    repaired = both(lambda: bench.repair(wheel, strip=StripLevel.ALL))
+    told = (planned.code, planned.message, planned.context, planned.hints)
+    assert told == (repaired.code, repaired.message, repaired.context, repaired.hints)
+    assert planned.code == "strip-failed"
+    assert name in planned.context[0]
+    assert not list(temporary.iterdir())
+
+
+def test_a_dry_run_of_what_can_be_stripped_is_the_plan_of_the_repair(
+    bench_wheel: tuple[Bench, Path], tools: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_strip_on_path(tools, monkeypatch, STAND_IN)
+    bench, wheel = bench_wheel
+    planned = bench.plan(wheel, strip=StripLevel.ALL)
+    assert bench.repair(wheel, strip=StripLevel.ALL).plan == planned
+    assert not list(temporary.iterdir())
+
+
+def test_without_a_folder_for_temporary_files(
+    bench_wheel: tuple[Bench, Path], tools: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_strip_on_path(tools, monkeypatch, STAND_IN)
+    bench, wheel = bench_wheel
+    temporary.rmdir()
+    with pytest.raises(SystemFault, match="TMPDIR"):
+        bench.plan(wheel, strip=StripLevel.ALL)
+
+
+def test_a_dry_run_refuses_edits_that_are_impossible(tmp_path: Path) -> None:
+    """A program whose program headers are all in use cannot be given a search path."""
+    bench = Bench(tmp_path)
+    bench.library("/usr/lib64/liba.so.1")
+    spec = ElfSpec(type=ET_EXEC, interpreter="/lib64/ld-linux-x86-64.so.2", needed=("liba.so.1",))
+    wheel = bench.wheel({"demo-1.0.data/scripts/run": spec})
+    planned, repaired = (both(functools.partial(call, wheel)) for call in (bench.plan, bench.repair))
+    assert (planned.code, planned.message) == (repaired.code, repaired.message)
+    assert planned.code == "edit-impossible"
+    assert bench.left == ["no folder"]

@@ -317,7 +317,12 @@ def test_a_dry_run_tells_of_moved_programs_and_of_stripping_and_not_of_tags_that
 ) -> None:
     put_strip_on_path(tmp_path / "tools", monkeypatch)
     bench.library("/usr/lib/libfoo.so.1")
-    program = ElfSpec(type=ET_EXEC, interpreter="/lib64/ld-linux-x86-64.so.2", needed=("libfoo.so.1", GLIBC))
+    program = ElfSpec(
+        type=ET_EXEC,
+        interpreter="/lib64/ld-linux-x86-64.so.2",
+        needed=("libfoo.so.1", GLIBC),
+        notes=(NoteSpec("GNU", 1, bytes(16)),),
+    )
     wheel = bench.wheel({"demo-1.0.data/scripts/run": program})
     text = full_plan_text(bench.plan(wheel, update_tags=False, strip=StripLevel.DEBUG), Path("out"))
     assert "Would change: demo-1.0.data/scripts/run\n  move to demo.scripts/run\n" in text

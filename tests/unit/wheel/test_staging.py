@@ -16,7 +16,7 @@ import pytest
 from deloc8 import ending
 from deloc8.errors import SystemFault, UsageError
 from deloc8.wheel.archive import open_wheel
-from deloc8.wheel.staging import copy, is_same, stage, workroom
+from deloc8.wheel.staging import copy, is_same, stage, temporary_workroom, workroom
 from kit.command import uncovered
 from kit.wheels import build_wheel
 
@@ -115,6 +115,17 @@ def test_the_end_of_the_process_leaves_no_workroom(tmp_path: Path, monkeypatch: 
         monkeypatch.setattr(shutil, "rmtree", removed)
         assert everything(tmp_path) == []
     assert late
+
+
+@pytest.mark.usefixtures("steady")
+def test_the_end_of_the_process_leaves_no_workroom_among_the_temporary_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with suppress(FileNotFoundError), temporary_workroom() as room:
+        Path(room, "file").write_text("half")
+        ending.undo_all()
+        assert everything(tmp_path) == []
 
 
 @pytest.mark.usefixtures("steady")
