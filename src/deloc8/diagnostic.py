@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import enum
 
-from deloc8.values import dataclass
+from deloc8.values import dataclass, replace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 
 class Severity(enum.Enum):
@@ -34,3 +38,23 @@ class Diagnostic:
     message: str
     context: tuple[str, ...] = ()
     hints: tuple[str, ...] = ()
+
+
+MOST_OF_A_CODE = 1000
+"""How many findings of one code are listed."""
+
+
+def few_of_each(findings: Iterable[Diagnostic]) -> Iterator[Diagnostic]:
+    """The first findings of each code, and how many more there are: a wheel can have a hundred thousand of one kind."""
+    counts: dict[str, int] = {}
+    last: dict[str, Diagnostic] = {}
+    for found in findings:
+        counts[found.code] = counts.get(found.code, 0) + 1
+        if counts[found.code] <= MOST_OF_A_CODE:
+            yield found
+        else:
+            last[found.code] = found
+    for code, found in last.items():
+        more = counts[code] - MOST_OF_A_CODE
+        message = f"{more} more findings like these are not listed, the last of them on `{found.subject}`"
+        yield replace(found, message=message, context=(), hints=())

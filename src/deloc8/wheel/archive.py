@@ -14,7 +14,7 @@ from deloc8.text import printable
 from deloc8.wheel import codec
 from deloc8.wheel.codec import Buffer, StreamError
 from deloc8.wheel.names import WheelName, normalize_name, parse_wheel_name
-from deloc8.wheel.paths import collision, path_fault
+from deloc8.wheel.paths import LONGEST_PATH, collision, path_fault
 from deloc8.wheel.zipformat import STORED, ArchiveLimits, Member, read_members, unsound
 
 TYPE_CHECKING = False
@@ -34,7 +34,22 @@ _AT_ONCE = 4 << 20  # contents up to this size are one piece: unpacking them at 
 _STEP = 1 << 18  # compressed bytes per step of reading a large member
 _FIRST_STEP = 320  # enough compressed bytes to see the first four of the contents; 64 are not
 
-_NEEDED_FILES = (("WHEEL", "missing-wheel-file"), ("METADATA", "missing-metadata"), ("RECORD", "missing-record"))
+LARGEST_WHEEL = 1 << 20
+"""Bytes of WHEEL; real ones have some hundreds."""
+
+LARGEST_METADATA = 4 << 20
+"""Bytes of METADATA, which has the README in it."""
+
+LARGEST_RECORD = 16 << 20
+"""Bytes of RECORD."""
+
+# Each with the codes of the errors that it is missing, and that it is too large.
+_NEEDED_FILES = (
+    ("WHEEL", "missing-wheel-file", "bad-wheel-metadata", LARGEST_WHEEL),
+    ("METADATA", "missing-metadata", "bad-metadata", LARGEST_METADATA),
+    ("RECORD", "missing-record", "bad-record", LARGEST_RECORD),
+)
+_SHOWN = 10  # of things whose number is the fault
 
 
 def is_large(size: int) -> bool:
@@ -234,7 +249,7 @@ def open_wheel(
     try:
         entries = read_members(source, limits)
         _check_sizes(source, entries, limits)
-        return WheelArchive(name, source, _check_paths(source, entries), limits)
+        return WheelArchive(name, source, _check_paths(source, entries, limits), limits)
     except BaseException:
         source.close()
         raise
@@ -336,7 +351,7 @@ def _bomb(source: _OpenFile, what: str) -> WheelError:
     return error
 
 
-def _check_paths(source: _OpenFile, entries: Sequence[Member]) -> tuple[Member, ...]:
+def _check_paths(source: _OpenFile, entries: Sequence[Member], limits: ArchiveLimits) -> tuple[Member, ...]:
     """The entries that are files, once the paths and kinds of all have been found harmless."""
     members = []
     folders = []
@@ -345,7 +360,8 @@ def _check_paths(source: _OpenFile, entries: Sequence[Member]) -> tuple[Member, 
         path = entry.name[:-1] if is_folder else entry.name
         fault = path_fault(path)
         if fault:
-            raise unsound(source, "unsafe-path", f"has a member whose path {fault}: `{entry.name}`")
+            shown = entry.name if len(entry.name) <= LONGEST_PATH else f"{entry.name[:LONGEST_PATH]}..."
+            raise unsound(source, "unsafe-path", f"has a member whose path {fault}: `{shown}`")
         kind = stat.S_IFMT(entry.mode)
         if kind not in {0, stat.S_IFDIR if is_folder else stat.S_IFREG}:
             code, what = (
@@ -360,7 +376,7 @@ def _check_paths(source: _OpenFile, entries: Sequence[Member]) -> tuple[Member, 
             raise unsound(source, "special-member", f"has a folder with contents: `{entry.name}`")
         else:
             folders.append(path)
-    found = collision((member.name for member in members), folders)
+    found = collision((member.name for member in members), folders, limits.folders)
     if found:
         raise unsound(source, *found)
     return tuple(members)
@@ -372,14 +388,20 @@ def _find_dist_info(source: _OpenFile, name: WheelName, members: Sequence[Member
     if not folders:
         raise unsound(source, "missing-dist-info", "has no .dist-info folder", "without one it is no wheel")
     if len(folders) > 1:
-        raise unsound(source, "several-dist-info", f"has {len(folders)} .dist-info folders", ", ".join(folders))
+        raise unsound(
+            source, "several-dist-info", f"has {len(folders)} .dist-info folders", ", ".join(folders[:_SHOWN])
+        )
     folder = folders[0]
     owner = folder.removesuffix(".dist-info").rpartition("-")[0]
     if normalize_name(owner) != normalize_name(name.distribution):
         what = f"belongs to {name.distribution} by its name, and to {owner} by its folder {folder}"
         raise unsound(source, "dist-info-mismatch", what)
-    present = {member.name for member in members if member.name.startswith(folder)}
-    for file, code in _NEEDED_FILES:
-        if f"{folder}/{file}" not in present:
-            raise unsound(source, code, f"has no {file}", f"`{folder}/{file}` must be among its members")
+    sizes = {member.name: member.size for member in members if member.name.startswith(folder)}
+    for file, code, code_of_size, limit in _NEEDED_FILES:
+        path = f"{folder}/{file}"
+        if path not in sizes:
+            raise unsound(source, code, f"has no {file}", f"`{path}` must be among its members")
+        if sizes[path] > limit:
+            what = f"has a {file} of {sizes[path]} bytes; the limit is {limit}"
+            raise unsound(source, code_of_size, what)
     return folder

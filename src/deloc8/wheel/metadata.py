@@ -8,6 +8,7 @@ from deloc8.errors import WheelError
 from deloc8.patterns import pattern
 from deloc8.text import printable
 from deloc8.values import dataclass
+from deloc8.wheel.archive import LARGEST_METADATA, LARGEST_WHEEL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ _PURE = "root-is-purelib"
 _KNOWN_MAJOR = "1"
 _TAG_SHAPE = pattern(r"[\w.]+-[\w.]+-[\w.]+", re.ASCII)
 _FIELD = pattern(r"([!-9;-~]+):[ \t]*(.*)", re.DOTALL)  # RFC 5322, section 3.6.8
-_LARGEST = 1 << 20  # bytes; real WHEEL files have some hundreds, and so have the fields of METADATA before its README
 _MOST_TAGS = 10_000  # a compressed tag can stand for the cube of its length
 
 
@@ -78,8 +78,8 @@ def parse_wheel_metadata(data: Buffer) -> WheelMetadata:
         WheelError: Code ``bad-wheel-metadata``: it is no list of fields, of an unknown version of the format, or
             has tags that are none.
     """
-    if len(data) > _LARGEST:
-        raise _bad_wheel(f"it has {len(data)} bytes; the limit is {_LARGEST}")
+    if len(data) > LARGEST_WHEEL:
+        raise _bad_wheel(f"it has {len(data)} bytes; the limit is {LARGEST_WHEEL}")
     try:
         text = bytes(data).decode()
     except UnicodeDecodeError as error:
@@ -136,7 +136,7 @@ def parse_core_metadata(data: Buffer) -> CoreMetadata:
         WheelError: Code ``bad-metadata``: it is no text, or does not tell name and version.
     """
     # Authors' names in other encodings are an old sin that installers forgive.
-    text = bytes(data[:_LARGEST]).decode("utf-8", "surrogateescape")
+    text = bytes(data[:LARGEST_METADATA]).decode("utf-8", "surrogateescape")
     fields, _ = _split(text)
     found = []
     for name in ("Metadata-Version", "Name", "Version"):

@@ -8,6 +8,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+LONGEST_PATH = 1024
+"""Bytes of a path: a quarter of what Linux takes, as it will stand below a folder of an environment."""
+
+DEEPEST_PATH = 100
+"""Parts of a path."""
+
 _FAULTS = (
     (pattern(r"^/"), "is absolute"),
     (pattern(r"\\"), "has a backslash"),
@@ -27,17 +33,22 @@ def path_fault(path: str) -> str | None:
     A path is relative, its parts are joined by slashes and lead nowhere but down.
     """
     parts = f"/{path}/"
+    if len(path) > LONGEST_PATH // 4 and len(path.encode("utf-8", "surrogatepass")) > LONGEST_PATH:
+        return f"is longer than {LONGEST_PATH} bytes"
+    if path.count("/") >= DEEPEST_PATH:
+        return f"has more than {DEEPEST_PATH} parts"
     if path.isprintable() and not ("//" in parts or "/." in parts or "\\" in path or ":" in path[:2]):
         return None  # nearly always; there can be a hundred thousand paths
     return next((what for fault, what in _FAULTS if fault.search(path)), None)
 
 
-def collision(files: Iterable[str], folders: Iterable[str]) -> tuple[str, str] | None:
+def collision(files: Iterable[str], folders: Iterable[str], most_folders: int | None = None) -> tuple[str, str] | None:
     """The code and the text of the first collision between paths; None where there is none.
 
     Args:
         files: The paths of files.
         folders: The paths of folders that stand in the archive as entries of their own.
+        most_folders: How many folders there may be, those above others among them; None: as many as there are.
     """
     spelled: dict[str, str] = {}
     parents: dict[str, str] = {}  # every folder, folded -> a file or folder below it
@@ -47,6 +58,8 @@ def collision(files: Iterable[str], folders: Iterable[str]) -> tuple[str, str] |
             return _twins(spelled[folded], path)
         spelled[folded] = path
         _add_parents(parents, folded, path)
+        if most_folders is not None and len(parents) > most_folders:
+            return "too-many-members", f"has more than {most_folders} folders"
     seen = set()
     for path in folders:
         if path in seen:
@@ -55,6 +68,8 @@ def collision(files: Iterable[str], folders: Iterable[str]) -> tuple[str, str] |
         folded = _folded(path)
         parents.setdefault(folded, path)
         _add_parents(parents, folded, path)
+        if most_folders is not None and len(parents) > most_folders:
+            return "too-many-members", f"has more than {most_folders} folders"
     both = spelled.keys() & parents.keys()
     if both:
         folded = min(both)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import mmap
+from codecs import BOM_UTF8, utf_8_decode
 from types import MappingProxyType
 
-from deloc8.diagnostic import Diagnostic, Severity
+from deloc8.diagnostic import Diagnostic, Severity, few_of_each
 from deloc8.errors import WheelError
 from deloc8.patterns import pattern
 from deloc8.text import printable
 from deloc8.values import NamedTuple
+from deloc8.wheel.archive import LARGEST_RECORD, ArchiveLimits
 from deloc8.wheel.paths import path_fault
 
 TYPE_CHECKING = False
@@ -30,8 +32,7 @@ _ALGORITHMS = frozenset({"sha256", "sha384", "sha512"})  # the specification wan
 _HASH = pattern(r"[A-Za-z0-9_.-]+=[A-Za-z0-9_=+/-]*")
 # The hash as a Python 3 program writes it that formats bytes.
 _HASH_OF_BYTES = pattern(r"([A-Za-z0-9_.-]+=)b'([A-Za-z0-9_=+/-]*)'")
-_BYTE_ORDER_MARK = "\ufeff"
-_LARGEST = 256 << 20  # bytes of a RECORD; a million rows of long paths take as much
+_MOST_ROWS = ArchiveLimits().members
 _COLUMNS = 3
 _WINDOW = 1 << 20
 
@@ -99,28 +100,41 @@ def parse_record(data: Buffer, name: str) -> Record:
     import csv  # noqa: PLC0415  only some commands read RECORD
     import io  # noqa: PLC0415  the same
 
-    if len(data) > _LARGEST:
-        raise _bad_record(name, f"it has {len(data)} bytes; the limit is {_LARGEST}")
-    try:
-        text = bytes(data).decode()
-    except UnicodeDecodeError as error:
-        raise _bad_record(name, f"it is no text in UTF-8: {error.reason} at byte {error.start}") from None
+    if len(data) > LARGEST_RECORD:
+        raise _bad_record(name, f"it has {len(data)} bytes; the limit is {LARGEST_RECORD}")
+    _check_text(data, name)
     rows: dict[str, RecordRow] = {}
     odd: dict[str, str] = {}
-    if text.startswith(_BYTE_ORDER_MARK):
-        text = text[1:]
+    # Decoded line by line: as one text it could take four times the bytes of the file.
+    lines = io.TextIOWrapper(io.BytesIO(data), "utf-8", newline="")
+    if data[: len(BOM_UTF8)] == BOM_UTF8:
+        lines.read(1)
         odd["begins with a byte order mark"] = ""
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    reader = csv.reader(lines, strict=True)
     try:
         for columns in reader:
             if columns:
                 row = _row(_as_meant(columns, odd), reader.line_num, name)
                 if row.path in rows:
                     raise _bad_record(name, f"line {reader.line_num} lists `{row.path}` again")
+                if len(rows) == _MOST_ROWS:
+                    raise _bad_record(name, f"it has more than {_MOST_ROWS} rows")
                 rows[row.path] = row
     except csv.Error as error:
         raise _bad_record(name, f"line {reader.line_num}: {error}") from None
     return Record(tuple(rows.values()), tuple(_oddity(name, *found) for found in odd.items()))
+
+
+def _check_text(data: Buffer, name: str) -> None:
+    place = 0
+    while place < len(data):
+        piece = data[place : place + _WINDOW]
+        try:
+            _, used = utf_8_decode(piece, "strict", place + _WINDOW >= len(data))
+        except UnicodeDecodeError as error:
+            what = f"it is no text in UTF-8: {error.reason} at byte {place + error.start}"
+            raise _bad_record(name, what) from None
+        place += used
 
 
 def _as_meant(columns: list[str], odd: dict[str, str]) -> list[str]:
@@ -211,25 +225,30 @@ def hash_members(
 def check_record(
     rows: Iterable[RecordRow], members: Iterable[Member], hashes: Mapping[str, str]
 ) -> tuple[Diagnostic, ...]:
-    """Every difference between RECORD and what the archive holds.
+    """The differences between RECORD and what the archive holds; of each kind the first, and how many more there are.
 
     Args:
         rows: The rows of RECORD.
         members: What the archive holds.
         hashes: True hashes by path, as `hash_members` finds them; the hashes of other members are not compared.
     """
+    return tuple(few_of_each(_all_differences(rows, members, hashes)))
+
+
+def _all_differences(
+    rows: Iterable[RecordRow], members: Iterable[Member], hashes: Mapping[str, str]
+) -> Iterator[Diagnostic]:
     by_path = {row.path: row for row in rows}
-    found = []
     for member in members:
         row = by_path.pop(member.name, None)
         if row is not None:
-            found += [_difference(member.name, *difference) for difference in _differences(row, member, hashes)]
+            for difference in _differences(row, member, hashes):
+                yield _difference(member.name, *difference)
         elif not needs_no_hash(member.name):
-            found.append(_difference(member.name, "unlisted-member", "is in the wheel, but not in RECORD"))
+            yield _difference(member.name, "unlisted-member", "is in the wheel, but not in RECORD")
     for path in by_path:
         if not needs_no_hash(path):
-            found.append(_difference(path, "absent-member", "is in RECORD, but not in the wheel"))
-    return tuple(found)
+            yield _difference(path, "absent-member", "is in RECORD, but not in the wheel")
 
 
 def _differences(row: RecordRow, member: Member, hashes: Mapping[str, str]) -> Iterator[tuple[str, ...]]:

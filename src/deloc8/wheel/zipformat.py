@@ -104,13 +104,15 @@ class ArchiveLimits:
     Attributes:
         members: Entries of the archive.
         directory: Bytes of its directory.
+        folders: Folders that its members stand in, those above them among them.
         total: Bytes of all contents together.
         ratio: All contents by the size of the archive, once they exceed `ratio_from` bytes.
         ratio_from: See `ratio`.
     """
 
-    members: int = 10**6
-    directory: int = 256 << 20
+    members: int = 120_000
+    directory: int = 16 << 20
+    folders: int = 60_000
     total: int = 64 << 30
     ratio: int = 200
     ratio_from: int = 1 << 30

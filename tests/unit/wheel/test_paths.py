@@ -29,6 +29,21 @@ def test_harmless_paths(path: str) -> None:
 @pytest.mark.parametrize(
     ("path", "what"),
     [
+        ("a" * 1024, None),
+        ("a" * 1025, "is longer than 1024 bytes"),
+        ("é" * 512, None),
+        ("é" * 513, "is longer than 1024 bytes"),
+        ("/".join("a" * 100), None),
+        ("/".join("a" * 101), "has more than 100 parts"),
+    ],
+)
+def test_paths_are_bounded(path: str, what: str | None) -> None:
+    assert path_fault(path) == what
+
+
+@pytest.mark.parametrize(
+    ("path", "what"),
+    [
         ("/a", "absolute"),
         ("//a", "absolute"),
         ("..", "climbs"),
@@ -127,3 +142,11 @@ def test_names_that_look_the_same_are_told_as_what_they_are() -> None:
 def test_of_several_collisions_always_the_same_one_is_told() -> None:
     files = [f"{letter}{suffix}" for letter in "zyxabc" for suffix in ("", "/x")]
     assert collision(files, ()) == ("file-and-folder", "has `a` as a file and as the folder of `a/x`")
+
+
+def test_folders_are_counted_with_those_above_them() -> None:
+    files = ["a/b/c/f", "a/b/d/f"]
+    assert collision(files, (), 4) is None
+    assert collision(files, (), 3) == ("too-many-members", "has more than 3 folders")
+    assert collision((), ["a", "a/b"], 2) is None
+    assert collision((), ["a", "a/b"], 1) == ("too-many-members", "has more than 1 folders")

@@ -120,10 +120,32 @@ def test_a_bad_record_says_what_is_wrong(text: bytes, what: str) -> None:
 
 
 def test_a_giant_record_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deloc8.wheel.record._LARGEST", 10)
+    monkeypatch.setattr("deloc8.wheel.record.LARGEST_RECORD", 12)
     with pytest.raises(WheelError, match="RECORD") as caught:
         parse_record(b"a,sha256=x,1\n", "RECORD")
-    assert "the limit is 10" in caught.value.context[0]
+    assert "the limit is 12" in caught.value.context[0]
+    assert len(parse_record(b"a,sha256=x,1", "RECORD").rows) == 1
+
+
+def test_a_record_of_too_many_rows_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deloc8.wheel.record._MOST_ROWS", 3)
+    assert len(parse_record(b"a,,\nb,,\nc,,\n", "RECORD").rows) == 3
+    with pytest.raises(WheelError) as caught:
+        parse_record(b"a,,\nb,,\nc,,\nd,,\n", "RECORD")
+    assert caught.value.code == "bad-record"
+    assert caught.value.context == ("it has more than 3 rows",)
+
+
+@pytest.mark.parametrize("place", [0, 7, 8, 9, 15, 20])
+def test_a_byte_that_is_no_text_is_found_in_any_window(monkeypatch: pytest.MonkeyPatch, place: int) -> None:
+    monkeypatch.setattr("deloc8.wheel.record._WINDOW", 8)
+    text = "aé,,\nbé,,\ncé,,\ndé,,\n".encode()
+    assert [row.path for row in parse_record(text, "RECORD").rows] == ["aé", "bé", "cé", "dé"]
+    with pytest.raises(WheelError) as caught:
+        parse_record(text[:place] + b"\xff" + text[place:], "RECORD")
+    with pytest.raises(UnicodeDecodeError) as expected:
+        (text[:place] + b"\xff" + text[place:]).decode()
+    assert caught.value.context[0].endswith(f"at byte {expected.value.start}")
 
 
 @pytest.mark.parametrize(

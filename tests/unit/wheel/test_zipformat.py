@@ -296,6 +296,7 @@ BOMB = [Entry(name=f"demo/{index}".encode(), data=bytes(300_000)) for index in r
     [
         ("too-many-members", ArchiveLimits(members=6)),
         ("too-many-members", ArchiveLimits(directory=100)),
+        ("too-many-members", ArchiveLimits(folders=1)),
         ("compression-bomb", ArchiveLimits(total=1_200_000)),
         ("compression-bomb", ArchiveLimits(ratio=100, ratio_from=1_200_000)),
     ],
@@ -311,7 +312,7 @@ def test_archives_beyond_the_limits_are_refused(tmp_path: Path, code: str, limit
 def test_archives_within_the_limits_are_read(tmp_path: Path) -> None:
     path = tmp_path / "demo-1.0-py3-none-any.whl"
     path.write_bytes(wheel(*BOMB))
-    limits = ArchiveLimits(members=7, directory=1000, total=1_300_000, ratio=1000, ratio_from=0)
+    limits = ArchiveLimits(members=7, directory=1000, folders=2, total=1_300_000, ratio=1000, ratio_from=0)
     with open_wheel(path, limits) as archive:
         assert len(archive.members) == 7
 
@@ -324,6 +325,44 @@ def test_a_million_members_are_refused_before_the_directory_is_read(tmp_path: Pa
     with pytest.raises(WheelError) as caught:
         open_wheel(path)
     assert caught.value.code == "too-many-members"
+
+
+def test_folders_that_are_entries_of_their_own_count(tmp_path: Path) -> None:
+    path = tmp_path / "demo-1.0-py3-none-any.whl"
+    path.write_bytes(wheel(Entry(name=b"a/", mode=0o40755), Entry(name=b"a/b/", mode=0o40755)))
+    with open_wheel(path, ArchiveLimits(folders=3)) as archive:
+        assert len(archive.members) == 3
+    with pytest.raises(WheelError) as caught:
+        open_wheel(path, ArchiveLimits(folders=2))
+    assert caught.value.code == "too-many-members"
+
+
+@pytest.mark.parametrize(
+    ("file", "code", "limit"),
+    [
+        ("WHEEL", "bad-wheel-metadata", 1 << 20),
+        ("METADATA", "bad-metadata", 4 << 20),
+        ("RECORD", "bad-record", 16 << 20),
+    ],
+)
+def test_giant_files_of_metadata_are_refused_before_they_are_unpacked(
+    tmp_path: Path, file: str, code: str, limit: int
+) -> None:
+    path = tmp_path / "demo-1.0-py3-none-any.whl"
+    for size in (limit, limit + 1):
+        entries = wheel_entries()
+        place = next(n for n, entry in enumerate(entries) if entry.name.endswith(file.encode()))
+        # The stream is too short for what it announces: whoever unpacked it would find that out.
+        stream = bytes(limit // 1000)
+        entries[place] = Entry(name=entries[place].name, stream=stream, both={"size": size})
+        path.write_bytes(raw_zip(entries))
+        if size == limit:
+            with open_wheel(path) as archive:
+                assert archive.member(f"{archive.dist_info}/{file}").size == limit
+        else:
+            with pytest.raises(WheelError, match=f"{file} of {size} bytes; the limit is {limit}") as caught:
+                open_wheel(path)
+            assert caught.value.code == code
 
 
 def test_a_real_bomb_is_refused_by_default(tmp_path: Path) -> None:

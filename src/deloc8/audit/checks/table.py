@@ -5,7 +5,7 @@ from __future__ import annotations
 from deloc8.audit.checks import files, libraries, names, promises
 from deloc8.audit.checks.paths import check_search_paths
 from deloc8.audit.checks.stable_abi import check_stable_abi
-from deloc8.diagnostic import Diagnostic, Severity
+from deloc8.diagnostic import Diagnostic, Severity, few_of_each
 from deloc8.errors import InputError, WheelError
 from deloc8.values import dataclass, replace
 from deloc8.wheel.record import check_record, hash_members, read_record
@@ -130,7 +130,7 @@ _SEVERITIES = {rule.code: rule.severity for rule in RULES}
 def run_checks(evidence: Evidence) -> tuple[Diagnostic, ...]:
     """All findings of all checks, each as severe as the table says."""
     checks = dict.fromkeys(rule.check for rule in RULES if rule.check)
-    return tuple(_weighed(found) for check in checks for found in check(evidence))
+    return tuple(few_of_each(_weighed(found) for check in checks for found in check(evidence)))
 
 
 def find_some(evidence: Evidence, codes: Collection[str]) -> tuple[Diagnostic, ...]:
