@@ -256,6 +256,7 @@ FAULTS: Mapping[str, Fault] = {
         *(Entry(name=f"demo/{n}".encode(), stream=bytes(80 << 20 >> 6), both={"size": 1 << 30}) for n in range(2))
     ),
     "too-many-members": zipped(end64={"count": 10**7, "here": 10**7}, end={"count": 0xFFFF, "here": 0xFFFF}),
+    "too-many-symbols": lambda scene: scene.wheel({f"demo/{n}.so": b"\x7fELF" + bytes(60) for n in range(10_001)}),
     "missing-dist-info": bare("demo/a.py"),
     "several-dist-info": bare(f"{INFO}/WHEEL", "other-1.0.dist-info/WHEEL"),
     "dist-info-mismatch": bare("other-1.0.dist-info/WHEEL"),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
+from typing import TYPE_CHECKING
 
 from deloc8 import diagnostic as module
 from deloc8.diagnostic import Diagnostic, Severity, few_of_each
 from deloc8.wheel.record import RecordRow, check_record
+
+if TYPE_CHECKING:
+    import pytest
 
 
 def finding(code: str, number: int) -> Diagnostic:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
+from deloc8.audit.amounts import Amounts
 from deloc8.elf.constants import ELF_MAGIC, ET_DYN, ET_EXEC
 from deloc8.elf.image import parse
 from deloc8.elf.mentions import mentioned_libraries, opens_libraries
@@ -88,12 +89,17 @@ def read_images(archive: WheelArchive, reading: Reading) -> Images:
         )
     ]
 
+    amounts = Amounts(archive.name.filename)
+    amounts.begin(len(candidates))
+
     def read(member: Member) -> ElfImage | Damaged:
         if member.name in reading.known:
             return reading.known[member.name]
+        amounts.check()
         data = archive.read(member)
         try:
             image = parse(data, member.name)
+            amounts.add(image)
             if reading.look is not None:
                 reading.look(member, data)
             if reading.mentions and opens_libraries(image):
@@ -119,8 +125,13 @@ def _damaged(member: Member, data: Buffer, error: ElfError) -> Damaged:
     return Damaged(
         error=error,
         would_load=would_load(data, member.name),
-        names_module=f"PyInit_{stem}".encode() in bytes(data),
+        names_module=_contains(data, f"PyInit_{stem}".encode()),
     )
+
+
+def _contains(data: Buffer, text: bytes) -> bool:
+    searched = bytes(data) if isinstance(data, memoryview) else data
+    return searched.find(text) >= 0
 
 
 def _map(

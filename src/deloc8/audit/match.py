@@ -6,7 +6,9 @@ import enum
 import fnmatch
 from collections import deque
 from functools import partial
+from itertools import islice
 
+from deloc8.audit.amounts import MOST_VIOLATIONS, too_many
 from deloc8.audit.facts import REQUEST
 from deloc8.audit.forbidden import forbidden_uses
 from deloc8.audit.loading import RELR_MARKER, loader_needs, packed_unmarked, stack_faults
@@ -123,6 +125,9 @@ def match_policies(
         policies: The policies.
         options: What the user wants otherwise.
         grafted: Paths of libraries that are grafted in any case, although a policy would take them from the system.
+
+    Raises:
+        WheelError: Code ``too-many-symbols``: there are too many violations.
     """
     found = _Found(
         uses=forbidden_uses(facts, policies),
@@ -133,18 +138,19 @@ def match_policies(
     )
     closures: dict[object, Closure] = {}
     matches = []
+    left = MOST_VIOLATIONS
     for policy in policies:
         key = (policy.family, policy.libraries)
         if key not in closures:
             closures[key] = close(facts, policy, options, grafted=grafted)
         closure = closures[key]
-        matches.append(
-            PolicyMatch(
-                policy=policy,
-                closure=closure,
-                violations=() if policy.is_unbounded else tuple(_violations(facts, policy, closure, found)),
-            )
-        )
+        violations: tuple[Violation, ...] = ()
+        if not policy.is_unbounded:
+            violations = tuple(islice(_violations(facts, policy, closure, found), left + 1))
+        left -= len(violations)
+        if left < 0:
+            raise too_many(facts.name.filename, f"{MOST_VIOLATIONS} violations of policies")
+        matches.append(PolicyMatch(policy=policy, closure=closure, violations=violations))
     return tuple(matches)
 
 

@@ -6,6 +6,8 @@ from deloc8.elf.image import ElfImage
 from deloc8.loader.own import are_one_build
 from deloc8.values import dataclass
 
+_PIECE = 1 << 20
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -67,4 +69,7 @@ def _are_equal(member: str, image: ElfImage | None, path: str, places: tuple[Whe
     # What is copied into a wheel is often stripped, or has another search path: that leaves the id as it is.
     if isinstance(other, ElfImage) and image and are_one_build(image, other):
         return True
-    return bytes(archive.read(archive.member(member))) == bytes(sysroot.read(path))
+    ours, theirs = archive.read(archive.member(member)), sysroot.read(path)
+    # Piece by piece: a large one is mapped, and a copy of it would be in memory.
+    steps = range(0, len(ours), _PIECE)
+    return len(ours) == len(theirs) and all(ours[at : at + _PIECE] == theirs[at : at + _PIECE] for at in steps)

@@ -161,14 +161,14 @@ def _runs_stack(view: View) -> bool:
     return writes_trampolines(view)
 
 
-def parse_defined_names(data: Readable, name: str) -> frozenset[str]:
-    """The names of the symbols that a file offers, of whatever version.
+def parse_defined_names(data: Readable, name: str, wanted: frozenset[str] | None = None) -> frozenset[str]:
+    """The names of the symbols that a file offers, of whatever version; `wanted` as for `read_defined_names`.
 
     Raises:
         ElfError: As for `parse`.
     """
     table = read_table(View.open(data, name))
-    return read_defined_names(table) if table else frozenset()
+    return read_defined_names(table, wanted) if table else frozenset()
 
 
 def _read_interpreter(view: View) -> str | None:

@@ -26,6 +26,8 @@ class Note:
 
 # Debuggers' probes are the most numerous notes: some thousands in a large library.
 _MOST_NOTES = 1 << 16
+# What is longer is the data of a program, such as the script that Node finds in its own file, and nothing of ours.
+_LONGEST_DESCRIPTION = 4 << 20
 # Notes are aligned to 4 bytes, GNU properties of 64-bit files to 8; other numbers mean 4, as for readelf.
 _ALIGNMENTS = {8: 8}
 # mold puts the notes of these owners, aligned to 4, behind the properties into one segment that is aligned to 8.
@@ -82,7 +84,8 @@ def _walk(view: View, start: int, size: int, align: int) -> Iterator[tuple[int, 
 
 def _read_note(view: View, name: slice, description: slice, kind: int) -> Note:
     owner = bytes(view.data[name]).rstrip(b"\0").decode("utf-8", "surrogateescape")
-    return Note(owner=owner, type=kind, description=bytes(view.data[description]))
+    end = min(description.stop, description.start + _LONGEST_DESCRIPTION)
+    return Note(owner=owner, type=kind, description=bytes(view.data[description.start : end]))
 
 
 def _round_up(number: int, multiple: int) -> int:

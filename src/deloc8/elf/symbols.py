@@ -144,9 +144,18 @@ def _count_by_relocations(table: DynamicTable) -> int:
     return highest + 1
 
 
+# Five times what the largest library of TensorFlow has; and a wheel may not ask for more undefined ones in all.
+_MOST_SYMBOLS = 1 << 21
+_MOST_UNDEFINED = 250_000
+# So many are counted before they are read, and are read so many at a time.
+_MANY = 1 << 16
+
+
 def _symbol_bytes(table: DynamicTable, count: int) -> tuple[int, bytes]:
     """Where the symbols stand in the file, and their bytes."""
     offset = table.locate("DT_SYMTAB", c.DT_SYMTAB)
+    if count > _MOST_SYMBOLS:
+        raise table.view.sick("DT_SYMTAB", offset, f"has {count} symbols; the limit is {_MOST_SYMBOLS}")
     return offset, table.view.slice("DT_SYMTAB", offset, count * table.view.layout.symbol.size)
 
 
@@ -180,6 +189,11 @@ def read_undefined(table: DynamicTable, needs: Iterable[VersionNeed]) -> tuple[U
     if not count:
         return ()
     offset, raw = _symbol_bytes(table, count)
+    if count > _MANY:
+        undefined = sum(1 for name, _, section in _raw_symbols(table, raw) if name and not section)
+        if undefined > _MOST_UNDEFINED:
+            what = f"has {undefined} undefined symbols; the limit is {_MOST_UNDEFINED}"
+            raise table.view.sick("DT_SYMTAB", offset, what)
     rows = [
         (number, name, info)
         for number, (name, info, section) in enumerate(_raw_symbols(table, raw))
@@ -253,8 +267,12 @@ def read_defined(
     return tuple(symbols)
 
 
-def read_defined_names(table: DynamicTable) -> frozenset[str]:
+def read_defined_names(table: DynamicTable, wanted: frozenset[str] | None = None) -> frozenset[str]:
     """The names of the symbols that `read_defined` gives, in a third of the time.
+
+    Args:
+        table: The dynamic section.
+        wanted: Those that matter; of a file that has none of them one of its own stands for all. None: all do.
 
     Raises:
         ElfError: The symbol or string table points outside the file.
@@ -263,9 +281,17 @@ def read_defined_names(table: DynamicTable) -> frozenset[str]:
     if not count:
         return frozenset()
     offset, raw = _symbol_bytes(table, count)
-    rows = [
-        (number, name, info)
-        for number, (name, info, section) in enumerate(_raw_symbols(table, raw))
-        if section and name and info >> 4 != c.STB_LOCAL
-    ]
-    return frozenset(_names(table, offset, rows))
+    size = table.view.layout.symbol.size
+    found: set[str] = set()
+    some: list[str] = []
+    for start in range(0, count, _MANY):
+        part = raw[start * size : (start + _MANY) * size]
+        rows = [
+            (number, name, info)
+            for number, (name, info, section) in enumerate(_raw_symbols(table, part), start)
+            if section and name and info >> 4 != c.STB_LOCAL
+        ]
+        names = _names(table, offset, rows)
+        some = some or names[:1]
+        found.update(names if wanted is None else wanted.intersection(names))
+    return frozenset(found or some)

@@ -93,7 +93,7 @@ _CHUNK = 1 << 20
 _LONGEST_MATCH = 64
 _TYPES = {"H": 2, "I": 4, "Q": 8}
 # Far above what any linker writes; it keeps a file of nothing but headers from filling the memory.
-_MOST_HEADERS = 1 << 18
+_MOST_HEADERS = 1 << 16
 
 
 @dataclass(frozen=True)

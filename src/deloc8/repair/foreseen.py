@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deloc8.audit.checks.evidence import Evidence, listed, process_libraries
+from deloc8.audit.checks.evidence import Evidence, listed, names_asked_for, process_libraries
 from deloc8.audit.checks.table import find_some
 from deloc8.audit.dlopen import Confidence, Source
 from deloc8.audit.match import is_libpython
@@ -15,10 +15,10 @@ from deloc8.wheel.metadata import parse_wheel_metadata
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
     from deloc8.audit.dlopen import Opening
-    from deloc8.audit.facts import ElfFile
+    from deloc8.audit.facts import WheelFacts
     from deloc8.elf.view import Buffer
     from deloc8.loader.sysroot import Sysroot
     from deloc8.repair.choose import Aim
@@ -89,7 +89,7 @@ def _evidence(aim: Aim, contents: Contents) -> Evidence:
         match=None,
         wheel=parse_wheel_metadata(archive.read(archive.member(f"{archive.dist_info}/WHEEL"))),
         core=None,
-        defined=_Definitions(facts.files, contents),
+        defined=_Definitions(facts, contents),
         debug={},
         contents={path: (member.size, member.crc) for path, member in members.items()},
         vendors={},
@@ -100,11 +100,12 @@ def _evidence(aim: Aim, contents: Contents) -> Evidence:
 class _Definitions(dict[str, frozenset[str]]):
     """The names that each file offers, by path, read when they are asked for: those of most files never are."""
 
-    def __init__(self, files: Mapping[str, ElfFile], contents: Contents) -> None:
-        """The files of a wheel by path, and what gives their contents."""
+    def __init__(self, facts: WheelFacts, contents: Contents) -> None:
+        """The facts of a wheel, and what gives the contents of its files."""
         super().__init__()
-        self._files = files
+        self._files = facts.files
         self._contents = contents
+        self._wanted = names_asked_for(facts)
 
     def __contains__(self, path: object) -> bool:
         # Images were taken of all of them, so they are there.
@@ -114,10 +115,10 @@ class _Definitions(dict[str, frozenset[str]]):
         contents = self._contents
         member = self._files[path].member if path in self._files else None
         if member is not None:
-            self[path] = parse_defined_names(contents.read(contents.archive, member), path)
+            self[path] = parse_defined_names(contents.read(contents.archive, member), path, self._wanted)
         else:
             with contents.sysroot.look(path) as data:
-                self[path] = parse_defined_names(data, path)
+                self[path] = parse_defined_names(data, path, self._wanted)
         return self[path]
 
 

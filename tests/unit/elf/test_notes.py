@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from deloc8.elf.image import parse
 from deloc8.elf.notes import (
     Declaration,
     Note,
@@ -242,3 +243,10 @@ def test_what_is_opened_at_run_time() -> None:
         assert dlopen_declarations(values([other])) == ()
     for odd in (b'[{"soname": "liba.so"}]', b'[{"soname": [1]}]', b'["liba.so"]', b"[{}]", b"[", b""):
         assert dlopen_declarations(values([DLOPEN._replace(description=odd)])) == ()
+
+
+def test_the_beginning_of_a_long_description_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deloc8.elf.notes._LONGEST_DESCRIPTION", 8)
+    data = build_elf(notes=(NoteSpec("NODE", 1, b"12345678"), NoteSpec("NODE", 2, b"123456789")))
+    notes = [note.description for note in parse(data, "x").notes if note.owner == "NODE"]
+    assert notes == [b"12345678", b"12345678"]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from deloc8.elf.dynamic import DynamicTable, read_table
+from deloc8.elf.image import parse, parse_defined_names
 from deloc8.elf.symbols import (
     DefinedSymbol,
     UndefinedSymbol,
@@ -317,3 +318,35 @@ def test_a_chain_may_end_with_the_file_and_not_later() -> None:
     assert count_hashed(table_of(changed(data, bucket, "<I", behind - 1))) == behind
     with pytest.raises(ElfError, match="not a sound"):
         count_hashed(table_of(changed(data, bucket, "<I", behind)))
+
+
+MANY = [Undefined(f"u{number}") for number in range(5)]
+
+
+def test_tables_beyond_the_limits_are_refused_before_they_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = ElfSpec(undefined=tuple(MANY), defined=(Defined("mine"),))
+    data = build_elf(spec)
+    monkeypatch.setattr("deloc8.elf.symbols._MANY", 3)
+    count = len(MANY) + 2  # the first symbol of a table has no name
+    monkeypatch.setattr("deloc8.elf.symbols._MOST_SYMBOLS", count)
+    monkeypatch.setattr("deloc8.elf.symbols._MOST_UNDEFINED", len(MANY))
+    assert len(parse(data, "x").undefined) == len(MANY)
+    monkeypatch.setattr("deloc8.elf.symbols._MOST_UNDEFINED", len(MANY) - 1)
+    with pytest.raises(ElfError, match="sound") as caught:
+        parse(data, "x")
+    assert "has 5 undefined symbols; the limit is 4" in caught.value.context[0]
+    monkeypatch.setattr("deloc8.elf.symbols._MOST_SYMBOLS", count - 1)
+    with pytest.raises(ElfError) as caught:
+        parse(data, "x")
+    assert f"has {count} symbols; the limit is {count - 1}" in caught.value.context[0]
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 100])
+def test_of_the_defined_names_those_that_are_wanted_are_read(monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+    data = build_elf(ElfSpec(undefined=tuple(MANY), defined=tuple(Defined(name) for name in "abcde")))
+    monkeypatch.setattr("deloc8.elf.symbols._MANY", at_once)
+    assert parse_defined_names(data, "x") == set("abcde")
+    assert parse_defined_names(data, "x", frozenset({"b", "d", "u1"})) == {"b", "d"}
+    # That it offers something can still be seen.
+    assert len(parse_defined_names(data, "x", frozenset({"none"}))) == 1
+    assert parse_defined_names(build_elf(ElfSpec(undefined=tuple(MANY))), "x", frozenset({"u1"})) == set()

@@ -41,8 +41,8 @@ class Evidence:
         match: The wheel against the policy of that tag.
         wheel: Its WHEEL file.
         core: Its METADATA file; None where it is not looked at.
-        defined: For each ELF file, of the wheel and outside of it, the names that it offers to others; a file of the
-            system that cannot be read is missing.
+        defined: For each ELF file, of the wheel and outside of it, the names that it offers to others, as far as some
+            file asks for them, or one where none is asked for; a file of the system that cannot be read is missing.
         debug: The bytes of debug information in each of the wheel's ELF files, by path.
         contents: What two of the wheel's ELF files have in common whose contents are equal, by path.
         vendors: The folders of the system in which libraries are found that the user leaves out, by the path of the
@@ -86,14 +86,15 @@ def gather_evidence(archive: WheelArchive, audit: Audit, sysroot: Sysroot) -> Ev
     debug = {}
     members = {file.path: file.member for file in audit.facts.files.values()}
     process = process_libraries(audit.facts, sysroot)
+    wanted = names_asked_for(audit.facts)
     for path in dict.fromkeys((*members, *process)):
         member = members.get(path)
         if member is not None:
-            debug[path], defined[path] = _look(archive, member)
+            debug[path], defined[path] = _look(archive, member, wanted)
         else:
             try:
                 with sysroot.look(path) as data:
-                    defined[path] = parse_defined_names(data, path)
+                    defined[path] = parse_defined_names(data, path, wanted)
             except InputError:
                 continue  # the system's files are not on trial
     return Evidence(
@@ -114,10 +115,15 @@ def _identity(member: Member) -> tuple[int, int]:
     return member.size, member.crc
 
 
-def _look(archive: WheelArchive, name: str) -> tuple[int, frozenset[str]]:
+def names_asked_for(facts: WheelFacts) -> frozenset[str]:
+    """The names of all symbols that files of the wheel, and what they bring in, ask for."""
+    return frozenset(symbol.name for file in facts.files.values() for symbol in file.image.undefined)
+
+
+def _look(archive: WheelArchive, name: str, wanted: frozenset[str]) -> tuple[int, frozenset[str]]:
     """The bytes of debug sections and the defined names of a member, whose contents are let go before the next."""
     data = archive.read(archive.member(name))
-    return debug_size(data, name), parse_defined_names(data, name)
+    return debug_size(data, name), parse_defined_names(data, name, wanted)
 
 
 def strictest(audit: Audit) -> tuple[Claim | None, PolicyMatch | None]:

@@ -99,7 +99,14 @@ _READ = (
         "unsupported-compression",
         "multi-disk-archive",
     ),
-    *("compression-bomb", "too-many-members", "missing-dist-info", "several-dist-info", "dist-info-mismatch"),
+    *(
+        "compression-bomb",
+        "too-many-members",
+        "too-many-symbols",
+        "missing-dist-info",
+        "several-dist-info",
+        "dist-info-mismatch",
+    ),
     *("missing-wheel-file", "missing-metadata", "missing-record"),
 )
 
