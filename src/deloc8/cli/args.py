@@ -52,7 +52,7 @@ def parse(arguments: Sequence[str], environ: Mapping[str, str]) -> argparse.Name
     # The options of the other commands would be made in vain.
     only = arguments[0] if arguments and arguments[0] in _NAMES else None
     options = build_parser(only).parse_args(_with_strip_level(arguments))
-    options.output_identity = None  # see `output`
+    options.output_identity, options.is_output_lost = None, False  # see `output`
     if options.command in _READ_ENVIRON:
         _READ_ENVIRON[options.command](options, environ)
     if options.command == "fixup" and options.allow and not options.lower_glibc:

@@ -105,15 +105,12 @@ def _work(options: argparse.Namespace, console: Console) -> int:
             return _COMMANDS[options.command](options, console)
     except Deloc8Error as error:
         console.error(error)
-        # Where the output itself is what is wrong, JSON cannot be written either.
-        if options.format == "json" and error.code not in _OF_THE_OUTPUT:
+        # Where the output itself is what is wrong, what went wrong is not written there.
+        if options.format == "json" and not options.is_output_lost and error.code != "output-is-input":
             from deloc8.report.to_json import error_document  # noqa: PLC0415  only for this output
 
             emit_json(options, console, error_document(options.command, error))
         return exit_code(error)
-
-
-_OF_THE_OUTPUT = frozenset({"unwritable-output", "output-is-input"})
 
 
 def _told(console: Console, out: Stream) -> int:

@@ -77,6 +77,7 @@ def write_output(options: argparse.Namespace, console: Console, text: Lines) -> 
     except BrokenPipeError:
         pass
     except (OSError, ValueError) as error:
+        options.is_output_lost = True
         raise _unwritable(path, error) from error
 
 

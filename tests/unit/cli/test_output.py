@@ -287,8 +287,9 @@ def test_a_failure_leaves_the_old_file_or_none(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "replace", refuse)
-    code, out, err = command(*words(scene, "show", wheel), "-o", report)
+    code, out, err = command(*words(scene, "show", wheel), "--format", "json", "-o", report)
     assert (code, out) == (4, "")
+    assert err.count("error:") == 1
     assert err.startswith(f"error: `{report}` could not be written [no-room]\n")
     assert report.exists() == exists
     assert not exists or report.read_text() == "old"
