@@ -289,7 +289,7 @@ def _injected(command: str, place: _Place, folder: Path, most: int = 8) -> Itera
 
 
 _TRACED = re.compile(rb"^(?:\[pid +\d+\] |\d+ +)?(\w+)\(", re.MULTILINE)
-_BEGINNING = re.compile(rb"/cli/(?:__pycache__/)?commands\\b")
+_BEGINNING = re.compile(rb"/cli/(?:__pycache__/)?commands\b")
 _counts: dict[tuple[str, str, str], tuple[int, int]] = {}
 
 
