@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from contextlib import suppress
 from threading import Thread, get_ident
 
 from deloc8.ending import undo_all
@@ -40,10 +41,8 @@ def guard() -> None:
             signal.signal(number, _end)
             answered = True
     if answered:
-        reading, writing = os.pipe()
-        os.set_blocking(writing, False)
-        signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-        Thread(target=_nudge, args=(reading, get_ident()), daemon=True).start()
+        with suppress(OSError, RuntimeError, MemoryError):  # a signal may then be answered late
+            _watch()
 
 
 def release() -> None:
@@ -51,6 +50,14 @@ def release() -> None:
     for number in _ENDING:
         if signal.getsignal(number) is _end:
             signal.signal(number, signal.SIG_DFL)
+
+
+def _watch() -> None:
+    """Let a thread look after the signals that come."""
+    reading, writing = os.pipe()
+    Thread(target=_nudge, args=(reading, get_ident()), daemon=True).start()
+    os.set_blocking(writing, False)
+    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
 
 
 def _nudge(reading: int, first: int) -> None:

@@ -52,6 +52,18 @@ def test_the_signals_that_ask_for_an_end_are_answered_and_can_be_let_go() -> Non
     assert set(now().values()) == {signal.SIG_DFL}
 
 
+@pytest.mark.parametrize("error", [OSError, RuntimeError, MemoryError])
+def test_where_no_thread_is_to_be_had_signals_are_answered_nevertheless(
+    monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    def refuse(*_: object, **__: object) -> NoReturn:
+        raise error
+
+    monkeypatch.setattr(signals, "Thread", refuse)
+    guard()
+    assert set(now().values()) == {signals._end}
+
+
 def test_what_was_ignored_or_answered_before_stays_so() -> None:
     def answer(*_: object) -> None: ...
 

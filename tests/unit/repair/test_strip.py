@@ -7,12 +7,15 @@ import functools
 import os
 import platform
 import subprocess
+import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from deloc8.errors import InputError, SystemFault, UsageError
+from deloc8 import ending
+from deloc8.errors import Deloc8Error, InputError, SystemFault, UsageError
 from deloc8.repair.model import StripLevel
 from deloc8.repair.strip import Stripper, find_strip, strip
 from deloc8.target import Arch, parse_platform_tag
@@ -215,6 +218,33 @@ def test_a_stripped_file_that_cannot_be_read_is_a_fault(tools: Path) -> None:
     with pytest.raises(SystemFault) as caught:
         strip(lambda: build_elf(ElfSpec()), stripper, "a.so")
     assert caught.value.code == "read-failed"
+
+
+def test_the_program_ends_with_the_command(
+    bench_wheel: tuple[Bench, Path], tools: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A signal that ends the command kills the program that it has started, whatever that does."""
+    monkeypatch.setattr(ending, "STEADY", threading.RLock())
+    monkeypatch.setenv("PATH", f"{tools}:/usr/bin:/bin")
+    begun = tools / "begun"
+    tool = add(tools, "strip", f"#!/bin/sh\necho > {begun}\nexec sleep 600\n")
+    stripper = Stripper(level=StripLevel.ALL, tool=tool, target=bench_wheel[0].dist / "wheel")
+    ends: list[str] = []
+
+    def run() -> None:
+        try:
+            strip(lambda: build_elf(ElfSpec()), stripper, "file")
+        except Deloc8Error as error:
+            ends.append(error.code)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    while not begun.exists():
+        assert thread.is_alive()
+        time.sleep(0.01)
+    ending.undo_all()
+    thread.join(60)
+    assert ends == ["strip-failed"]
 
 
 # -- a dry run
