@@ -12,9 +12,9 @@ removed; and the first result is stripped by `strip -s`. After each step the pro
 new needed names are links to the libraries that the loader found for the old ones, so that it must load the same.
 A sample is opened by dlopen before and after. It is counted how many edited files still lead to their build id in
 memory, in how many eu-elflint finds what it did not find before, and how many eu-unstrip joins with the debug
-information that eu-strip took out of them. A file that an editor refuses is counted with its reason. What came of
-each file is a line of JSON in the report; a tool that is in it already for a file is not tried again. The exit code is
-1 where an edit of deloc8's failed.
+information that eu-strip took out of them, or had taken out before the edit. A file that an editor refuses is counted
+with its reason. What came of each file is a line of JSON in the report; a tool that is in it already for a file is not
+tried again. The exit code is 1 where an edit of deloc8's failed.
 """
 
 from __future__ import annotations

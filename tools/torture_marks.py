@@ -35,8 +35,10 @@ def marks(before: Path, after: Path, folder: Path) -> Iterator[str]:
         old, new = findings(before), findings(after)
         if old is not None and new is not None:
             yield "eu-elflint finds more" if new - old else "eu-elflint finds nothing new"
-    if shutil.which("eu-unstrip") and can_be_joined(before, folder):
-        yield "eu-unstrip joins it" if can_be_joined(after, folder) else "eu-unstrip does not join it"
+    if shutil.which("eu-unstrip") and can_be_joined(before, before, folder):
+        yield "eu-unstrip joins it" if can_be_joined(after, after, folder) else "eu-unstrip does not join it"
+        joins = can_be_joined(after, before, folder)
+        yield f"eu-unstrip {'joins' if joins else 'does not join'} it with what was taken out before the edit"
 
 
 def build_id(path: Path) -> str:
@@ -62,13 +64,24 @@ def findings(path: Path) -> frozenset[str] | None:
     return frozenset(line for line in done.stdout.splitlines() if line != "No errors")
 
 
-def can_be_joined(path: Path, folder: Path) -> bool:
-    """Whether eu-unstrip puts a file together again that eu-strip has taken apart."""
-    whole, debug, joined = (folder / name for name in ("whole", "debug", "joined"))
-    debug.unlink(missing_ok=True)
-    shutil.copyfile(path, whole)
-    taken = subprocess.run(["eu-strip", "-f", str(debug), str(whole)], capture_output=True, check=False)
-    if taken.returncode or not debug.exists():
+def can_be_joined(path: Path, source: Path, folder: Path) -> bool:
+    """Whether eu-unstrip joins a file that eu-strip has taken apart with the debug information of one, or of another.
+
+    Args:
+        path: The file.
+        source: The file whose debug information it is.
+        folder: For files that are made on the way.
+    """
+    bare, debug, joined = (folder / name for name in ("bare", "debug", "joined"))
+    if not take_apart(source, bare, debug) or (path != source and not take_apart(path, bare, folder / "other")):
         return False
-    command = ["eu-unstrip", str(whole), str(debug), "-o", str(joined)]
+    command = ["eu-unstrip", str(bare), str(debug), "-o", str(joined)]
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def take_apart(path: Path, bare: Path, debug: Path) -> bool:
+    """Let eu-strip take a file's debug information out of it."""
+    debug.unlink(missing_ok=True)
+    command = ["eu-strip", "-f", str(debug), "-o", str(bare), str(path)]
+    done = subprocess.run(command, capture_output=True, check=False)
+    return done.returncode == 0 and debug.exists()

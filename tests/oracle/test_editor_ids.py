@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ctypes
-import shutil
 import subprocess
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
@@ -153,15 +153,125 @@ def test_eu_unstrip_joins_what_eu_strip_took_apart(linker: Toolchain, edits: tup
     assert build_id_of(joined) == build_id_of(original)
 
 
-def test_debug_information_made_before_the_edit_is_still_found(tmp_path: Path) -> None:
-    """As of a distribution's library: debuggers go by the build id, and by addresses, which have not changed."""
-    original = tmp_path / "liboriginal.so"
-    shutil.copyfile(build(LIBRARY, Toolchain("gcc"), options=("-g",)), original)
-    subprocess.run([require("eu-strip", "elfutils"), "-f", str(tmp_path / "debug"), str(original)], check=True)
-    after = edited(original, tmp_path / "libedited.so")
-    symbols = subprocess.check_output([require("readelf", "binutils"), "--dyn-syms", "-W", str(after)], text=True)
-    (address,) = (line.split()[1] for line in symbols.splitlines() if line.endswith(" thrice"))
-    command = [require("eu-addr2line", "elfutils"), "-f", "-e", str(after), "0x" + address]
-    assert subprocess.check_output(command, text=True).splitlines()[0] == "thrice"
-    where = subprocess.check_output([*command[:1], *command[2:]], text=True)
-    assert ":5:" in where, where
+# -- debug information that was made before the edit, as a distribution's
+
+GDB = ("gdb", "-nx", "-q", "-batch", "-iex", "set debuginfod enabled off")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parted:
+    """A library, its debug information in a folder of build ids as of /usr/lib/debug, and the edited library."""
+
+    whole: Path
+    bare: Path
+    debug: Path
+    edited: Path
+    folder: Path
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The library whole, without its debug information, and edited."""
+        return self.whole, self.bare, self.edited
+
+    @property
+    def addresses(self) -> list[str]:
+        """Where its functions begin."""
+        shown = subprocess.check_output(
+            [require("readelf", "binutils"), "--dyn-syms", "-W", str(self.edited)], text=True
+        )
+        names = ("twice", "thrice", "more")
+        found = {line.split()[-1]: line.split()[1] for line in shown.splitlines() if line.endswith(names)}
+        return [f"0x{found[name]}" for name in names]
+
+
+@pytest.fixture(params=[EDITS, MORE], ids=["names", "more"])
+def edits(request: pytest.FixtureRequest) -> tuple[Edit, ...]:
+    found: tuple[Edit, ...] = request.param
+    return found
+
+
+@pytest.fixture(params=["eu-strip", "objcopy"])
+def taken_by(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(params=LINKERS, ids=lambda toolchain: toolchain.linker)
+def parted(request: pytest.FixtureRequest, taken_by: str, edits: tuple[Edit, ...], tmp_path: Path) -> Parted:
+    whole = build(LIBRARY, request.param, options=("-g", "-Wl,--build-id=sha1"))
+    build_id = build_id_of(whole)
+    bare, folder = tmp_path / "libbare.so", tmp_path / "debug"
+    debug = folder / ".build-id" / build_id[:2] / f"{build_id[2:]}.debug"
+    debug.parent.mkdir(parents=True)
+    if taken_by == "eu-strip":
+        subprocess.run([require("eu-strip", "elfutils"), "-f", str(debug), "-o", str(bare), str(whole)], check=True)
+    else:
+        require("objcopy", "binutils")
+        subprocess.run(["objcopy", "--only-keep-debug", str(whole), str(debug)], check=True)
+        subprocess.run(["strip", "-s", "-o", str(bare), str(whole)], check=True)
+    target = edited(bare, tmp_path / "libedited.so", edits)
+    return Parted(whole=whole, bare=bare, debug=debug, edited=target, folder=folder)
+
+
+def test_gdb_finds_it_by_the_build_id(parted: Parted) -> None:
+    require("gdb", "gdb")
+    words = [word for address in parted.addresses for word in ("-ex", f"info line *{address}")]
+    where = ("-iex", f"set debug-file-directory {parted.folder}")
+    told = {
+        path: subprocess.check_output([*GDB, *where, *words, str(path)], text=True)
+        for path in (parted.bare, parted.edited)
+    }
+    assert told[parted.bare] == told[parted.edited]
+    assert told[parted.edited].count("Line ") == len(parted.addresses)
+
+
+def test_gdb_shows_lines_of_a_running_process(parted: Parted) -> None:
+    require("gdb", "gdb")
+    finder = build(FINDER, Toolchain("gcc"), kind="pie")
+    where = ("-iex", f"set debug-file-directory {parted.folder}", "-iex", "set breakpoint pending on")
+    words = ("-ex", "break helper", "-ex", "run", "-ex", "backtrace 2")
+    command = [*GDB, *where, *words, "--args", str(finder), str(parted.edited)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    if "ptrace" in done.stderr:
+        pytest.skip("needs the right to trace a process")
+    frames = [line for line in done.stdout.splitlines() if line.startswith("#")]
+    assert "helper (number=2) at " in frames[0] + frames[1], done.stdout + done.stderr
+    assert any(" twice (number=2) at " in line for line in frames)
+
+
+def test_elfutils_find_it_by_the_build_id(parted: Parted) -> None:
+    """eu-addr2line, as eu-stack and perf, which ask the same library."""
+    where = f"--debuginfo-path={parted.folder}"
+    command = [require("eu-addr2line", "elfutils"), "-f", where, "-e"]
+    told = {path: subprocess.check_output([*command, str(path), *parted.addresses], text=True) for path in parted.files}
+    assert told[parted.bare] == told[parted.edited] == told[parted.whole]
+    assert [line.split()[-1] for line in told[parted.edited].splitlines()[::2]] == ["twice", "thrice", "more"]
+
+
+@pytest.mark.parametrize("program", ["addr2line", "eu-addr2line", "llvm-symbolizer"])
+def test_addresses_are_those_of_the_debug_file(parted: Parted, program: str) -> None:
+    """As a symbol server answers for what a crash reporter sends: a build id, and addresses in the library."""
+    require(program, {"a": "binutils", "e": "elfutils", "l": "llvm"}[program[0]])
+    told = subprocess.check_output([program, "-f", "-e", str(parted.debug), *parted.addresses], text=True)
+    assert told == subprocess.check_output([program, "-f", "-e", str(parted.whole), *parted.addresses], text=True)
+    assert "thrice" in told
+    assert "??" not in told
+
+
+def test_eu_unstrip_refuses_it_and_joins_before_the_edit(parted: Parted, taken_by: str, tmp_path: Path) -> None:
+    """It looks for each section at its old address, in its old size; what it writes for the original can be edited."""
+    joined = tmp_path / "libjoined.so"
+    command = [require("eu-unstrip", "elfutils"), "-o", str(joined)]
+    done = subprocess.run(
+        [*command, str(parted.edited), str(parted.debug)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "cannot find matching section for [" in done.stderr
+    assert "'.dynstr'" in done.stderr
+    if taken_by == "objcopy":
+        return  # eu-unstrip wants debug files of eu-strip: those of objcopy have other flags of sections
+    joined.unlink(missing_ok=True)
+    subprocess.run([*command, str(parted.bare), str(parted.debug)], check=True)
+    after = edited(joined, tmp_path / "libafter.so")
+    shown = subprocess.check_output(["eu-addr2line", "-f", "-e", str(after), *parted.addresses], text=True)
+    assert [line.split()[-1] for line in shown.splitlines()[::2]] == ["twice", "thrice", "more"]
+    assert "?" not in shown
