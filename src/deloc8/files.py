@@ -133,7 +133,7 @@ def _read_pipe(descriptor: int, most: int) -> bytes:
             # A process has it open for writing.
             if not waiting.poll(_PATIENCE * 1000):
                 what = f"it is a pipe through which nothing came for {_PATIENCE} seconds"
-                raise TimeoutError(errno.ETIMEDOUT, what) from None
+                raise NotAFileError(errno.EINVAL, what) from None
             continue
         if not piece:
             break

@@ -173,7 +173,7 @@ def test_a_pipe_through_which_nothing_comes_is_an_error(tmp_path: Path, monkeypa
     # Open for both, it has a writer, which does not write.
     writing = os.open(tmp_path / "pipe", os.O_RDWR)
     try:
-        with pytest.raises(TimeoutError, match="nothing came for"):
+        with pytest.raises(NotAFileError, match="through which nothing came for"):
             read_given(tmp_path / "pipe", 10)
     finally:
         os.close(writing)

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 _FOLDERS = ("/usr/lib/sysimage/rpm", "/var/lib/rpm")
 _SQLITE, _NDB, _BDB = "rpmdb.sqlite", "Packages.db", "Packages"
-_BESIDE = ("-wal", "-shm", "-journal")  # endings of the files that SQLite has beside a database
+_JOURNAL = "-wal"
+_BESIDE = (_JOURNAL, "-shm", "-journal")  # endings of the files that SQLite has beside a database
 
 
 def search(spellings: Mapping[str, str], sysroot: Sysroot) -> Answer:
@@ -56,11 +57,28 @@ def database(sysroot: Sysroot) -> str | None:
 
 def _headers(place: str, names: Sequence[bytes], sysroot: Sysroot) -> Iterator[bytes]:
     if place.endswith(_SQLITE):
-        # SQLite opens whatever has these names: what is no file must be an error before.
-        beside = {name: place + name for name in _BESIDE if sysroot.real_path(place + name)}
-        begins = {name: next(sysroot.pieces(path), b"") for name, path in {"": place, **beside}.items()}
-        is_settled = not begins.get("-wal")
-        yield from sqlite_headers(sysroot.host_path(place), names, is_settled=is_settled)
+        yield from _sqlite_headers(place, names, sysroot)
         return
     with sysroot.look(place) as data:
         yield from having(ndb_headers(data) if place.endswith(_NDB) else bdb_headers(data), names, len(data))
+
+
+def _sqlite_headers(place: str, names: Sequence[bytes], sysroot: Sysroot) -> Iterator[bytes]:
+    # SQLite opens whatever has these names: what is no file must be an error before.
+    beside = {name: place + name for name in _BESIDE if sysroot.real_path(place + name)}
+    begins = {name: next(sysroot.pieces(path), b"") for name, path in {"": place, **beside}.items()}
+    if not begins.get(_JOURNAL):
+        yield from sqlite_headers(sysroot.host_path(place), names)
+        return
+
+    import tempfile  # noqa: PLC0415  hardly ever
+    from pathlib import Path  # noqa: PLC0415  the same
+
+    # What the database does not hold yet SQLite would write into it, or beside it: that is done to a copy.
+    with tempfile.TemporaryDirectory(prefix="deloc8-") as folder:
+        copy = Path(folder, _SQLITE)
+        for ending in ("", _JOURNAL):
+            with copy.with_name(_SQLITE + ending).open("wb") as file:
+                for piece in sysroot.pieces(place + ending):
+                    file.write(piece)
+        yield from sqlite_headers(copy, names, is_settled=False)

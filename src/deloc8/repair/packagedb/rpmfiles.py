@@ -27,13 +27,14 @@ _STEP = 100_000  # instructions of SQLite's machine
 _MOST_STEPS = 5_000  # a few seconds; a search takes a thousandth, without an index of the files a hundredth
 
 
-def sqlite_headers(path: Path, names: Sequence[bytes], *, is_settled: bool) -> Iterator[bytes]:
+def sqlite_headers(path: Path, names: Sequence[bytes], *, is_settled: bool = True) -> Iterator[bytes]:
     """The headers of packages that have files of these names.
 
     Args:
         path: The database.
         names: Without folders.
-        is_settled: Whether nobody has written what the file does not hold yet; then nothing is written beside it.
+        is_settled: Whether nobody has written what the file does not hold yet; then nothing is written beside it. Else
+            the file must be a copy of our own.
 
     Raises:
         BadDatabase: It cannot be read, or this Python has no SQLite.
@@ -42,7 +43,7 @@ def sqlite_headers(path: Path, names: Sequence[bytes], *, is_settled: bool) -> I
         import sqlite3  # noqa: PLC0415  for this kind of database only
     except ImportError:
         raise BadDatabase("this Python has no module sqlite3") from None
-    mode = "immutable=1" if is_settled else "mode=ro"
+    mode = "immutable=1" if is_settled else "mode=rw"
     marks = ",".join(["CAST(? AS TEXT)"] * len(names))
     query = f"SELECT blob FROM Packages WHERE hnum IN (SELECT hnum FROM Basenames WHERE key IN ({marks})) ORDER BY hnum"  # noqa: S608  only placeholders are put in
     try:

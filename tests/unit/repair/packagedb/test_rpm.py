@@ -84,10 +84,28 @@ def test_what_stands_in_the_journal_alone_counts(system: System) -> None:
     connection.execute("INSERT INTO Packages VALUES (9, ?)", (rpm_blob(package),))
     connection.execute("INSERT INTO Basenames VALUES ('libnew.so', 9, 0)")
     connection.commit()
+    before = {place.name: (place.read_bytes(), place.stat().st_mtime_ns) for place in path.parent.iterdir()}
     try:
         assert search(system, "/usr/lib64/libnew.so").owners["/usr/lib64/libnew.so"].name == "libnew"
+        # Neither into the database nor beside it is anything written.
+        assert {place.name: (place.read_bytes(), place.stat().st_mtime_ns) for place in path.parent.iterdir()} == before
     finally:
         connection.close()
+
+
+def test_nothing_is_written_beside_a_database_that_was_left_with_its_journal(system: System) -> None:
+    path = write(system, "rpmdb.sqlite")
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("INSERT INTO Packages VALUES (9, ?)", (rpm_blob(Rpm(name="libnew")),))
+    connection.execute("INSERT INTO Basenames VALUES ('libnew.so', 9, 0)")
+    connection.commit()
+    left = System(system.top / "left")
+    for ending in ("", "-wal"):
+        left.write(f"/{OLD}/rpmdb.sqlite{ending}", path.with_name(path.name + ending).read_bytes())
+    connection.close()
+    search(left, "/usr/lib64/libnew.so")
+    assert sorted(place.name for place in (left.top / OLD).iterdir()) == ["rpmdb.sqlite", "rpmdb.sqlite-wal"]
 
 
 def test_names_that_are_no_utf8_harm_nobody(system: System) -> None:
