@@ -79,7 +79,8 @@ def _run(argv: Sequence[str], *, is_process: bool) -> int:
 
 def _unloaded(error: Exception) -> int:
     """The exit code where deloc8 cannot be read from its place, told without any part of it."""
-    reason = str(error) or type(error).__name__
+    # A path in it can hold anything; `deloc8.text`, which knows what to do with that, may be what cannot be loaded.
+    reason = ascii(str(error) or type(error).__name__)[1:-1].replace("##", "#\\x23")
     try:  # noqa: SIM105  no import may be needed here
         print(f"error: deloc8 could not be loaded [broken-installation]\n  {reason}", file=sys.stderr)  # noqa: T201
     except OSError:

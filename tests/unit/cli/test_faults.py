@@ -137,9 +137,16 @@ def test_a_fault_before_the_options_are_known_is_one_error(command: Command, mon
     assert ended.err.startswith("error: the command could not be carried out [no-memory]\n")
 
 
-@pytest.mark.parametrize("error", [ImportError("No module named 'deloc8.cli.commands'"), MemoryError()])
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ImportError("No module named 'deloc8.cli.commands'"), "No module named 'deloc8.cli.commands'"),
+        (MemoryError(), "MemoryError"),
+        (OSError("/opt/a\n::error::x\x1b ##[error]"), r"/opt/a\n::error::x\x1b #\x23[error]"),
+    ],
+)
 def test_a_deloc8_that_cannot_be_loaded_says_so(
-    command: Command, monkeypatch: pytest.MonkeyPatch, error: Exception
+    command: Command, monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str
 ) -> None:
     honest = builtins.__import__
 
@@ -151,7 +158,6 @@ def test_a_deloc8_that_cannot_be_loaded_says_so(
     monkeypatch.setattr(builtins, "__import__", load)
     code, out, err = command("show", "a.whl")
     assert (code, out) == (4, "")
-    reason = str(error) or "MemoryError"
     assert err == f"error: deloc8 could not be loaded [broken-installation]\n  {reason}\n"
     monkeypatch.setattr("sys.stderr", _Full())
     assert main(["show", "a.whl"]) == 4
