@@ -10,7 +10,6 @@ from deloc8.cli.shared import (
     audit_options,
     draws,
     emit,
-    emit_json,
     exit_code,
     not_worked_on,
     progress_bar,
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
     from deloc8.audit.verdict import Audit
     from deloc8.cli.console import Console
     from deloc8.report.page import Entry
-    from deloc8.report.to_json import Json
     from deloc8.text import Lines
     from deloc8.workflow import AuditOptions
 
@@ -44,7 +42,7 @@ class _Shown:
 
     Attributes:
         code: The exit code that it leads to.
-        value: For JSON; empty for other formats.
+        value: As JSON; empty for other formats.
         text: As plain text.
         drawing: As drawn for a terminal.
         trace: Lines for stderr.
@@ -53,7 +51,7 @@ class _Shown:
     """
 
     code: int
-    value: Json
+    value: Lines = NOTHING
     text: Lines = NOTHING
     drawing: Lines = NOTHING
     trace: tuple[str, ...] = ()
@@ -72,11 +70,19 @@ def show(options: argparse.Namespace, console: Console) -> int:
         read_template()  # what it needs is missed before any work is done
         processes, threads = 1, options.jobs  # a page shows the whole verdict, which is too much to hand over
     settings = replace(settings, threads=threads)
+    growing = None
+    if options.format == "json":
+        from deloc8.cli.documents import Document  # noqa: PLC0415  only for this output
+
+        growing = Document("show", options, console)
     parts = []
     with share(lambda path: _show_one(path, settings, options, console), options.wheels, processes) as results:
         for path in options.wheels:
             with progress_bar(path, options, console):
                 part = next(results)
+            if growing is not None:
+                growing.add(part.value)
+                part = replace(part, value=NOTHING)  # what is written need not be kept
             parts.append(part)
             if part.drawing:
                 console.data(part.drawing)
@@ -85,10 +91,8 @@ def show(options: argparse.Namespace, console: Console) -> int:
             if part.error is not None:
                 console.error(part.error)
     tell_failures([part.code for part in parts], console)
-    if options.format == "json":
-        from deloc8.report.to_json import document  # noqa: PLC0415  only for this output
-
-        emit_json(options, console, document("show", [part.value for part in parts]))
+    if growing is not None:
+        growing.end()
     elif options.format == "html":
         from deloc8.report.to_html import html_page  # noqa: PLC0415  only for this output
 
@@ -112,13 +116,17 @@ def _show_one(path: str, settings: AuditOptions, options: argparse.Namespace, co
     except Deloc8Error as error:
         if error.code == "output-is-input":
             raise
-        from deloc8.report.to_json import failed_wheel  # noqa: PLC0415  only for what failed
+        value = NOTHING
+        if options.format == "json":
+            from deloc8.cli.documents import wheel_lines  # noqa: PLC0415  only for this output
+            from deloc8.report.to_json import failed_wheel  # noqa: PLC0415  the same
 
-        shown = _Shown(code=exit_code(error), value=failed_wheel(file_name(path), error), error=error)
+            value = wheel_lines(failed_wheel(file_name(path), error))
+        shown = _Shown(code=exit_code(error), value=value, error=error)
     else:
         shown = _Shown(
             code=NOT_AS_ASKED if audit.false_claims else DONE,
-            value=_value(audit) if options.format == "json" else {},
+            value=_value(audit) if options.format == "json" else NOTHING,
             trace=tuple(_trace(audit)) if console.verbosity > 1 else (),
         )
         if draws(options, console):
@@ -135,10 +143,11 @@ def _show_one(path: str, settings: AuditOptions, options: argparse.Namespace, co
     return shown
 
 
-def _value(audit: Audit) -> Json:
-    from deloc8.report.to_json import audit_value  # noqa: PLC0415  only for this output
+def _value(audit: Audit) -> Lines:
+    from deloc8.cli.documents import wheel_lines  # noqa: PLC0415  only for this output
+    from deloc8.report.to_json import audit_value  # noqa: PLC0415  the same
 
-    return audit_value(audit)
+    return wheel_lines(audit_value(audit))
 
 
 def _trace(audit: Audit) -> Iterator[str]:
