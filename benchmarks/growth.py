@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 GROWTH_HEAD = ("", "cpu s", "wall s", "peak MB", "disk MB", "by size")
 MANY_HEAD = ("", "cpu s", "wall s", "peak MB", "disk MB", "wall: ratio")
-MEMBERS = (1_000, 3_000, 10_000, 30_000, 100_000)
+MEMBERS = (1_000, 3_000, 10_000, 30_000, 75_000)
 MEGABYTES = (20, 60, 200, 600, 2_000)
 POINTERS = (20_000, 60_000, 200_000, 600_000, 2_000_000)
 QUICK_SIZES = 3

@@ -13,8 +13,9 @@ from deloc8.paths import file_name
 from deloc8.text import printable
 from deloc8.wheel import codec
 from deloc8.wheel.codec import Buffer, StreamError
+from deloc8.wheel.limits import LARGEST_METADATA, LARGEST_RECORD, LARGEST_WHEEL, LONGEST_PATH
 from deloc8.wheel.names import WheelName, normalize_name, parse_wheel_name
-from deloc8.wheel.paths import LONGEST_PATH, collision, path_fault
+from deloc8.wheel.paths import collision, path_fault
 from deloc8.wheel.zipformat import STORED, ArchiveLimits, Member, read_members, unsound
 
 TYPE_CHECKING = False
@@ -33,15 +34,6 @@ LARGE_MEMBER = 32 << 20  # bytes; not for others, who ask `is_large`
 _AT_ONCE = 4 << 20  # contents up to this size are one piece: unpacking them at once is quicker
 _STEP = 1 << 18  # compressed bytes per step of reading a large member
 _FIRST_STEP = 320  # enough compressed bytes to see the first four of the contents; 64 are not
-
-LARGEST_WHEEL = 1 << 20
-"""Bytes of WHEEL; real ones have some hundreds."""
-
-LARGEST_METADATA = 4 << 20
-"""Bytes of METADATA, which has the README in it."""
-
-LARGEST_RECORD = 16 << 20
-"""Bytes of RECORD."""
 
 # Each with the codes of the errors that it is missing, and that it is too large.
 _NEEDED_FILES = (

@@ -8,7 +8,7 @@ from deloc8.errors import WheelError
 from deloc8.patterns import pattern
 from deloc8.text import printable
 from deloc8.values import dataclass
-from deloc8.wheel.archive import LARGEST_METADATA, LARGEST_WHEEL
+from deloc8.wheel.limits import LARGEST_METADATA, LARGEST_WHEEL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

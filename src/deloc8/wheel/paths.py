@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from deloc8.patterns import pattern
+from deloc8.wheel.limits import DEEPEST_PATH, LONGEST_PATH
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-LONGEST_PATH = 1024
-"""Bytes of a path: a quarter of what Linux takes, as it will stand below a folder of an environment."""
-
-DEEPEST_PATH = 100
-"""Parts of a path."""
 
 _FAULTS = (
     (pattern(r"^/"), "is absolute"),

@@ -13,7 +13,7 @@ from deloc8.errors import WheelError
 from deloc8.patterns import pattern
 from deloc8.text import printable
 from deloc8.values import NamedTuple
-from deloc8.wheel.archive import LARGEST_RECORD, ArchiveLimits
+from deloc8.wheel.limits import LARGEST_RECORD, MOST_MEMBERS
 from deloc8.wheel.paths import path_fault
 
 TYPE_CHECKING = False
@@ -32,7 +32,6 @@ _ALGORITHMS = frozenset({"sha256", "sha384", "sha512"})  # the specification wan
 _HASH = pattern(r"[A-Za-z0-9_.-]+=[A-Za-z0-9_=+/-]*")
 # The hash as a Python 3 program writes it that formats bytes.
 _HASH_OF_BYTES = pattern(r"([A-Za-z0-9_.-]+=)b'([A-Za-z0-9_=+/-]*)'")
-_MOST_ROWS = ArchiveLimits().members
 _COLUMNS = 3
 _WINDOW = 1 << 20
 
@@ -117,8 +116,8 @@ def parse_record(data: Buffer, name: str) -> Record:
                 row = _row(_as_meant(columns, odd), reader.line_num, name)
                 if row.path in rows:
                     raise _bad_record(name, f"line {reader.line_num} lists `{row.path}` again")
-                if len(rows) == _MOST_ROWS:
-                    raise _bad_record(name, f"it has more than {_MOST_ROWS} rows")
+                if len(rows) == MOST_MEMBERS:
+                    raise _bad_record(name, f"it has more than {MOST_MEMBERS} rows")
                 rows[row.path] = row
     except csv.Error as error:
         raise _bad_record(name, f"line {reader.line_num}: {error}") from None

@@ -11,6 +11,7 @@ import struct
 from deloc8.errors import WheelError
 from deloc8.text import printable
 from deloc8.values import NamedTuple, Protocol, dataclass
+from deloc8.wheel.limits import LARGEST_DIRECTORY, MOST_FOLDERS, MOST_MEMBERS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -110,9 +111,9 @@ class ArchiveLimits:
         ratio_from: See `ratio`.
     """
 
-    members: int = 120_000
-    directory: int = 16 << 20
-    folders: int = 60_000
+    members: int = MOST_MEMBERS
+    directory: int = LARGEST_DIRECTORY
+    folders: int = MOST_FOLDERS
     total: int = 64 << 30
     ratio: int = 200
     ratio_from: int = 1 << 30

@@ -16,7 +16,11 @@ from deloc8.report.to_json import document
 if TYPE_CHECKING:
     from deloc8.text import Lines
 
-WHEELS: list[dict[str, object]] = [{"wheel": "a\nb", "list": [1, {"c": []}], "no": {}}, {"wheel": "ü::error::##[x]"}, {"wheel": "c"}]
+WHEELS: list[dict[str, object]] = [
+    {"wheel": "a\nb", "list": [1, {"c": []}], "no": {}},
+    {"wheel": "ü::error::##[x]"},
+    {"wheel": "c"},
+]
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])

@@ -128,7 +128,7 @@ def test_a_giant_record_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_record_of_too_many_rows_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deloc8.wheel.record._MOST_ROWS", 3)
+    monkeypatch.setattr("deloc8.wheel.record.MOST_MEMBERS", 3)
     assert len(parse_record(b"a,,\nb,,\nc,,\n", "RECORD").rows) == 3
     with pytest.raises(WheelError) as caught:
         parse_record(b"a,,\nb,,\nc,,\nd,,\n", "RECORD")
