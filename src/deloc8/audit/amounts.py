@@ -9,8 +9,6 @@ from deloc8.text import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from deloc8.elf.image import ElfImage
 
 _FILES = "ELF files"
@@ -53,13 +51,17 @@ class Amounts:
         self._total[_FILES] = files
         self.check()
 
-    def add(self, image: ElfImage) -> None:
+    def add(self, image: ElfImage, names: int) -> None:
         """Count what a file says.
+
+        Args:
+            image: The file.
+            names: The bytes of the names that were read for it.
 
         Raises:
             WheelError: Code ``too-many-symbols``: it is too much, with that of the others.
         """
-        amounts = _amounts_of(image)
+        amounts = _amounts_of(image, names)
         with self._lock:
             for what, amount in amounts.items():
                 self._total[what] += amount
@@ -81,7 +83,7 @@ def too_many(wheel: str, what: str) -> WheelError:
     )
 
 
-def _amounts_of(image: ElfImage) -> dict[str, int]:
+def _amounts_of(image: ElfImage, names: int) -> dict[str, int]:
     links = [*image.needed, *(link.name for link in (*image.filters, *image.audits))]
     needs = sum(len(need.versions) for need in image.version_needs)
     return {
@@ -90,18 +92,5 @@ def _amounts_of(image: ElfImage) -> dict[str, int]:
         _HEADERS: len(image.segments) + len(image.sections),
         _VERSIONS: needs + len(image.defined_versions),
         _NOTES: len(image.notes),
-        _TEXT: sum(map(len, _texts(image))) + sum(map(len, links)),
+        _TEXT: names + sum(len(note.description) for note in image.notes),
     }
-
-
-def _texts(image: ElfImage) -> Iterator[str | bytes]:
-    for symbol in image.undefined:
-        yield symbol.name
-    for need in image.version_needs:
-        yield from (version.name for version in need.versions)
-    yield from (version.name for version in image.defined_versions)
-    yield from (note.description for note in image.notes)
-    if image.dynamic is not None:
-        yield image.dynamic.soname or ""
-        yield image.dynamic.rpath or ""
-        yield image.dynamic.runpath or ""

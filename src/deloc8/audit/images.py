@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 from deloc8.audit.amounts import Amounts
 from deloc8.elf.constants import ELF_MAGIC, ET_DYN, ET_EXEC
-from deloc8.elf.image import parse
+from deloc8.elf.image import parse_counted
 from deloc8.elf.mentions import mentioned_libraries, opens_libraries
 from deloc8.elf.view import would_load
 from deloc8.errors import ElfError
@@ -98,8 +98,8 @@ def read_images(archive: WheelArchive, reading: Reading) -> Images:
         amounts.check()
         data = archive.read(member)
         try:
-            image = parse(data, member.name)
-            amounts.add(image)
+            image, names = parse_counted(data, member.name)
+            amounts.add(image, names)
             if reading.look is not None:
                 reading.look(member, data)
             if reading.mentions and opens_libraries(image):

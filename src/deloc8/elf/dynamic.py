@@ -200,6 +200,11 @@ class DynamicTable:
             return self.strings.decode("latin-1"), "\0", 0, size
         return data, b"\0", offset, size
 
+    @property
+    def names_read(self) -> int:
+        """The bytes of all names that were read so far; one that was read twice counts twice."""
+        return self._budget.whole - self._budget.left
+
     @cached_property
     def _budget(self) -> _Budget:
         return _Budget(max(self._strings_range[1] * _STRINGS_FACTOR, _STRINGS_FLOOR))
@@ -211,10 +216,11 @@ class _Budget:
     Names share their endings, but not thousandfold: a table where they do would cost time and memory without end.
     """
 
-    __slots__ = ("left",)
+    __slots__ = ("left", "whole")
 
-    def __init__(self, left: int) -> None:
-        self.left = left
+    def __init__(self, whole: int) -> None:
+        self.whole = whole
+        self.left = whole
 
 
 _STRING_TABLE = "the string table of DT_STRTAB and DT_STRSZ"

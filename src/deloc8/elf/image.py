@@ -117,11 +117,20 @@ def parse(data: Readable, name: str) -> ElfImage:
     Raises:
         ElfError: The file is cut short or contradicts itself; says which field at which offset.
     """
+    return parse_counted(data, name)[0]
+
+
+def parse_counted(data: Readable, name: str) -> tuple[ElfImage, int]:
+    """The image of a file's bytes, and how many bytes of names were read from its string table for it.
+
+    Raises:
+        ElfError: As for `parse`.
+    """
     view = View.open(data, name)
     table = read_table(view)
     needs = read_version_needs(table) if table else ()
     interpreter = _read_interpreter(view)
-    return ElfImage(
+    image = ElfImage(
         bits=view.layout.bits,
         little_endian=view.layout.little_endian,
         machine=view.header.e_machine,
@@ -139,6 +148,7 @@ def parse(data: Readable, name: str) -> ElfImage:
         runs_stack=table is not None and _runs_stack(view),
         has_payload=view.has_payload,
     )
+    return image, table.names_read if table else 0
 
 
 def parse_defined(data: Readable, name: str) -> tuple[DefinedSymbol, ...]:

@@ -9,6 +9,7 @@ import pytest
 from deloc8.audit import amounts as module
 from deloc8.audit import match
 from deloc8.audit.amounts import Amounts
+from deloc8.elf.image import parse_counted
 from deloc8.errors import WheelError
 from deloc8.workflow import AuditOptions, check_wheel
 from kit.bench import Bench
@@ -21,16 +22,15 @@ if TYPE_CHECKING:
     from deloc8.elf.image import ElfImage
 
 WANTS = Undefined("memcpy", "GLIBC_2.14", "libc.so.6")
-IMAGE = image_of(
-    ElfSpec(
-        soname="libx.so",
-        rpath="/a",
-        needed=("libc.so.6", "libm.so.6"),
-        undefined=(WANTS, Undefined("strlen")),
-        defined=(Defined("mine", "X_1"),),
-        notes=(NoteSpec(owner="GNU", type=3, description=bytes(20)),),
-    )
+SPEC = ElfSpec(
+    soname="libx.so",
+    rpath="/a",
+    needed=("libc.so.6", "libm.so.6"),
+    undefined=(WANTS, Undefined("strlen")),
+    defined=(Defined("mine", "X_1"),),
+    notes=(NoteSpec(owner="GNU", type=3, description=bytes(20)),),
 )
+IMAGE = image_of(SPEC)
 
 
 @pytest.mark.parametrize(
@@ -49,31 +49,36 @@ def test_two_files_are_counted_together(what: str, of_one: object, monkeypatch: 
     for limit in (both, both - 1):
         monkeypatch.setitem(module.LIMITS, what, limit)
         amounts = Amounts("demo-1.0-py3-none-any.whl")
-        amounts.add(IMAGE)
+        amounts.add(IMAGE, 0)
         if limit == both:
-            amounts.add(IMAGE)
+            amounts.add(IMAGE, 0)
         else:
             with pytest.raises(WheelError, match=f"more than {limit} {what}") as caught:
-                amounts.add(IMAGE)
+                amounts.add(IMAGE, 0)
             assert caught.value.code == "too-many-symbols"
             assert caught.value.hints
             with pytest.raises(WheelError):
                 amounts.check()
 
 
-def test_texts_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    words = ["memcpy", "strlen", "GLIBC_2.14", "libx.so", "/a", "libc.so.6", "libm.so.6"]
+def test_names_that_are_read_are_counted() -> None:
+    """The file of a version record is read for it, too; the version that the file defines is its own name, too."""
+    words = ["memcpy", "strlen", "GLIBC_2.14", "libc.so.6", "libx.so", "/a", "libc.so.6", "libm.so.6"]
     words += [version.name for version in IMAGE.defined_versions]
-    size = 20 + sum(map(len, words))
-    monkeypatch.setitem(module.LIMITS, module._TEXT, size)
-    Amounts("demo").add(IMAGE)
-    monkeypatch.setitem(module.LIMITS, module._TEXT, size - 1)
+    image, names = parse_counted(build_elf(SPEC), "libx.so")
+    assert image == IMAGE
+    assert names == sum(map(len, words))
+
+
+def test_texts_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(module.LIMITS, module._TEXT, 70)
+    Amounts("demo").add(IMAGE, 50)
     with pytest.raises(WheelError, match="bytes of names"):
-        Amounts("demo").add(IMAGE)
+        Amounts("demo").add(IMAGE, 51)
 
 
 def test_a_file_without_a_dynamic_section_says_little() -> None:
-    Amounts("demo").add(image_of(ElfSpec(dynamic=False)))
+    Amounts("demo").add(*parse_counted(build_elf(ElfSpec(dynamic=False)), "x.so"))
 
 
 @pytest.fixture
@@ -90,7 +95,7 @@ def test_elf_files_are_counted_before_one_is_read(bench: Bench, monkeypatch: pyt
     def parse(_: object, name: str) -> ElfImage:
         raise AssertionError(name)
 
-    monkeypatch.setattr("deloc8.audit.images.parse", parse)
+    monkeypatch.setattr("deloc8.audit.images.parse_counted", parse)
     with pytest.raises(WheelError, match="more than 2 ELF files"):
         bench.audit(wheel)
     assert "too-many-symbols" in {found.code for found in check_wheel(wheel, AuditOptions(sysroot=bench.system.top))}

@@ -18,7 +18,7 @@ from deloc8.audit.facts import (
 )
 from deloc8.audit.images import Reading
 from deloc8.audit.layout import SITE_PACKAGES, VIRTUAL_ROOT
-from deloc8.elf.image import parse
+from deloc8.elf.image import parse_counted
 from deloc8.errors import ElfError, InputError, WheelError
 from deloc8.loader.search import SearchOptions, Stage
 from deloc8.target import Arch, Libc
@@ -349,13 +349,13 @@ def test_threads_are_for_more_than_a_little(
     workers = set()
     others = threading.Barrier(2)
 
-    def watched(data: Buffer, label: str) -> ElfImage:
+    def watched(data: Buffer, label: str) -> tuple[ElfImage, int]:
         workers.add(threading.current_thread())
         if shared:
             others.wait(20)  # or the first thread could be done before the others have begun
-        return parse(data, label)
+        return parse_counted(data, label)
 
-    monkeypatch.setattr(images, "parse", watched)
+    monkeypatch.setattr(images, "parse_counted", watched)
     facts_of(scene, {f"demo/m{n}.so": LIBC for n in range(8)}, threads=3)
     assert (workers != {threading.main_thread()}) is shared
 
