@@ -5,11 +5,12 @@ from __future__ import annotations
 import platform
 import shutil
 import subprocess
+from contextlib import ExitStack
 from pathlib import Path
 
 from deloc8.elf.payload import describe, join, read_payload
 from deloc8.elf.view import View
-from deloc8.ending import undone_by
+from deloc8.ending import STEADY, undone_by
 from deloc8.errors import InputError, UsageError
 from deloc8.faults import ended_fault, is_of_a_path, process_fault, read_fault
 from deloc8.repair.model import StripLevel
@@ -111,9 +112,24 @@ def _run(path: Path, stripper: Stripper, name: str) -> None:
     options = _OPTIONS
     if "llvm" in Path(stripper.tool).resolve().name:
         options = _LLVM_OPTIONS
+    with ExitStack() as stack:
+        with STEADY:
+            program = stack.enter_context(_start([stripper.tool, options[stripper.level], str(path)], name))
+            stack.enter_context(undone_by(program.kill))
+        stack.callback(program.kill)  # unless it has ended
+        said = program.communicate()[1]
+    if program.returncode:
+        fault = ended_fault(stripper.tool, said)
+        if fault is not None:
+            raise fault
+        context = f"{stripper.tool} ended with exit code {program.returncode}"
+        raise _failed(name, (context, *said.splitlines()))
+
+
+def _start(command: list[str], name: str) -> subprocess.Popen[str]:
     try:
-        program = subprocess.Popen(  # noqa: S603  a fixed program on a file of our own, without a shell
-            [stripper.tool, options[stripper.level], str(path)],
+        return subprocess.Popen(  # noqa: S603  a fixed program on a file of our own, without a shell
+            command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -122,19 +138,8 @@ def _run(path: Path, stripper: Stripper, name: str) -> None:
         )
     except OSError as error:
         if not is_of_a_path(error):
-            raise process_fault(error, stripper.tool) from error
-        raise _failed(name, (f"{stripper.tool}: {error.strerror}",)) from error
-    with program, undone_by(program.kill):
-        try:
-            said = program.communicate()[1]
-        finally:
-            program.kill()  # unless it has ended
-    if program.returncode:
-        fault = ended_fault(stripper.tool, said)
-        if fault is not None:
-            raise fault
-        context = f"{stripper.tool} ended with exit code {program.returncode}"
-        raise _failed(name, (context, *said.splitlines()))
+            raise process_fault(error, command[0]) from error
+        raise _failed(name, (f"{command[0]}: {error.strerror}",)) from error
 
 
 def _with_payload(stripped: bytearray, contents: Buffer, payload: Payload, name: str) -> bytearray:

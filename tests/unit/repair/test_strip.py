@@ -224,7 +224,9 @@ def test_the_program_ends_with_the_command(
     bench_wheel: tuple[Bench, Path], tools: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A signal that ends the command kills the program that it has started, whatever that does."""
-    monkeypatch.setattr(ending, "STEADY", threading.RLock())
+    steady = threading.RLock()  # once the end has begun, it is not let go
+    monkeypatch.setattr(ending, "STEADY", steady)
+    monkeypatch.setattr("deloc8.repair.strip.STEADY", steady)
     monkeypatch.setenv("PATH", f"{tools}:/usr/bin:/bin")
     begun = tools / "begun"
     tool = add(tools, "strip", f"#!/bin/sh\necho > {begun}\nexec sleep 600\n")
