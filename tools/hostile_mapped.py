@@ -32,6 +32,9 @@ _MEBIBYTE = 1 << 20
 _COMMANDS = ("show", "check", "fixup", "why", "tree")
 _VICTIMS = ("small library", "large library", "wheel", "result")
 _MOMENTS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3)
+_STEPS = (1, 2, 3, 4, 5, 7)  # calls of the system on the file after which it changes
+_SLOW = 40_000  # microseconds that each of these calls waits before it is made
+_SLOWED = "openat,close,mmap,pread64,preadv,read,fstat"
 _SIZES = {"small library": 1000, "large library": 40 * _MEBIBYTE, "wheel": 0, "result": 0}
 _GENTLE = (0, 1, 2, 4)  # exit codes
 _DEFECT = 3
@@ -39,14 +42,15 @@ _DEFECT = 3
 
 def trials(folder: Path) -> Iterator[Trial]:
     """Each victim, each kind of change, each command, some moments."""
-    for victim in _VICTIMS:
+    for victim in _VICTIMS if shutil.which("strace") else ("result",):
         for kind in _CHANGES:
             for command in _COMMANDS:
                 if victim == "result" and command != "fixup":
                     continue
-                for moment in _MOMENTS:
+                for moment in _MOMENTS if victim == "result" else _STEPS:
                     judge = partial(_judge, folder=folder, case=(command, victim, kind, moment))
-                    yield Trial(f"{command}: {victim} is {kind} after {moment} s", judge)
+                    unit = "s" if victim == "result" else "calls on it"
+                    yield Trial(f"{command}: {victim} is {kind} after {moment} {unit}", judge)
     for command in _COMMANDS:
         for limit in (None, 1000, 300):
             name = f"{command}: a sparse library of 2 GiB, {limit or 'any'} MiB of addresses"
@@ -110,6 +114,30 @@ def _words(scene: Scene, wheel: Path, command: str, out: Path) -> list[str | Pat
     return words
 
 
+class _Spoiler(threading.Thread):
+    """Changes a file when its moment has come."""
+
+    def __init__(
+        self, find: Callable[[], list[Path]], change: Callable[[Path], None], ripe: Callable[[], bool]
+    ) -> None:
+        super().__init__()
+        self._find = find
+        self._change = change
+        self._ripe = ripe
+        self.over = threading.Event()
+
+    def run(self) -> None:
+        """Wait for the moment and for a file, and change it once."""
+        while not self.over.is_set():
+            found = self._find() if self._ripe() else []
+            for path in found:
+                with contextlib.suppress(OSError):
+                    self._change(path)
+            if found:
+                return
+            time.sleep(0.002)
+
+
 def _judge(tool: Tool, *, folder: Path, case: tuple[str, str, str, float]) -> str | None:
     command, victim, kind, moment = case
     place = folder / "place"
@@ -123,32 +151,30 @@ def _judge(tool: Tool, *, folder: Path, case: tuple[str, str, str, float]) -> st
     data = random.Random(2).randbytes(4 * _MEBIBYTE)  # noqa: S311  no secret
     wheel = scene.wheel({CORE: module, "demo/data.bin": data})
     out = place / "out"
-    before = wheel.read_bytes()
+    contents = wheel.read_bytes()
 
-    def victims() -> list[Path]:
-        if victim == "result":
-            return list(out.glob(".deloc8-*")) if out.exists() else []
-        return [wheel if victim == "wheel" else library]
+    trace = place / "trace"
+    before: list[str] = []
+    if victim == "result":
+        start = time.monotonic()
+        spoiler = _Spoiler(
+            lambda: list(out.glob(".deloc8-*")), _CHANGES[kind], lambda: time.monotonic() > start + moment
+        )
+    else:
+        path = wheel if victim == "wheel" else library
+        slow = f"inject={_SLOWED}:delay_enter={_SLOW}"
+        before = ["strace", "-f", "-qq", "-o", str(trace), "-P", str(path), "-e", f"trace={_SLOWED}", "-e", slow]
+        spoiler = _Spoiler(lambda: [path], _CHANGES[kind], lambda: _calls(trace) >= moment)
+    spoiler.start()
+    ended = tool.run(*_words(scene, wheel, command, out), before=before)
+    spoiler.over.set()
+    spoiler.join()
+    return _problem(ended, victim, out, is_input_changed=not wheel.exists() or wheel.read_bytes() != contents)
 
-    over = threading.Event()
 
-    def spoil() -> None:
-        time.sleep(moment)
-        while not over.is_set():
-            found = victims()
-            for path in found:
-                with contextlib.suppress(OSError):
-                    _CHANGES[kind](path)
-            if found:
-                return
-            time.sleep(0.001)
-
-    thread = threading.Thread(target=spoil)
-    thread.start()
-    ended = tool.run(*_words(scene, wheel, command, out))
-    over.set()
-    thread.join()
-    return _problem(ended, victim, out, is_input_changed=not wheel.exists() or wheel.read_bytes() != before)
+def _calls(trace: Path) -> int:
+    """How many calls on a file there have been so far."""
+    return trace.read_bytes().count(b"\n") if trace.exists() else 0
 
 
 def _problem(ended: Ended, victim: str, out: Path, *, is_input_changed: bool) -> str | None:
