@@ -39,7 +39,7 @@ def find_libc(image: ElfImage) -> Libc | None:
 
 # The platform part that CPython gives to extension modules: .cpython-311-x86_64-linux-gnu.so, .abi3.so has none.
 _PLATFORM_PART = pattern(r"-linux-(gnu|musl|android)\w*\.so$")
-_CPYTHON_PART = pattern(r"\.cpython-3(\d+)[a-z]*-")
+_CPYTHON_PART = pattern(r"\.cpython-3([0-9]{1,4})[a-z]*-")
 _LIBC_OF_SUFFIX = {"gnu": Libc.GLIBC, "musl": Libc.MUSL, "android": Libc.ANDROID}
 _FIRST_CPYTHON_WITH_MUSL_SUFFIX = 11
 

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 # A policy with the symbols of every library of a distribution stays well below this.
 _LARGEST_FILE = 4 * 1024 * 1024
+_MOST_VALUES = 400_000  # each takes up to 300 bytes of memory
 _LONGEST_SHOWN = 60
 
 _KEYS = ("name", "symbol_versions", "lib_whitelist", "aliases", "arch", "forbidden_symbols", "tag")
@@ -188,6 +189,8 @@ def _parse(data: bytes, whole: _Place) -> object:
     if len(data) > _LARGEST_FILE:
         # It was not read any further.
         raise whole.fault("policy-json", "is too large", f"wanted: up to {_LARGEST_FILE} bytes")
+    if sum(map(data.count, b",[{")) > _MOST_VALUES:
+        raise whole.fault("policy-json", "is too large", f"wanted: up to {_MOST_VALUES:,} values")
     try:
         # Editors on other systems put a byte order mark before UTF-8; it does no harm.
         return json.loads(

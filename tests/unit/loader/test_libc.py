@@ -38,6 +38,7 @@ def test_find_libc(spec: ElfSpec, expected: Libc | None) -> None:
     ("name", "expected"),
     [
         ("x.cpython-312-x86_64-linux-gnu.so", Libc.GLIBC),
+        (f"x.cpython-3{'1' * 5000}-x86_64-linux-gnu.so", None),
         ("x.cpython-313t-x86_64-linux-gnu.so", Libc.GLIBC),
         ("x.cpython-311-arm-linux-gnueabihf.so", Libc.GLIBC),
         ("x.cpython-310-x86_64-linux-gnu.so", None),  # until 3.10 that is the suffix on musl, too

@@ -268,3 +268,10 @@ def test_the_printed_shape() -> None:
     }
     assert shape["aliases"] == ["manylinux2014"]
     assert shape["tag"] == "manylinux_2_17_x86_64.manylinux2014_x86_64"
+
+
+@pytest.mark.parametrize("value", [b"[]", b"{}", b'""', b"0"])
+def test_a_file_of_more_values_than_memory_allows_is_refused(value: bytes) -> None:
+    with pytest.raises(PolicyError, match="is too large") as caught:
+        read_policies(b"[" + b",".join([value] * 400_001) + b"]", "p.json", Arch.X86_64)
+    assert caught.value.context == ("wanted: up to 400,000 values",)
