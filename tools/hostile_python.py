@@ -168,7 +168,7 @@ def _judge(tool: Tool, *, scene: Scene, wheel: Path, command: str) -> str | None
     words: list[str | Path] = [command, wheel, "--sysroot", scene.root, "-j1"]
     if command == "fixup":
         words += ["-w", scene.folder / "out", "-v"]
-    ended = tool.run(*words, seconds=60)
+    ended = tool.run(*words, seconds=120)
     if ended.fault():
         return ended.fault()
     if ended.code not in {0, 1}:

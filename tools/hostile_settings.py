@@ -141,12 +141,25 @@ def _conf(name: str, contents: str, *more: str) -> tuple[str, Callable[[Scene], 
     return f"ld.so.conf: {name}", make
 
 
-def _loader(name: str, contents: bytes) -> tuple[str, Callable[[Scene], None]]:
-    return f"ld.so: {name}", lambda scene: _write(scene, _LOADER, contents)
+def _loader(name: str, text: bytes) -> tuple[str, Callable[[Scene], None]]:
+    spec = ElfSpec(soname="ld-linux-x86-64.so.2", payload=text)
+
+    def make(scene: Scene) -> None:
+        scene.system.library(_LOADER, spec)
+
+    return f"ld.so: {name}", make
 
 
 def _write(scene: Scene, path: str, contents: bytes) -> None:
     scene.system.write(path, contents)
+
+
+def _repeated(path: str, count: int) -> bytes:
+    """A cache that has one library so many times."""
+    strings = b"\0libfoo.so.1\0" + path.encode() + b"\0"
+    base = 48 + 24 * count
+    head = struct.pack("<20sIIB3xI12x", b"glibc-ld.so.cache1.1", count, len(strings), 2, 0)
+    return head + struct.pack("<iIIIQ", 0x0303, base + 1, base + 13, 0, 0) * count + strings
 
 
 def _of_system(folder: Path) -> Iterator[Trial]:
@@ -159,11 +172,11 @@ def _of_system(folder: Path) -> Iterator[Trial]:
     deep = [f"/a{one}/b{two}/c/d/e/f" for one in range(30) for two in range(30)]
     scenes = [
         _cache("a thousand long hwcaps", bytes(shared)),
-        _cache("long paths", build_cache([Row("libfoo.so.1", f"/{long}{number}") for number in range(20)])),
-        _cache("one path for many entries", build_cache([Row("libfoo.so.1", f"/{long}")] * 40_000)),
-        _cache("many entries", build_cache([row] * 150_000)),
-        _cache("many hwcaps", build_cache([row], ["x"] * 100_000)),
-        _cache("one name everywhere", build_cache([Row("libfoo.so.1" * 1000, "/x")] * 100 + [row] * 1000)),
+        _cache("long paths", build_cache([Row("libfoo.so.1", f"/{long}{number}") for number in range(3)])),
+        _cache("one path for many entries", _repeated(f"/{long}", 40_000)),
+        _cache("many entries", _repeated("/usr/lib/libfoo.so.1", 150_000)),
+        _cache("many hwcaps", build_cache([row], ["x"] * 20_000)),
+        _cache("one name everywhere", build_cache([Row("libfoo.so.1" * 1000, "/x")] * 20 + [row] * 1000)),
         _cache("zeros behind it", sound + bytes(64 << 20)),
         _cache("a gigabyte", sound + bytes(1 << 30)),
         _conf("wildcards in wildcards", "include /*/*/*/*/*/*/*\n" * 1000, *deep),
@@ -173,10 +186,10 @@ def _of_system(folder: Path) -> Iterator[Trial]:
         _conf("stars", "include /etc/" + "*a" * 2000 + "b\n", "/etc/" + "a" * 200),
         _conf("large", "#" * (512 << 20)),
         _conf("one line", "/opt/" + "a:" * 10_000_000),
-        _loader("libraries", b"\x7fELF" + b"/lib" * 250_000),
-        _loader("slashes", b"\x7fELF" + b"/" * 1_000_000),
-        _loader("folders", b"\x7fELF" + b"/lib/\0" * 170_000),
-        _loader("ends of folders", b"\x7fELF" + b"/\0" * 500_000),
+        _loader("libraries", b"/lib" * 250_000),
+        _loader("slashes", b"/" * 1_000_000),
+        _loader("folders", b"/lib/\0" * 170_000),
+        _loader("ends of folders", b"/\0" * 500_000),
     ]
     for number, (name, make) in enumerate(scenes):
         scene, wheel = _scene(folder / str(number))
