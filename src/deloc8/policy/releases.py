@@ -10,6 +10,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from deloc8.paths import read_beside
+from deloc8.patterns import pattern
 from deloc8.policy.model import number_key
 from deloc8.values import NamedTuple
 
@@ -57,6 +58,21 @@ COMPANIONS = {
     "libOpenGL.so.0": "libglvnd",
 }
 """Other libraries of these projects, which no policy takes from the system."""
+
+
+# The libraries that gcc builds for what it compiles (the folders of its sources whose names begin with lib).
+_OF_GCC = pattern(
+    r"lib(gcc_s|stdc\+\+|gfortran|quadmath|gomp|atomic|itm|objc|objc_gc|go|gphobos|gdruntime|gnat-\d+|gnarl-\d+|m2\w+"
+    r"|gccjit|cc1|vtv|ssp|cilkrts|mpx|mpxwrappers|gcj|(a|t|l|ub|hwa)san)\.so.*"
+)
+
+
+def project_of(name: str) -> str:
+    """The project of a library that policies take from the system, or of one that is built with it; else empty."""
+    known = PROJECTS.get(name) or COMPANIONS.get(name)
+    if known:
+        return known
+    return "gcc" if _OF_GCC.fullmatch(name) else ""
 
 
 class SymbolTable(NamedTuple):

@@ -7,15 +7,21 @@ from typing import TYPE_CHECKING
 import pytest
 
 from deloc8.diagnostic import Severity
+from deloc8.policy.releases import project_of
+from deloc8.repair.packages import find_owners
 from deloc8.report.to_text import show_text
 from kit.bench import Bench
 from kit.elf import Undefined
 from kit.packages import dpkg_package
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from deloc8.diagnostic import Diagnostic
+    from deloc8.loader.sysroot import Sysroot
+    from deloc8.repair.model import Package
+    from deloc8.repair.packages import Library
 
 GLIBC = "libc.so.6"
 GIO, GLIB, GOBJECT = "libgio-2.0.so.0", "libglib-2.0.so.0", "libgobject-2.0.so.0"
@@ -135,6 +141,34 @@ def test_show_asks_no_database_where_nothing_can_be_split(
     bench.library("/usr/lib/libalone.so.1")
     monkeypatch.setattr("deloc8.repair.splits.find_owners", None)
     assert bench.audit(bench.extension(needed=(*needed, GLIBC))).splits == ()
+
+
+def test_show_asks_only_for_libraries_of_the_same_project(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def watched(libraries: Sequence[Library], sysroot: Sysroot) -> Mapping[str, Package]:
+        asked.extend(library.path for library in libraries)
+        return find_owners(libraries, sysroot)
+
+    monkeypatch.setattr("deloc8.repair.splits.find_owners", watched)
+    install(bench, "libgfortran5", "gcc-12", "libgfortran.so.5")
+    install(bench, "libgcc-s1", "gcc-12", "libgcc_s.so.1")
+    wheel = bench.extension(needed=("libgfortran.so.5", "libfoo.so.1", GLIBC))
+    assert [note.subject for note in bench.audit(wheel).splits] == ["libgfortran.so.5"]
+    assert asked == ["/usr/lib/libgfortran.so.5", "/usr/lib/libgcc_s.so.1"]
+    assert bench.audit(wheel).splits == tuple(told(bench, "libgfortran.so.5", "libfoo.so.1"))
+
+
+@pytest.mark.parametrize(
+    ("name", "project"),
+    [
+        ("libgcc_s.so.1", "gcc"), ("libstdc++.so.6", "gcc"), ("libgfortran.so.5", "gcc"), ("libgomp.so.1", "gcc"),
+        ("libubsan.so.1", "gcc"), ("libgnat-12.so", "gcc"), ("libm2pim.so.17", "gcc"), ("libgo.so.21", "gcc"),
+        ("libgio-2.0.so.0", "glib"), ("libX11.so.6", "libX11"), ("libgomp-extra.so.1", ""), ("libgoogle.so.1", ""),
+    ],
+)  # fmt: skip
+def test_projects_are_known_by_the_names_of_their_libraries(name: str, project: str) -> None:
+    assert project_of(name) == project
 
 
 def test_a_part_of_glibc_beside_the_c_library_is_told(bench: Bench) -> None:
