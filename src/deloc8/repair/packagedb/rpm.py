@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 
 from deloc8.errors import InputError
-from deloc8.repair.packagedb.answer import Answer, Installed
+from deloc8.repair.packagedb.answer import LARGEST, Answer, Installed
 from deloc8.repair.packagedb.rpmfiles import BadDatabase, bdb_headers, having, ndb_headers, sqlite_headers
 from deloc8.repair.packagedb.rpmheader import BadHeader, read_header
 
@@ -81,4 +81,6 @@ def _sqlite_headers(place: str, names: Sequence[bytes], sysroot: Sysroot) -> Ite
             with copy.with_name(_SQLITE + ending).open("wb") as file:
                 for piece in sysroot.pieces(place + ending):
                     file.write(piece)
+                    if file.tell() > LARGEST:
+                        raise BadDatabase(f"it has a journal, and {place}{ending} more than {LARGEST} bytes")
         yield from sqlite_headers(copy, names, is_settled=False)

@@ -108,6 +108,18 @@ def test_nothing_is_written_beside_a_database_that_was_left_with_its_journal(sys
     assert sorted(place.name for place in (left.top / OLD).iterdir()) == ["rpmdb.sqlite", "rpmdb.sqlite-wal"]
 
 
+@pytest.mark.parametrize("ending", ["", "-wal"])
+def test_a_database_without_end_is_not_copied_to_its_end(system: System, ending: str) -> None:
+    path = write(system, "rpmdb.sqlite")
+    path.with_name("rpmdb.sqlite-wal").write_bytes(b"journal")
+    with path.with_name(f"rpmdb.sqlite{ending}").open("r+b") as file:
+        file.truncate(1 << 40)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rpm, "LARGEST", 1 << 20)
+        answer = search(system, "/usr/lib64/libtiny.so.1")
+    assert f"{path.name}{ending} more than 1048576 bytes" in answer.faults[0]
+
+
 def test_names_that_are_no_utf8_harm_nobody(system: System) -> None:
     write(system, "rpmdb.sqlite")
     answer = search(system, "/usr/lib64/lib\udcff.so", "/usr/lib64/libtiny.so.1")
