@@ -11,6 +11,7 @@ of memory cannot fall below what this script holds, some 23 MB. A command that f
 Each tool has a virtual environment of its own, made by this Python below the cache folder ($DELOC8_BENCH_CACHE, else
 build/bench), with the versions written below; `deloc8 (zlib)` is deloc8 without the extra `fast`. The published wheels
 are those of wheels.json, the synthetic ones are made from a seed. --quick leaves out all that takes long.
+--memory measures only the wheels that would fill the memory, which `tools/hostile_memory.py` makes.
 """
 
 from __future__ import annotations
@@ -285,6 +286,12 @@ def write_readme(text: str) -> None:
     readme.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", "utf-8")
 
 
+def hostile_memory(deloc8: str) -> int:
+    """Print cpu and peak of anonymous memory for each wheel of `tools/hostile_memory.py`, and give its exit code."""
+    command = [sys.executable, str(TOP / "tools" / "hostile.py"), "memory", "--costs", "--deloc8", deloc8]
+    return subprocess.run(command, env={**os.environ, "PYTHONPATH": str(TOP / "tests")}, check=False).returncode
+
+
 def main() -> int:
     """The exit code: 1 when a command failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -292,9 +299,12 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=0, help="default: 5, or 3 with --quick")
     parser.add_argument("--only", default="", metavar="TEXT", help="only the jobs with this in their name")
     parser.add_argument("--readme", action="store_true", help="write the tables into the README")
+    parser.add_argument("--memory", action="store_true", help="only the memory that hostile wheels take")
     options = parser.parse_args()
     rounds = options.rounds or (3 if options.quick else 5)
     cache = Path(os.environ.get("DELOC8_BENCH_CACHE") or TOP / "build" / "bench").resolve()
+    if options.memory:
+        return hostile_memory(program(cache, "deloc8"))
     programs = {tool: program(cache, tool) for tool in TOOLS}
     print(f"before: {machine(rounds)}", file=sys.stderr)
     finished: list[tuple[Job, dict[str, Sample]]] = []
