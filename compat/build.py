@@ -2,7 +2,7 @@
 
     python compat/build.py [--output FOLDER] [MACHINE...]
 
-The sources are in src/. What a library exports stands in the table of `deloc8.repair.compatlib`, which
+The sources are in src/. What a library exports stands in the table of `deloc8.repair.lowering.compat_library`, which
 tools/make_compat.py writes. The same sources, table and compiler give the same bytes everywhere.
 """
 

@@ -16,8 +16,8 @@ from deloc8.cli.args import build_parser
 from deloc8.cli.help import every_parser
 from deloc8.policy.load import builtin_policies
 from deloc8.policy.model import version_key
-from deloc8.repair.compatlib import provided
-from deloc8.repair.lowertable import LoweringClass, load_table
+from deloc8.repair.lowering.compat_library import provided
+from deloc8.repair.lowering.table import LoweringClass, load_table
 from deloc8.target import Arch, Libc
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from deloc8 import AuditOptions, audit_wheel
 from deloc8.audit.verdict import find_tag, judge_again
 from deloc8.audit.violations import ViolationCode
-from deloc8.repair.lowering import is_lowerable, lower, lowered_facts
+from deloc8.repair.lowering.choose import is_lowerable, lower, lowered_facts
 from deloc8.target import Libc
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from deloc8.audit.verdict import Audit
     from deloc8.audit.violations import Violation
     from deloc8.policy.model import Policy
-    from deloc8.repair.lowering import Lowering
+    from deloc8.repair.lowering.choose import Lowering
 
 TAGS = ("manylinux_2_17", "manylinux_2_28", "manylinux_2_31")
 AS_IT_IS, BY_OPTION, WITH_DIFFERS, NEVER = "as it is", "the option", "+ differs", "no"

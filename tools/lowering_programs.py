@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from deloc8 import AuditOptions, audit_wheel
 from deloc8.audit.verdict import find_tag
 from deloc8.errors import Deloc8Error
-from deloc8.repair.lowering import is_lowerable, lower
+from deloc8.repair.lowering.choose import is_lowerable, lower
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,7 @@ have none of ours. `/// symbol@version by name: what it does` is one under a nam
 of a symbol, where older releases have another function under the symbol's name. Which glibc introduced it on a machine
 is read from the libraries that zig links with, for each of the versions below: a function that moved to another library
 meanwhile counts from its first version. A machine whose first glibc has the function needs none of ours, and one whose
-last has none cannot ask for it. The table is read by `deloc8.repair.compatlib` and by compat/build.py.
+last has none cannot ask for it. The table is read by `deloc8.repair.lowering.compat_library` and by compat/build.py.
 """
 
 from __future__ import annotations

@@ -9,10 +9,11 @@ packages: the highest versions that its libc, libstdc++ and libgcc_s define, and
 other rows, and the dates of all, were compiled from what the distributions publish: release notes and package lists.
 The releases of other libraries stand in library_releases.toml beside this file.
 
-`audit/data/distros.json` is read by `deloc8.audit.compat`. It has a line for each release: what it offers (null: not
-known), from when to when it is supported, and whether it is one of the main line (not a development branch, nor a
-release between two that are supported for long). `policy/data/libraries.json` is read by `deloc8.policy.releases`: the
-releases of libraries that the reference system of each policy has, and each distribution.
+`audit/data/distros.json` is read by `deloc8.audit.distributions`. It has a line for each release: what it offers
+(null: not known), from when to when it is supported, and whether it is one of the main line (not a development
+branch, nor a release between two that are supported for long). `policy/data/libraries.json` is read by
+`deloc8.policy.releases`: the releases of libraries that the reference system of each policy has, and each
+distribution.
 """
 
 from __future__ import annotations

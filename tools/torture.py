@@ -38,14 +38,14 @@ from torture_marks import marks
 from torture_proofs import Subject, Wanted, loads_alike, machine_of, problems
 from torture_report import TOOLS, Row, read_report, summary
 
-from deloc8.elf.edits import RemoveRpath, ReplaceNeeded, RpathKind, SetRpath, SetSoname
-from deloc8.elf.writer import edit
+from deloc8.elf.edit.vocabulary import RemoveRpath, ReplaceNeeded, RpathKind, SetRpath, SetSoname
+from deloc8.elf.edit.writer import edit
 from deloc8.errors import ElfError
 from kit.compile import Toolchain, build
 from kit.editor_check import check_bytes, names_of
 
 if TYPE_CHECKING:
-    from deloc8.elf.edits import Edit
+    from deloc8.elf.edit.vocabulary import Edit
     from kit.editor_check import Names
 
 ROOTS = ("/usr/lib", "/usr/bin", "/usr/sbin", "/usr/libexec", "/usr/lib32", "/usr/libx32")

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from deloc8.audit.forest import Forest
     from deloc8.audit.images import Look
-    from deloc8.audit.sources import Sources
     from deloc8.diagnostic import Diagnostic
+    from deloc8.dlopen.python_files import Sources
     from deloc8.paths import StrPath
     from deloc8.policy.files import PolicyText
     from deloc8.policy.model import Policy
@@ -138,8 +138,8 @@ def check_wheel(path: StrPath, options: AuditOptions = _DEFAULTS) -> tuple[Diagn
     Raises:
         PolicyError: A policy file is not sound.
     """
-    from deloc8.audit.checks.evidence import gather_evidence  # noqa: PLC0415  other commands do without these
-    from deloc8.audit.checks.table import as_finding, check_contents, run_checks  # noqa: PLC0415
+    from deloc8.checks.evidence import gather_evidence  # noqa: PLC0415  other commands do without these
+    from deloc8.checks.table import as_finding, check_contents, run_checks  # noqa: PLC0415
 
     findings: tuple[Diagnostic, ...] = ()
     try:
@@ -253,9 +253,9 @@ def _audit_for_repair(
     """The verdict with what the wheel opens at run time, and with the libraries on request."""
     if not options.include and not options.include_dlopened:
         return _audit_whole(archive, sysroot, options, look)
-    from deloc8.audit.dlopen import Confidence  # noqa: PLC0415  only where it is asked for
-    from deloc8.audit.sources import read_sources  # noqa: PLC0415
-    from deloc8.repair.opened import expand, is_pattern, names_to_open, refuse_host_libraries  # noqa: PLC0415
+    from deloc8.dlopen.openings import Confidence  # noqa: PLC0415  only where it is asked for
+    from deloc8.dlopen.python_files import read_sources  # noqa: PLC0415
+    from deloc8.repair.requested import expand, is_pattern, names_to_open, refuse_host_libraries  # noqa: PLC0415
 
     arch = None
     reading = replace(_reading(options), look=look)
@@ -285,7 +285,7 @@ def _audit_whole(
     reading = replace(_reading(options), look=look)
     if not options.dlopen:
         return _audit(archive, sysroot, options, reading)
-    from deloc8.audit.sources import read_sources  # noqa: PLC0415  only where it is asked for
+    from deloc8.dlopen.python_files import read_sources  # noqa: PLC0415  only where it is asked for
 
     # First, for then nobody needs to look at the first bytes of the same files.
     sources = read_sources(archive, look)
@@ -296,7 +296,7 @@ def _audit_whole(
 def _with_openings(sources: Sources, audit: Audit, sysroot: Sysroot, options: AuditOptions) -> Audit:
     if audit.is_pure:
         return audit
-    from deloc8.audit.dlopen import find_openings  # noqa: PLC0415  only where it is asked for
+    from deloc8.dlopen.openings import find_openings  # noqa: PLC0415  only where it is asked for
 
     # The generic policy takes everything from the system: whose whitelist counts, the nearest named one says.
     named = [match for match in audit.matches if match.policy.installable and not match.policy.is_unbounded]
@@ -317,7 +317,7 @@ def _plan(audit: Audit, goal: Goal, archive: WheelArchive, sysroot: Sysroot, kno
     from deloc8.repair.grafting import check_compat, fingerprint  # noqa: PLC0415
     from deloc8.repair.payloads import check_payloads  # noqa: PLC0415
     from deloc8.repair.plan import make_plan  # noqa: PLC0415
-    from deloc8.repair.provenance import add_provenance  # noqa: PLC0415
+    from deloc8.repair.provenance.add import add_provenance  # noqa: PLC0415
     from deloc8.repair.unmended import add_unmended  # noqa: PLC0415
     from deloc8.wheel.record import read_record  # noqa: PLC0415
 
@@ -338,7 +338,7 @@ def _plan(audit: Audit, goal: Goal, archive: WheelArchive, sysroot: Sysroot, kno
     # It is written anew in any case; what was wrong with the old one is told before.
     plan = replace(plan, notes=(*plan.notes, *read_record(archive).oddities))
     if plan.rewrites:
-        from deloc8.repair.lowering import check_edits  # noqa: PLC0415
+        from deloc8.repair.lowering.choose import check_edits  # noqa: PLC0415
 
         check_edits(plan, archive, sysroot, known)
     check_payloads(plan, audit.facts, archive, sysroot, known)

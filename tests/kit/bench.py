@@ -6,7 +6,7 @@ import zipfile
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
-from deloc8.elf.image import parse
+from deloc8.elf.read.image import parse
 from deloc8.repair.model import Goal
 from deloc8.wheel.writer import WriteOptions
 from deloc8.workflow import AuditOptions, audit_wheel, plan_repair, repair_wheel
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from deloc8.audit.verdict import Audit
-    from deloc8.elf.image import ElfImage
+    from deloc8.elf.read.image import ElfImage
     from deloc8.repair.model import Graft, Outcome, Plan
 
 EXT = "demo/_core.cpython-311-x86_64-linux-gnu.so"

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import pytest
 from compat import build
 
-from deloc8.repair.compatlib import provided
+from deloc8.repair.lowering.compat_library import provided
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

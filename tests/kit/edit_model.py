@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from deloc8.elf.dynamic import Link
-from deloc8.elf.edits import (
+from deloc8.elf.edit.vocabulary import (
     AddNeeded,
     BindToZero,
     BindVersion,
@@ -20,12 +19,13 @@ from deloc8.elf.edits import (
     SetSoname,
     UnpackRelocations,
 )
+from deloc8.elf.read.dynamic import Link
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from deloc8.elf.edits import Edit
-    from deloc8.elf.image import ElfImage
+    from deloc8.elf.edit.vocabulary import Edit
+    from deloc8.elf.read.image import ElfImage
 
 MARKER = "GLIBC_ABI_DT_RELR"
 

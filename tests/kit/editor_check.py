@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from deloc8.elf.layout import Placement
+    from deloc8.elf.edit.layout import Placement
 
 
 class Names(NamedTuple):

@@ -18,9 +18,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deloc8.audit.budget import Budget, Spent
-from deloc8.audit.pycalls import Unreadable, opening_calls
-from deloc8.elf.edits import (
+from deloc8.dlopen.budget import Budget, Spent
+from deloc8.dlopen.python_calls import Unreadable, opening_calls
+from deloc8.elf.edit.invariants import broken_invariants
+from deloc8.elf.edit.vocabulary import (
     AddNeeded,
     BindToZero,
     BindVersion,
@@ -35,16 +36,15 @@ from deloc8.elf.edits import (
     SetSoname,
     UnpackRelocations,
 )
-from deloc8.elf.image import parse, parse_defined
-from deloc8.elf.invariants import broken_invariants
+from deloc8.elf.edit.writer import edit
 from deloc8.elf.mentions import mentioned_libraries
-from deloc8.elf.notes import dlopen_declarations, package_metadata, x86_isa_level
-from deloc8.elf.writer import edit
+from deloc8.elf.read.image import parse, parse_defined
+from deloc8.elf.read.notes import dlopen_declarations, package_metadata, x86_isa_level
 from deloc8.errors import ElfError, PolicyError, WheelError
 from deloc8.loader.ldcache import read_ld_so_cache
 from deloc8.policy.files import read_policies
 from deloc8.policy.load import builtin_policies, policy_to_seed_json
-from deloc8.repair.lowerproof import planned_relocations, relocation_problems
+from deloc8.repair.lowering.proof import planned_relocations, relocation_problems
 from deloc8.target import Arch, Libc
 from deloc8.wheel.archive import ArchiveLimits, open_wheel
 from deloc8.wheel.codec import StreamError, inflate
@@ -59,7 +59,7 @@ from kit.zips import STORED, Entry, Layout, raw_zip, streamed, wheel_entries
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from deloc8.elf.edits import Edit
+    from deloc8.elf.edit.vocabulary import Edit
 
 LIMITS = ArchiveLimits(total=10 << 20)
 NAMES = ("libc.so.6", "libz.so.1", "libdemo.so.1", "a", "so.1", "lib-with-a-much-longer-name.so.1", "$ORIGIN/../x", "é")

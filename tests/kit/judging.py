@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from deloc8.audit.checks.table import ERRORS_OF_TAGS
+from deloc8.checks.table import ERRORS_OF_TAGS
 from deloc8.diagnostic import Severity
 from deloc8.errors import Deloc8Error, VerificationError
 from deloc8.repair.model import Goal

@@ -6,12 +6,12 @@ import struct
 from typing import TYPE_CHECKING
 
 from deloc8.elf.constants import DT_REL, DT_RELA, DT_SYMTAB
-from deloc8.elf.dynamic import read_table
-from deloc8.elf.view import View
+from deloc8.elf.read.dynamic import read_table
+from deloc8.elf.read.view import View
 from kit.pyelf import COPY
 
 if TYPE_CHECKING:
-    from deloc8.elf.records import Record
+    from deloc8.elf.read.records import Record
 
 _CODES = {1: "B", 2: "H", 4: "I", 8: "Q"}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from deloc8.elf.image import ElfImage, parse, parse_defined
+from deloc8.elf.read.image import ElfImage, parse, parse_defined
 from kit.pyelf import Peer, peer_of, without_sections
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from deloc8.elf.image import ElfImage, parse
+from deloc8.elf.read.image import ElfImage, parse
 from deloc8.loader.resolve import LoadGraph, resolve
 from deloc8.loader.search import Lookup, SearchOptions
 from deloc8.loader.sysroot import Sysroot

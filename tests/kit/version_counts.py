@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from deloc8.elf.dynamic import DynamicTable, read_table
-from deloc8.elf.versions import read_definition_records, read_need_records
-from deloc8.elf.view import View
+from deloc8.elf.read.dynamic import DynamicTable, read_table
+from deloc8.elf.read.versions import read_definition_records, read_need_records
+from deloc8.elf.read.view import View
 from kit.patch import patch_entry, patch_number, patch_section
 
 Lie = Callable[[bytes], bytes]

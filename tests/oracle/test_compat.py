@@ -7,7 +7,7 @@ import platform
 
 import pytest
 
-from deloc8.repair.compatlib import provided
+from deloc8.repair.lowering.compat_library import provided
 from deloc8.target import Arch
 from kit.compat_library import MACHINES, Transcript, differences, named_alike, transcript
 

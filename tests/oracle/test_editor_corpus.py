@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deloc8.elf.edits import ReplaceNeeded, RpathKind, SetRpath, SetSoname
-from deloc8.elf.image import ElfImage, parse, parse_defined
-from deloc8.elf.invariants import broken_invariants
-from deloc8.elf.writer import edit
+from deloc8.elf.edit.invariants import broken_invariants
+from deloc8.elf.edit.vocabulary import ReplaceNeeded, RpathKind, SetRpath, SetSoname
+from deloc8.elf.edit.writer import edit
+from deloc8.elf.read.image import ElfImage, parse, parse_defined
 from deloc8.errors import ElfError
 from kit.compile import Toolchain, build
 from kit.editor_check import check_bytes, check_peace, check_tables, names_of
@@ -23,8 +23,8 @@ from kit.require import require
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from deloc8.elf.edits import Edit
-    from deloc8.elf.writer import Edited
+    from deloc8.elf.edit.vocabulary import Edit
+    from deloc8.elf.edit.writer import Edited
 
 HOST = Path("/usr/lib") / (sysconfig.get_config_var("MULTIARCH") or "")
 PACKAGES = Path(sysconfig.get_path("platlib"))

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deloc8.elf.edits import AddNeeded, SetRpath, SetSoname
-from deloc8.elf.writer import edit
+from deloc8.elf.edit.vocabulary import AddNeeded, SetRpath, SetSoname
+from deloc8.elf.edit.writer import edit
 from kit.compile import Toolchain, build
 from kit.require import require
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from deloc8.elf.edits import Edit
+    from deloc8.elf.edit.vocabulary import Edit
 
 EDITS: tuple[Edit, ...] = (SetSoname(soname="libdemo-0a1b2c3d.so"), SetRpath(path="$ORIGIN/../demo.libs"))
 # .dynamic of lld has no room for these, and moves.

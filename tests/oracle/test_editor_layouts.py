@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deloc8.elf.dynamic import read_table
-from deloc8.elf.edits import AddNeeded, ClearExecutableStack, ReplaceNeeded, RpathKind, SetRpath, SetSoname
-from deloc8.elf.image import parse
-from deloc8.elf.slots import Slot
-from deloc8.elf.view import View
-from deloc8.elf.writer import edit
+from deloc8.elf.edit.slots import Slot
+from deloc8.elf.edit.vocabulary import AddNeeded, ClearExecutableStack, ReplaceNeeded, RpathKind, SetRpath, SetSoname
+from deloc8.elf.edit.writer import edit
+from deloc8.elf.read.dynamic import read_table
+from deloc8.elf.read.image import parse
+from deloc8.elf.read.view import View
 from deloc8.errors import ElfError
 from kit.compile import (
     ANSWER,
@@ -32,7 +32,7 @@ from kit.editor_check import Names, check_bytes, check_peace, check_tables, name
 from kit.require import require
 
 if TYPE_CHECKING:
-    from deloc8.elf.edits import Edit
+    from deloc8.elf.edit.vocabulary import Edit
 
 OLD, NEW = "libdependency.so.1", "libdependency-0a1b2c3d.so.1"
 SONAME, RPATH = "libdemo-0a1b2c3d.so", "$ORIGIN/../demo.libs"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from deloc8.elf import constants
-from deloc8.elf.relocations import NO_RELOCATION
+from deloc8.elf.read.relocations import NO_RELOCATION
 from deloc8.machines import ROWS
 
 # Of the Linux Standard Base and of UAPI.12, which that header does not tell; and of the psABI, which older ones lack.

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deloc8.elf.edits import AddNeeded, ReplaceNeeded, SetRpath, SetSoname
-from deloc8.elf.image import parse
-from deloc8.elf.writer import edit
+from deloc8.elf.edit.vocabulary import AddNeeded, ReplaceNeeded, SetRpath, SetSoname
+from deloc8.elf.edit.writer import edit
+from deloc8.elf.read.image import parse
 from deloc8.errors import InputError
 from deloc8.loader.resolve import resolve
 from deloc8.loader.search import SearchOptions

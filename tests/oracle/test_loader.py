@@ -18,7 +18,7 @@ import pytest
 from elftools.elf.elffile import ELFFile
 
 from deloc8.cli.args import parse
-from deloc8.elf.image import ElfImage
+from deloc8.elf.read.image import ElfImage
 from deloc8.loader.ldcache import read_ld_so_cache
 from deloc8.loader.ldconf import read_ld_so_conf
 from deloc8.loader.resolve import LoadGraph, Resolver

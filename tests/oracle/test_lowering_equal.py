@@ -10,7 +10,7 @@ import pytest
 
 import kit
 from deloc8.policy.model import version_key
-from deloc8.repair.lowertable import LoweringClass, Way, load_table
+from deloc8.repair.lowering.table import LoweringClass, Way, load_table
 from deloc8.target import Arch
 from kit.compile import build, zig
 from kit.glibc import Glibc, glibc

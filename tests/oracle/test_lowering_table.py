@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from deloc8.policy.model import version_key
-from deloc8.repair.lowertable import LoweringClass, Way, load_table
+from deloc8.repair.lowering.table import LoweringClass, Way, load_table
 from deloc8.target import Arch
 from kit.glibc import Glibc, glibc, table_of
 

@@ -10,7 +10,7 @@ import pytest
 from elftools.elf.elffile import ELFFile
 from elftools.elf.relocation import RelocationSection
 
-from deloc8.elf.image import parse
+from deloc8.elf.read.image import parse
 from deloc8.machines import ROWS, MachineRow
 from kit.compile import PROGRAM, Toolchain, build, build_dependency
 from kit.require import require

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deloc8.elf.edits import AddNeeded, SetRpath
-from deloc8.elf.payload import read_payload
-from deloc8.elf.view import View
-from deloc8.elf.writer import edit
+from deloc8.elf.edit.vocabulary import AddNeeded, SetRpath
+from deloc8.elf.edit.writer import edit
+from deloc8.elf.read.payload import read_payload
+from deloc8.elf.read.view import View
 from deloc8.errors import ElfError, InputError
 from deloc8.repair.model import StripLevel
 from deloc8.repair.payloadproof import payload_problems
@@ -22,7 +22,7 @@ from kit.require import require
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from deloc8.elf.edits import Edit
+    from deloc8.elf.edit.vocabulary import Edit
     from kit.compile import Kind
 
 # libm.so.6 is everywhere, so the real loader has a new name to find.

@@ -18,7 +18,7 @@ from cyclonedx.schema import SchemaVersion
 
 from deloc8.loader.sysroot import Sysroot
 from deloc8.repair.model import Goal, PackageSource
-from deloc8.repair.packages import Library, find_owners
+from deloc8.repair.provenance.owners import Library, find_owners
 from deloc8.wheel.writer import WriteOptions
 from deloc8.workflow import AuditOptions, plan_repair, repair_wheel
 from kit.bench import Bench, contents

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 pytest.importorskip("elftools", reason="pyelftools is not installed: it is what the reader is compared with")
 
-from deloc8.elf.image import parse
+from deloc8.elf.read.image import parse
 from kit.pyelf import elf_files
 from kit.reader_check import compare
 from kit.require import require

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from deloc8.elf.edits import ClearExecutableStack
-from deloc8.elf.image import parse
-from deloc8.elf.trampolines import writes_trampolines
-from deloc8.elf.view import View
-from deloc8.elf.writer import edit
+from deloc8.elf.edit.vocabulary import ClearExecutableStack
+from deloc8.elf.edit.writer import edit
+from deloc8.elf.read.image import parse
+from deloc8.elf.read.trampolines import writes_trampolines
+from deloc8.elf.read.view import View
 from deloc8.errors import ElfError
 from kit.compile import Toolchain, build
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deloc8.elf.edits import BindVersion, SetRpath
-from deloc8.elf.versions import read_defined_versions, read_version_needs
-from deloc8.elf.writer import edit
+from deloc8.elf.edit.vocabulary import BindVersion, SetRpath
+from deloc8.elf.edit.writer import edit
+from deloc8.elf.read.versions import read_defined_versions, read_version_needs
 from kit.compile import Toolchain, build
 from kit.editor_check import readelf
 from kit.version_counts import HEADER_LIES, LIES, MISSING, Lie, table_of
@@ -22,7 +22,7 @@ from kit.version_counts import HEADER_LIES, LIES, MISSING, Lie, table_of
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from deloc8.elf.edits import Edit
+    from deloc8.elf.edit.vocabulary import Edit
 
 LIBRARY = r"""
 #include <math.h>

@@ -7,7 +7,8 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deloc8.elf.edits import (
+from deloc8.elf.edit.invariants import broken_invariants
+from deloc8.elf.edit.vocabulary import (
     AddNeeded,
     BindToZero,
     BindVersion,
@@ -24,11 +25,10 @@ from deloc8.elf.edits import (
     SetSoname,
     UnpackRelocations,
 )
-from deloc8.elf.image import ElfImage, parse, parse_defined
-from deloc8.elf.invariants import broken_invariants
-from deloc8.elf.notes import announced_build_id
-from deloc8.elf.view import View
-from deloc8.elf.writer import Edited, edit
+from deloc8.elf.edit.writer import Edited, edit
+from deloc8.elf.read.image import ElfImage, parse, parse_defined
+from deloc8.elf.read.notes import announced_build_id
+from deloc8.elf.read.view import View
 from deloc8.errors import ElfError
 from kit.edit_model import MARKER, ImpossibleError, Model
 from kit.editor_check import check_bytes

@@ -7,8 +7,8 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deloc8.elf.edits import SetRpath
-from deloc8.elf.writer import edit
+from deloc8.elf.edit.vocabulary import SetRpath
+from deloc8.elf.edit.writer import edit
 from deloc8.errors import ElfError
 from deloc8.repair.payloadproof import payload_problems
 from kit.elf import MACHINES, build_elf

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from deloc8.elf.image import parse, parse_defined
+from deloc8.elf.read.image import parse, parse_defined
 from deloc8.errors import ElfError
 from kit.elf import MACHINES, Defined, ElfSpec, NeedSpec, NoteSpec, Undefined, build_elf
 

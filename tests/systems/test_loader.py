@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deloc8.elf.image import ElfImage
+from deloc8.elf.read.image import ElfImage
 from deloc8.loader.resolve import Resolver
 from deloc8.loader.search import SearchOptions
 from deloc8.loader.sysroot import Sysroot

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deloc8.audit.dlopen import Source
+from deloc8.dlopen.openings import Source
 from deloc8.loader.ldconf import default_folders, read_cache_of
 from deloc8.loader.sysroot import Sysroot
 from deloc8.machines import Arch

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from deloc8.elf.edits import JoinRelocations, SetSoname, UnpackRelocations
-from deloc8.elf.invariants import broken_invariants
-from deloc8.elf.writer import edit
+from deloc8.elf.edit.invariants import broken_invariants
+from deloc8.elf.edit.vocabulary import JoinRelocations, SetSoname, UnpackRelocations
+from deloc8.elf.edit.writer import edit
 from kit.command import run_program
 from kit.compile import ANSWER, LIBRARY, Toolchain, build, build_dependency, zig
 from kit.editor_check import check_peace

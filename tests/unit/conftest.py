@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from deloc8.audit import images
-from deloc8.repair import compatlib
+from deloc8.repair.lowering import compat_library as compatlib
 from deloc8.target import Arch
 from deloc8.wheel import writer
 from kit.elf import Defined, ElfSpec, build_elf

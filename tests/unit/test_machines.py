@@ -11,8 +11,8 @@ import pytest
 from elftools.elf import enums
 
 import deloc8
-from deloc8.audit.dlopen import Resolution, Source
-from deloc8.elf.image import parse
+from deloc8.dlopen.openings import Resolution, Source
+from deloc8.elf.read.image import parse
 from deloc8.errors import InputError
 from deloc8.loader.ldcache import read_ld_so_cache
 from deloc8.loader.ldconf import library_folders

@@ -9,7 +9,7 @@ from deloc8.text import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from deloc8.elf.image import ElfImage
+    from deloc8.elf.read.image import ElfImage
 
 _FILES = "ELF files"
 _UNDEFINED = "symbols that its ELF files ask for"

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections import deque
 from functools import cached_property
 
-from deloc8.elf.dynamic import LinkKind
-from deloc8.elf.image import parse_defined
+from deloc8.elf.read.dynamic import LinkKind
+from deloc8.elf.read.image import parse_defined
 from deloc8.policy.model import number_key
 from deloc8.policy.releases import BEHIND, PROJECTS, promised_release, symbol_table
 from deloc8.values import NamedTuple, dataclass
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from deloc8.audit.elffiles import Dependency, ElfFile
-    from deloc8.elf.view import Buffer
+    from deloc8.elf.read.view import Buffer
     from deloc8.loader.sysroot import Sysroot
     from deloc8.policy.model import Policy
     from deloc8.wheel.archive import WheelArchive

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deloc8.elf.dynamic import LinkKind
+from deloc8.elf.read.dynamic import LinkKind
 from deloc8.loader.own import own_names
 from deloc8.loader.search import Located, Stage
 from deloc8.values import dataclass, replace
@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping, Sequence
 
-    from deloc8.elf.image import ElfImage
+    from deloc8.elf.read.image import ElfImage
     from deloc8.loader.hwcaps import Variant
     from deloc8.loader.resolve import LoadGraph
     from deloc8.loader.search import Lookup

@@ -14,8 +14,8 @@ from deloc8.audit.elffiles import (
 from deloc8.audit.images import Reading, read_images
 from deloc8.audit.kinds import choose_arch, choose_libc, describe_machine
 from deloc8.audit.layout import VIRTUAL_ROOT, environment_of, install_path, links_for
-from deloc8.elf.dynamic import Dynamic
-from deloc8.elf.image import parse_defined
+from deloc8.elf.read.dynamic import Dynamic
+from deloc8.elf.read.image import parse_defined
 from deloc8.errors import InputError, WheelError
 from deloc8.loader.hwcaps import find_variants, searched
 from deloc8.loader.libc import libc_of
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from deloc8.audit.borrowed import Borrowed
     from deloc8.audit.rivals import Rival
-    from deloc8.elf.image import ElfImage
+    from deloc8.elf.read.image import ElfImage
     from deloc8.loader.folders import FolderTree
     from deloc8.loader.hwcaps import Variant
     from deloc8.loader.search import SearchOptions

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from deloc8.audit.facts import ElfFile, WheelFacts
-    from deloc8.elf.symbols import UndefinedSymbol
+    from deloc8.elf.read.symbols import UndefinedSymbol
     from deloc8.policy.model import Policy
 
     # The kind, the library (None where it is Python itself), the symbol.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from deloc8.audit.facts import Dependency, ElfFile, merge_graph
 from deloc8.elf.constants import ELF_MAGIC
-from deloc8.elf.image import parse
+from deloc8.elf.read.image import parse
 from deloc8.errors import InputError
 from deloc8.faults import refuse_fault
 from deloc8.files import read_file

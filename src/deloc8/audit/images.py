@@ -6,9 +6,9 @@ from types import MappingProxyType
 
 from deloc8.audit.amounts import Amounts
 from deloc8.elf.constants import ELF_MAGIC, ET_DYN, ET_EXEC
-from deloc8.elf.image import parse_counted
 from deloc8.elf.mentions import mentioned_libraries, opens_libraries
-from deloc8.elf.view import would_load
+from deloc8.elf.read.image import parse_counted
+from deloc8.elf.read.view import would_load
 from deloc8.errors import ElfError
 from deloc8.values import dataclass, field, replace
 
@@ -16,8 +16,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from deloc8.elf.image import ElfImage
-    from deloc8.elf.view import Buffer
+    from deloc8.elf.read.image import ElfImage
+    from deloc8.elf.read.view import Buffer
     from deloc8.wheel.archive import Member, WheelArchive
 
     Look = Callable[[Member, Buffer], None]

@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from deloc8.elf.image import ElfImage
+    from deloc8.elf.read.image import ElfImage
     from deloc8.loader.sysroot import Sysroot
     from deloc8.target import Arch, Libc
     from deloc8.wheel.names import WheelName

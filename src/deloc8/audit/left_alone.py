@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from deloc8.audit.facts import ForeignFile
     from deloc8.audit.images import Damaged, Images
-    from deloc8.elf.image import ElfImage
+    from deloc8.elf.read.image import ElfImage
     from deloc8.wheel.archive import WheelArchive
 
 # The suffixes of extension modules that name an interpreter or an ABI: nobody gives them to data.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from deloc8.audit.violations import ViolationCode
 from deloc8.elf import constants as c
-from deloc8.elf.dynamic import LinkKind
+from deloc8.elf.read.dynamic import LinkKind
 from deloc8.machines import assumes_executable_stack
 from deloc8.target import Libc
 from deloc8.values import dataclass
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from deloc8.audit.facts import ElfFile, WheelFacts
-    from deloc8.elf.image import ElfImage
-    from deloc8.elf.view import Segment
+    from deloc8.elf.read.image import ElfImage
+    from deloc8.elf.read.view import Segment
 
 RELR_MARKER = "GLIBC_ABI_DT_RELR"
 

@@ -7,7 +7,7 @@ from deloc8.audit.loading import HEAP_INSTEAD, stack_faults
 from deloc8.audit.match import Provision, close, is_named
 from deloc8.audit.violations import ViolationCode
 from deloc8.diagnostic import Diagnostic, Severity
-from deloc8.elf.dynamic import LinkKind
+from deloc8.elf.read.dynamic import LinkKind
 from deloc8.policy.load import MINIMAL_SYSTEM_LACKS
 from deloc8.policy.model import Family, split_version
 from deloc8.policy.releases import PROJECTS

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deloc8.elf.notes import x86_isa_level
+from deloc8.elf.read.notes import x86_isa_level
 from deloc8.loader.hwcaps import x86_level
 from deloc8.target import Arch
 from deloc8.values import NamedTuple

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deloc8.elf.image import ElfImage
+from deloc8.elf.read.image import ElfImage
 from deloc8.loader.own import are_one_build
 from deloc8.values import dataclass
 

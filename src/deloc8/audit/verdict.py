@@ -18,11 +18,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from deloc8.audit.budget import Unsearched
-    from deloc8.audit.dlopen import Opening
     from deloc8.audit.facts import WheelFacts
     from deloc8.audit.violations import Violation
     from deloc8.diagnostic import Diagnostic
+    from deloc8.dlopen.budget import Unsearched
+    from deloc8.dlopen.openings import Opening
     from deloc8.policy.model import Policy
     from deloc8.target import Arch
 

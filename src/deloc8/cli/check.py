@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from deloc8 import __version__
-from deloc8.audit.checks.selection import Selection, check_codes
-from deloc8.audit.checks.table import RULES
+from deloc8.checks.selection import Selection, check_codes
+from deloc8.checks.table import RULES
 from deloc8.cli.config import read_config
 from deloc8.cli.memory import give_memory_back
 from deloc8.cli.several import share, share_of_threads

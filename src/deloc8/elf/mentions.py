@@ -12,8 +12,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from deloc8.elf.image import ElfImage
-    from deloc8.elf.view import Parts, Readable
+    from deloc8.elf.read.image import ElfImage
+    from deloc8.elf.read.view import Parts, Readable
 
 # The functions that open a library: of the C library, and of frameworks that many programs share.
 OPENERS = frozenset({"dlopen", "dlmopen"})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deloc8.audit.verdict import judge_again
-from deloc8.repair.lowering import is_lowerable, lower, lowered_facts
+from deloc8.repair.lowering.choose import is_lowerable, lower, lowered_facts
 from deloc8.repair.model import RewriteKind
 
 TYPE_CHECKING = False

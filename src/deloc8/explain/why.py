@@ -17,12 +17,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from deloc8.audit.dlopen import Opening
     from deloc8.audit.facts import ElfFile
     from deloc8.audit.match import PolicyMatch
     from deloc8.audit.verdict import Audit
     from deloc8.audit.violations import Violation
-    from deloc8.elf.dynamic import LinkKind
+    from deloc8.dlopen.openings import Opening
+    from deloc8.elf.read.dynamic import LinkKind
 
 
 class SubjectKind(enum.Enum):

@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from deloc8.elf.view import Buffer
+    from deloc8.elf.read.view import Buffer
     from deloc8.target import Arch
 
 

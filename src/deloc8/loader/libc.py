@@ -7,7 +7,7 @@ from deloc8.target import Libc
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from deloc8.elf.image import ElfImage
+    from deloc8.elf.read.image import ElfImage
     from deloc8.target import Arch
 
 _ANDROID_LOADERS = ("linker", "linker64")

@@ -9,7 +9,7 @@ from deloc8.values import NamedTuple, dataclass, field
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from deloc8.elf.image import ElfImage
+    from deloc8.elf.read.image import ElfImage
     from deloc8.target import Arch
 
 

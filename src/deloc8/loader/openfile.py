@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from deloc8.elf.view import Readable
+    from deloc8.elf.read.view import Readable
 
 _SMALL = 1 << 18  # files up to this size are quicker read whole than in parts
 _PIECE = 1 << 18  # small enough to stay in the processor's cache until it has been looked at

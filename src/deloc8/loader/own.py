@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from posixpath import commonpath
 
-from deloc8.elf.notes import build_id
+from deloc8.elf.read.notes import build_id
 from deloc8.target import Libc
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from deloc8.elf.image import ElfImage
+    from deloc8.elf.read.image import ElfImage
     from deloc8.loader.lookup import Located
 
 

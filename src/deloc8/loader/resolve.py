@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from deloc8.elf.dynamic import LinkKind
+from deloc8.elf.read.dynamic import LinkKind
 from deloc8.errors import InputError
 from deloc8.loader.libc import find_libc, is_of_kernel, libc_of
 from deloc8.loader.search import Chain, Located, Lookup, Machine, Origin, Search, SearchOptions, Stage
@@ -15,8 +15,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping, Sequence
 
-    from deloc8.elf.dynamic import Link
-    from deloc8.elf.image import ElfImage
+    from deloc8.elf.read.dynamic import Link
+    from deloc8.elf.read.image import ElfImage
     from deloc8.loader.sysroot import Files
     from deloc8.loader.tokens import Tokens
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from functools import cached_property
 
-from deloc8.elf.image import ElfImage
+from deloc8.elf.read.image import ElfImage
 from deloc8.loader import ldconf
 from deloc8.loader.libc import find_libc
 from deloc8.loader.lookup import Attempt, Located, Lookup, Machine, Origin, Result, SearchOptions, Stage

@@ -13,7 +13,7 @@ import stat
 from contextlib import contextmanager
 
 from deloc8.elf.constants import ELF_MAGIC
-from deloc8.elf.image import ElfImage, parse
+from deloc8.elf.read.image import ElfImage, parse
 from deloc8.errors import ElfError, InputError, UsageError
 from deloc8.faults import changed, refuse_fault
 from deloc8.files import NotAFileError, open_file
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Mapping
     from pathlib import Path
 
-    from deloc8.elf.view import Buffer, Readable
+    from deloc8.elf.read.view import Buffer, Readable
     from deloc8.paths import StrPath
 
 

@@ -7,7 +7,7 @@ from deloc8.values import dataclass
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from deloc8.elf.image import ElfImage
+    from deloc8.elf.read.image import ElfImage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,9 +12,9 @@ from deloc8.errors import UnrepairableError, UsageError
 from deloc8.loader.search import Result, Stage
 from deloc8.patterns import pattern
 from deloc8.policy.model import version_key
-from deloc8.repair.lowering import NO_LOWERING, Lowering, is_lowerable, lower, lowered_facts
+from deloc8.repair.lowering.choose import NO_LOWERING, Lowering, is_lowerable, lower, lowered_facts
 from deloc8.repair.model import AUTO
-from deloc8.repair.packagedb.missing import where_it_comes_from
+from deloc8.repair.provenance.databases.missing import where_it_comes_from
 from deloc8.repair.wholes import ways_by_grafting
 from deloc8.target import Libc, parse_platform_tag
 from deloc8.values import dataclass

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from deloc8.elf.dynamic import Link
-from deloc8.elf.edits import (
+from deloc8.elf.edit.vocabulary import (
     AddNeeded,
     BindVersion,
     RemoveNeeded,
@@ -16,16 +15,17 @@ from deloc8.elf.edits import (
     SetRpath,
     SetSoname,
 )
-from deloc8.repair.lowering import lowered_image
+from deloc8.elf.read.dynamic import Link
+from deloc8.repair.lowering.choose import lowered_image
 from deloc8.values import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from deloc8.elf.edits import Edit
-    from deloc8.elf.image import ElfImage
-    from deloc8.elf.symbols import UndefinedSymbol
+    from deloc8.elf.edit.vocabulary import Edit
+    from deloc8.elf.read.image import ElfImage
+    from deloc8.elf.read.symbols import UndefinedSymbol
 
 
 class Names(NamedTuple):

@@ -9,13 +9,13 @@ from pathlib import Path
 from threading import Lock
 
 from deloc8.diagnostic import Diagnostic, Severity
-from deloc8.elf.notes import announced_build_id
-from deloc8.elf.writer import edit_owned
+from deloc8.elf.edit.writer import edit_owned
+from deloc8.elf.read.notes import announced_build_id
 from deloc8.errors import InputError, WheelError
 from deloc8.faults import changed
 from deloc8.repair.grafting import compat_contents, launcher
-from deloc8.repair.licenses import add_licence_fields
 from deloc8.repair.model import Patch
+from deloc8.repair.provenance.licences import add_licence_fields
 from deloc8.values import NamedTuple, dataclass, field, replace
 from deloc8.wheel.archive import is_large
 from deloc8.wheel.metadata import parse_wheel_metadata, retag
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from typing import TypeAlias
 
-    from deloc8.elf.view import Buffer
+    from deloc8.elf.read.view import Buffer
     from deloc8.loader.sysroot import Sysroot
     from deloc8.repair.known import Known
     from deloc8.repair.model import Graft, Plan
@@ -290,7 +290,7 @@ def _unchanged(sysroot: Sysroot, path: str, digest: str) -> Callable[[], Buffer]
 
 def _sbom(plan: Plan, moment: int | None) -> Callable[[], Buffer]:
     def contents() -> Buffer:
-        from deloc8.repair.sbom import render_sbom  # noqa: PLC0415  beside the work of other threads
+        from deloc8.repair.provenance.sbom import render_sbom  # noqa: PLC0415  beside the work of other threads
 
         return render_sbom(plan, None if moment is None else min(moment, LAST_SECOND))
 

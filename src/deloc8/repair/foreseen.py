@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from deloc8.audit.checks.evidence import Evidence, listed, names_asked_for, process_libraries
-from deloc8.audit.checks.table import find_some
-from deloc8.audit.dlopen import Confidence, Source
 from deloc8.audit.match import is_libpython
+from deloc8.checks.evidence import Evidence, listed, names_asked_for, process_libraries
+from deloc8.checks.table import find_some
 from deloc8.diagnostic import Diagnostic, Severity
-from deloc8.elf.image import parse_defined_names
+from deloc8.dlopen.openings import Confidence, Source
+from deloc8.elf.read.image import parse_defined_names
 from deloc8.errors import InputError
 from deloc8.policy.load import host_only_reason
 from deloc8.values import dataclass, replace
@@ -17,9 +17,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from deloc8.audit.dlopen import Opening
     from deloc8.audit.facts import WheelFacts
-    from deloc8.elf.view import Buffer
+    from deloc8.dlopen.openings import Opening
+    from deloc8.elf.read.view import Buffer
     from deloc8.loader.sysroot import Sysroot
     from deloc8.repair.choose import Aim
     from deloc8.repair.model import Plan

@@ -9,10 +9,10 @@ from hashlib import sha256
 from deloc8.audit.facts import REQUEST
 from deloc8.audit.match import Provision
 from deloc8.diagnostic import Diagnostic, Severity
-from deloc8.elf.edits import SetSoname
-from deloc8.elf.writer import edit
+from deloc8.elf.edit.vocabulary import SetSoname
+from deloc8.elf.edit.writer import edit
 from deloc8.errors import InputError, UnrepairableError, UsageError
-from deloc8.repair import compatlib
+from deloc8.repair.lowering import compat_library as compatlib
 from deloc8.repair.model import CompatGraft
 from deloc8.values import dataclass
 

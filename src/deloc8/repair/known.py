@@ -10,7 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from deloc8.elf.view import Buffer
+    from deloc8.elf.read.view import Buffer
     from deloc8.wheel.archive import Member, WheelArchive
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from deloc8.diagnostic import Diagnostic
-    from deloc8.elf.edits import Edit
+    from deloc8.elf.edit.vocabulary import Edit
     from deloc8.policy.model import Policy
     from deloc8.target import Arch
     from deloc8.wheel.names import WheelName

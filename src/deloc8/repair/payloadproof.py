@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import struct
 
-from deloc8.elf.kinds import Anchor
-from deloc8.elf.payload import read_payload
-from deloc8.elf.view import View
+from deloc8.elf.read.kinds import Anchor
+from deloc8.elf.read.payload import read_payload
+from deloc8.elf.read.view import View
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from deloc8.elf.payload import Payload
-    from deloc8.elf.view import Buffer
+    from deloc8.elf.read.payload import Payload
+    from deloc8.elf.read.view import Buffer
 
 
 def payload_problems(before: Buffer, after: Buffer, name: str) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deloc8.elf.writer import check_payload
+from deloc8.elf.edit.writer import check_payload
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -12,13 +12,13 @@ from deloc8.audit.notices import notices
 from deloc8.audit.verdict import Truth, find_tag
 from deloc8.audit.violations import describe
 from deloc8.diagnostic import Diagnostic, Severity
-from deloc8.elf.edits import AddNeeded, RemoveNeeded, ReplaceAudit, ReplaceNeeded, RpathKind, SetSoname
+from deloc8.elf.edit.vocabulary import AddNeeded, RemoveNeeded, ReplaceAudit, ReplaceNeeded, RpathKind, SetSoname
 from deloc8.errors import UnrepairableError, UsageError
 from deloc8.repair import grafting, searchpaths
 from deloc8.repair.choose import is_blind
 from deloc8.repair.left_out import left_out_notes
 from deloc8.repair.model import Graft, Patch, Plan
-from deloc8.repair.opened import OPENED, opened_notes, opens
+from deloc8.repair.requested import OPENED, opened_notes, opens
 from deloc8.repair.stacks import stack_edits, stack_notes
 from deloc8.repair.wholes import second_glib_warning
 from deloc8.target import Libc
@@ -34,11 +34,11 @@ if TYPE_CHECKING:
     from deloc8.audit.match import Closure, PolicyMatch
     from deloc8.audit.vendor import VendorFolder
     from deloc8.audit.verdict import Audit, Claim
-    from deloc8.elf.edits import Edit
+    from deloc8.elf.edit.vocabulary import Edit
     from deloc8.policy.model import Policy
     from deloc8.repair.choose import Aim
     from deloc8.repair.grafting import Fingerprint
-    from deloc8.repair.lowering import Lowering
+    from deloc8.repair.lowering.choose import Lowering
     from deloc8.repair.model import CompatGraft, Goal
 
 _SCRIPTS = VIRTUAL_ROOT + "/bin/"

@@ -7,7 +7,7 @@ from functools import cached_property
 
 from deloc8.audit.layout import SITE_PACKAGES, VIRTUAL_ROOT
 from deloc8.diagnostic import Diagnostic, Severity
-from deloc8.elf.edits import RemoveRpath, RpathKind, SetRpath
+from deloc8.elf.edit.vocabulary import RemoveRpath, RpathKind, SetRpath
 from deloc8.loader.ldconf import lib_names
 from deloc8.loader.tokens import begins_at_origin, expand, expand_for_musl, folder_of, search_entries, varies
 from deloc8.target import Libc
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from deloc8.audit.facts import ElfFile, WheelFacts
     from deloc8.audit.vendor import VendorFolder
-    from deloc8.elf.edits import Edit
+    from deloc8.elf.edit.vocabulary import Edit
     from deloc8.loader.folders import Trail
 
 

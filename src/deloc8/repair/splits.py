@@ -9,7 +9,7 @@ from deloc8.audit.together import graft_options, whole_project
 from deloc8.diagnostic import Diagnostic, Severity
 from deloc8.loader.libc import is_beside_glibc, is_c_library
 from deloc8.policy.releases import COMPANIONS, PROJECTS, WITHOUT_VERSIONS, project_of
-from deloc8.repair.packages import Library, find_owners
+from deloc8.repair.provenance.owners import Library, find_owners
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from deloc8.audit.loading import STACK_CODES, stack_faults
 from deloc8.audit.violations import ViolationCode
 from deloc8.diagnostic import Diagnostic, Severity
-from deloc8.elf.edits import ClearExecutableStack
+from deloc8.elf.edit.vocabulary import ClearExecutableStack
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from deloc8.audit.match import Closure
     from deloc8.audit.verdict import Audit
-    from deloc8.elf.edits import Edit
+    from deloc8.elf.edit.vocabulary import Edit
 
 
 def stack_edits(audit: Audit) -> Mapping[str, tuple[Edit, ...]]:

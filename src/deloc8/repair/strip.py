@@ -8,8 +8,8 @@ import subprocess
 from contextlib import ExitStack
 from pathlib import Path
 
-from deloc8.elf.payload import describe, join, read_payload
-from deloc8.elf.view import View
+from deloc8.elf.read.payload import describe, join, read_payload
+from deloc8.elf.read.view import View
 from deloc8.ending import STEADY, undone_by
 from deloc8.errors import InputError, UsageError
 from deloc8.faults import ended_fault, is_of_a_path, process_fault, read_fault
@@ -22,8 +22,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from deloc8.elf.payload import Payload
-    from deloc8.elf.view import Buffer
+    from deloc8.elf.read.payload import Payload
+    from deloc8.elf.read.view import Buffer
     from deloc8.target import Arch
 
 

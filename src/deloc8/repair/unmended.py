@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from deloc8.audit.checks.evidence import Evidence, strictest
-from deloc8.audit.checks.promises import violation_findings
-from deloc8.audit.checks.table import ERRORS_OF_TAGS, as_finding, find_errors, find_some
 from deloc8.audit.match import Provision, is_libpython, match_policies
 from deloc8.audit.verdict import Truth, find_tag
 from deloc8.audit.violations import Violation, ViolationCode
+from deloc8.checks.evidence import Evidence, strictest
+from deloc8.checks.promises import violation_findings
+from deloc8.checks.table import ERRORS_OF_TAGS, as_finding, find_errors, find_some
 from deloc8.diagnostic import Diagnostic, Severity
-from deloc8.elf.image import parse_defined
+from deloc8.elf.read.image import parse_defined
 from deloc8.errors import WheelError
 from deloc8.values import replace
 from deloc8.wheel.metadata import parse_core_metadata, parse_wheel_metadata
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from deloc8.audit.match import PolicyMatch
     from deloc8.audit.verdict import Audit, Claim
-    from deloc8.elf.view import Buffer
+    from deloc8.elf.read.view import Buffer
     from deloc8.repair.choose import Aim
     from deloc8.repair.model import Plan
     from deloc8.wheel.archive import WheelArchive

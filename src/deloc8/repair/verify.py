@@ -12,9 +12,9 @@ from deloc8.audit.loading import stack_fault
 from deloc8.audit.match import match_policies
 from deloc8.audit.verdict import judge
 from deloc8.audit.violations import describe
-from deloc8.elf.edits import BindToZero, ClearExecutableStack, JoinRelocations, UnpackRelocations
-from deloc8.elf.image import parse_defined
-from deloc8.elf.invariants import broken_invariants
+from deloc8.elf.edit.invariants import broken_invariants
+from deloc8.elf.edit.vocabulary import BindToZero, ClearExecutableStack, JoinRelocations, UnpackRelocations
+from deloc8.elf.read.image import parse_defined
 from deloc8.errors import ElfError, VerificationError, WheelError
 from deloc8.loader.own import are_one_library
 from deloc8.loader.search import Chain, Located, Search, SearchOptions
@@ -22,7 +22,7 @@ from deloc8.loader.sysroot import Overlay
 from deloc8.repair.editproof import means_as_planned, name_problems
 from deloc8.repair.grafting import compat_contents, launcher
 from deloc8.repair.model import Check, Proof
-from deloc8.repair.provenance import provenance_problems
+from deloc8.repair.provenance.add import provenance_problems
 from deloc8.repair.searchpaths import reaches
 from deloc8.repair.tagproof import name_of_wheel_problems, tag_problems
 from deloc8.repair.unmended import tag_errors
@@ -41,9 +41,9 @@ if TYPE_CHECKING:
     from deloc8.audit.match import MatchOptions
     from deloc8.audit.verdict import Audit
     from deloc8.audit.violations import ViolationCode
-    from deloc8.elf.edits import Edit
-    from deloc8.elf.image import ElfImage
-    from deloc8.elf.view import Buffer
+    from deloc8.elf.edit.vocabulary import Edit
+    from deloc8.elf.read.image import ElfImage
+    from deloc8.elf.read.view import Buffer
     from deloc8.loader.sysroot import Sysroot
     from deloc8.policy.model import Policy
     from deloc8.repair.model import Patch, Plan
@@ -268,7 +268,7 @@ def _relocations(claim: Claim, written: WheelArchive) -> Iterator[str]:
     files += [(graft.member, graft.edits, partial(sysroot.read, graft.source)) for graft in claim.plan.grafts]
     for member, edits, old in files:
         if any(isinstance(edit, BindToZero | JoinRelocations | UnpackRelocations) for edit in edits):
-            from deloc8.repair import lowerproof  # noqa: PLC0415  few wheels are lowered
+            from deloc8.repair.lowering import proof as lowerproof  # noqa: PLC0415  few wheels are lowered
 
             planned = lowerproof.planned_relocations(old(), edits, member)
             yield from lowerproof.relocation_problems(planned, _member(written, member), member)

@@ -16,7 +16,7 @@ from deloc8.audit.together import (
 )
 from deloc8.diagnostic import Diagnostic, Severity
 from deloc8.policy.releases import PROJECTS
-from deloc8.repair.lowering import is_lowerable
+from deloc8.repair.lowering.choose import is_lowerable
 from deloc8.values import replace
 
 TYPE_CHECKING = False

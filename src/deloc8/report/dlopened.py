@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from deloc8.audit.dlopen import Confidence, Source
+from deloc8.dlopen.openings import Confidence, Source
 from deloc8.text import NOTHING, joined, printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from deloc8.audit.dlopen import Opening, Resolution
+    from deloc8.dlopen.openings import Opening, Resolution
     from deloc8.text import Lines
 
 # So many are told; -v tells all.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from deloc8.audit.match import PolicyMatch
     from deloc8.audit.verdict import Audit
     from deloc8.audit.violations import Violation
-    from deloc8.elf.edits import Edit
+    from deloc8.elf.edit.vocabulary import Edit
     from deloc8.explain.why import Use
     from deloc8.policy.model import Policy
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from deloc8.audit.notices import notices
 from deloc8.audit.violations import ViolationCode
-from deloc8.elf.dynamic import Dynamic
-from deloc8.elf.edits import AddNeeded, BindVersion, RemoveNeeded, RemoveRpath, ReplaceNeeded, SetRpath
+from deloc8.elf.edit.vocabulary import AddNeeded, BindVersion, RemoveNeeded, RemoveRpath, ReplaceNeeded, SetRpath
+from deloc8.elf.read.dynamic import Dynamic
 from deloc8.policy.model import version_key
 from deloc8.repair.model import Outcome
 from deloc8.report.graph import draw
@@ -18,11 +18,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from deloc8.audit.dlopen import Opening
     from deloc8.audit.match import PolicyMatch
     from deloc8.audit.verdict import Audit, Claim
     from deloc8.diagnostic import Diagnostic
-    from deloc8.elf.edits import Edit
+    from deloc8.dlopen.openings import Opening
+    from deloc8.elf.edit.vocabulary import Edit
     from deloc8.errors import Deloc8Error
     from deloc8.repair.model import Graft, Plan
     from deloc8.report.graph import Graph

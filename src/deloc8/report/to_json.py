@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from deloc8.audit.verdict import Audit, Claim
     from deloc8.audit.violations import Violation
     from deloc8.diagnostic import Diagnostic
-    from deloc8.elf.edits import Edit
+    from deloc8.elf.edit.vocabulary import Edit
     from deloc8.errors import Deloc8Error
     from deloc8.repair.model import CompatGraft, Graft, Outcome, Package, Patch, Plan, Rewrite
 

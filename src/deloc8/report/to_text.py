@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from deloc8.audit.verdict import Audit
     from deloc8.diagnostic import Diagnostic
-    from deloc8.elf.edits import Edit
+    from deloc8.elf.edit.vocabulary import Edit
     from deloc8.repair.model import Package, Plan
     from deloc8.report.model import FileUse
     from deloc8.text import Lines
@@ -154,7 +154,7 @@ def _barrier(barrier: Barrier, *, verbose: bool) -> Lines:
 
 def plan_text(plan: Plan, *, verbose: bool = False) -> Lines:
     """What a repair does, a line each; with the reason and the files of each symbol that is lowered if asked for."""
-    from deloc8.elf.edits import RemoveNeeded, RemoveRpath, SetRpath  # noqa: PLC0415  other commands do without
+    from deloc8.elf.edit.vocabulary import RemoveNeeded, RemoveRpath, SetRpath  # noqa: PLC0415  other commands do without
     from deloc8.report.lowered import lowered_lines  # noqa: PLC0415
 
     rows = [f"Grafting: {graft.source}" for graft in plan.grafts]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deloc8.elf.dynamic import LinkKind
+from deloc8.elf.read.dynamic import LinkKind
 from deloc8.text import lines, printable
 
 TYPE_CHECKING = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deloc8.audit.compat import compatibility
+from deloc8.audit.distributions import compatibility
 from deloc8.text import NOTHING, filled, joined, printable
 from deloc8.values import dataclass
 
@@ -10,7 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from deloc8.audit.compat import Compatibility, Standing
+    from deloc8.audit.distributions import Compatibility, Standing
     from deloc8.audit.verdict import Audit
     from deloc8.report.to_json import Json
     from deloc8.text import Lines

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deloc8.audit.violations import Violation, describe
-from deloc8.elf.dynamic import LinkKind
+from deloc8.elf.read.dynamic import LinkKind
 from deloc8.explain.why import SubjectKind
 from deloc8.policy.model import version_key
 from deloc8.report.dlopened import opening_value, openings_text

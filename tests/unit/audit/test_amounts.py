@@ -9,7 +9,7 @@ import pytest
 from deloc8.audit import amounts as module
 from deloc8.audit import match
 from deloc8.audit.amounts import Amounts
-from deloc8.elf.image import parse_counted
+from deloc8.elf.read.image import parse_counted
 from deloc8.errors import WheelError
 from deloc8.workflow import AuditOptions, check_wheel
 from kit.bench import Bench
@@ -19,7 +19,7 @@ from kit.system import image_of
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from deloc8.elf.image import ElfImage
+    from deloc8.elf.read.image import ElfImage
 
 WANTS = Undefined("memcpy", "GLIBC_2.14", "libc.so.6")
 SPEC = ElfSpec(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deloc8.audit.compat import compatibility
+from deloc8.audit.distributions import compatibility
 from deloc8.audit.violations import describe
 from deloc8.explain.why import explain
 from deloc8.report.to_text import show_text

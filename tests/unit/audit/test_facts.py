@@ -18,7 +18,7 @@ from deloc8.audit.facts import (
 )
 from deloc8.audit.images import Reading
 from deloc8.audit.layout import SITE_PACKAGES, VIRTUAL_ROOT
-from deloc8.elf.image import parse_counted
+from deloc8.elf.read.image import parse_counted
 from deloc8.errors import ElfError, InputError, WheelError
 from deloc8.loader.search import SearchOptions, Stage
 from deloc8.target import Arch, Libc
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from deloc8.elf.image import ElfImage
-    from deloc8.elf.view import Buffer
+    from deloc8.elf.read.image import ElfImage
+    from deloc8.elf.read.view import Buffer
     from deloc8.wheel.archive import Member
 
 MUSL = ElfSpec(needed=("libc.musl-x86_64.so.1",))

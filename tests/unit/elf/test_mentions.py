@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from deloc8.elf import constants as c
-from deloc8.elf.image import parse
 from deloc8.elf.mentions import mentioned_libraries, opens_libraries
+from deloc8.elf.read.image import parse
 from kit.elf import ElfSpec, Undefined, build_elf
 
 if TYPE_CHECKING:

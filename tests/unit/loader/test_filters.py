@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deloc8.elf.dynamic import LinkKind
+from deloc8.elf.read.dynamic import LinkKind
 from deloc8.errors import InputError
 from deloc8.loader.search import SearchOptions, Stage
 from deloc8.target import Libc

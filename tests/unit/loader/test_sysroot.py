@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from deloc8.elf.image import ElfImage
+from deloc8.elf.read.image import ElfImage
 from deloc8.errors import InputError, SystemFault
 from deloc8.loader.folders import FolderTree, ancestors
 from deloc8.loader.sysroot import Fault, NoImage, Overlay, Sysroot

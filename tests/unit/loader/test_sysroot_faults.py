@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deloc8.elf.image import ElfImage
-from deloc8.elf.image import parse as elf_parse
+from deloc8.elf.read.image import ElfImage
+from deloc8.elf.read.image import parse as elf_parse
 from deloc8.errors import InputError, SystemFault
 from deloc8.loader import sysroot as module
 from deloc8.loader.ldconf import library_folders

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deloc8.audit.compat import releases
+from deloc8.audit.distributions import releases
 from deloc8.policy.load import builtin_policies, find_policy, manylinux_policy
 from deloc8.policy.model import number_key
 from deloc8.policy.releases import BEHIND, PROJECTS, offered_release, promised_release, symbol_table

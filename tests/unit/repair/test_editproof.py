@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deloc8.elf.edits import BindVersion, ClearExecutableStack, DropVersion, ReplaceNeeded, SetSoname
+from deloc8.elf.edit.vocabulary import BindVersion, ClearExecutableStack, DropVersion, ReplaceNeeded, SetSoname
 from deloc8.repair.editproof import Names, means_as_planned, names_after
-from deloc8.repair.lowering import lowered_image
+from deloc8.repair.lowering.choose import lowered_image
 from kit.elf import Defined, ElfSpec, Undefined
 from kit.system import image_of
 
 if TYPE_CHECKING:
-    from deloc8.elf.image import ElfImage
+    from deloc8.elf.read.image import ElfImage
 
 MEMCPY = Undefined("memcpy", "GLIBC_2.14", "libc.so.6")
 POW = Undefined("pow", "GLIBC_2.29", "libm.so.6")

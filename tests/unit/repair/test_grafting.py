@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deloc8.audit.facts import ElfFile
-from deloc8.elf.image import parse
+from deloc8.elf.read.image import parse
 from deloc8.errors import InputError, UsageError
 from deloc8.repair.grafting import (
     Fingerprint,

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deloc8.elf import writer
-from deloc8.elf.dynamic import Link, LinkKind
-from deloc8.elf.edits import RemoveRpath, ReplaceAudit, ReplaceNeeded, SetRpath
+from deloc8.elf.edit import writer
+from deloc8.elf.edit.vocabulary import RemoveRpath, ReplaceAudit, ReplaceNeeded, SetRpath
+from deloc8.elf.read.dynamic import Link, LinkKind
 from deloc8.errors import UnrepairableError, VerificationError
 from deloc8.repair import execute
 from kit.bench import EXT, Bench, codes, image
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from deloc8.elf.edits import Edit
-    from deloc8.elf.view import Buffer
-    from deloc8.elf.writer import Edited
+    from deloc8.elf.edit.vocabulary import Edit
+    from deloc8.elf.edit.writer import Edited
+    from deloc8.elf.read.view import Buffer
 
 KINDS = {DT_FILTER: LinkKind.FILTER, DT_AUXILIARY: LinkKind.AUXILIARY}
 MUSL = "libc.musl-x86_64.so.1"

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deloc8.elf.edits import RemoveRpath
+from deloc8.elf.edit.vocabulary import RemoveRpath
 from deloc8.repair.model import Check, Goal, Patch, Proof
 from kit.bench import EXT, Bench
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from deloc8.audit.notices import notices
-from deloc8.elf.edits import ReplaceNeeded, RpathKind, SetRpath
+from deloc8.elf.edit.vocabulary import ReplaceNeeded, RpathKind, SetRpath
 from deloc8.errors import VerificationError
 from deloc8.loader.own import OwnLibraries
 from kit.bench import EXT, Bench

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deloc8.elf.edits import SetRpath
-from deloc8.elf.view import View
-from deloc8.elf.writer import edit
+from deloc8.elf.edit.vocabulary import SetRpath
+from deloc8.elf.edit.writer import edit
+from deloc8.elf.read.view import View
 from deloc8.errors import ElfError, VerificationError
 from deloc8.repair import execute
 from deloc8.repair.payloadproof import payload_problems
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from deloc8.elf.edits import Edit
-    from deloc8.elf.view import Buffer
+    from deloc8.elf.edit.vocabulary import Edit
+    from deloc8.elf.read.view import Buffer
 
 SPEC = ElfSpec(needed=("liba.so.1",), interpreter="/lib64/ld-linux-x86-64.so.2", spare_headers=1)
 ELF = build_elf(SPEC)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from deloc8.diagnostic import Severity
-from deloc8.elf.edits import RemoveNeeded, RemoveRpath, ReplaceNeeded, RpathKind, SetRpath, SetSoname
+from deloc8.elf.edit.vocabulary import RemoveNeeded, RemoveRpath, ReplaceNeeded, RpathKind, SetRpath, SetSoname
 from deloc8.errors import UnrepairableError, UsageError
 from kit.bench import EXT, Bench, codes, contents, graft, image, names
 from kit.elf import MACHINES, ElfSpec, NeedSpec, Undefined

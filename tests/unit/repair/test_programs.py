@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deloc8.elf.edits import RpathKind, SetRpath
+from deloc8.elf.edit.vocabulary import RpathKind, SetRpath
 from deloc8.errors import UnrepairableError
 from kit.bench import EXT, Bench, codes, contents, image, names
 from kit.elf import ElfSpec

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deloc8.elf import draft, joining, layout, relocations
-from deloc8.elf.edits import BindToZero, BindVersion, DropVersion, SetRpath, SetSoname, UnpackRelocations
-from deloc8.elf.writer import edit_owned
-from deloc8.repair import execute, licenses, plan
+from deloc8.elf.edit import draft, joining, layout
+from deloc8.elf.edit.vocabulary import BindToZero, BindVersion, DropVersion, SetRpath, SetSoname, UnpackRelocations
+from deloc8.elf.edit.writer import edit_owned
+from deloc8.elf.read import relocations
+from deloc8.repair import execute, plan
+from deloc8.repair.provenance import licences as licenses
 from deloc8.values import replace
 from deloc8.wheel import writer
 from deloc8.wheel.record import render_record
@@ -27,10 +29,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from deloc8.elf.dynamic import DynamicTable
-    from deloc8.elf.edits import Edit
-    from deloc8.elf.joining import Joined
-    from deloc8.elf.view import Buffer
+    from deloc8.elf.edit.joining import Joined
+    from deloc8.elf.edit.vocabulary import Edit
+    from deloc8.elf.read.dynamic import DynamicTable
+    from deloc8.elf.read.view import Buffer
     from deloc8.loader.sysroot import Sysroot
 
     Sabotage = Callable[[pytest.MonkeyPatch, Path], None]

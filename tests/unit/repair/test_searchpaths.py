@@ -8,8 +8,8 @@ import pytest
 from deloc8.audit.facts import ElfFile
 from deloc8.audit.layout import SITE_PACKAGES, VIRTUAL_ROOT
 from deloc8.audit.vendor import vendor_folders
-from deloc8.elf.edits import RemoveRpath, RpathKind, SetRpath
-from deloc8.elf.image import parse
+from deloc8.elf.edit.vocabulary import RemoveRpath, RpathKind, SetRpath
+from deloc8.elf.read.image import parse
 from deloc8.loader.tokens import search_entries
 from deloc8.repair.searchpaths import (
     Ground,

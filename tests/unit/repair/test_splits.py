@@ -8,7 +8,7 @@ import pytest
 
 from deloc8.diagnostic import Severity
 from deloc8.policy.releases import project_of
-from deloc8.repair.packages import find_owners
+from deloc8.repair.provenance.owners import find_owners
 from deloc8.report.to_text import show_text
 from kit.bench import Bench
 from kit.elf import Undefined
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from deloc8.diagnostic import Diagnostic
     from deloc8.loader.sysroot import Sysroot
     from deloc8.repair.model import Package
-    from deloc8.repair.packages import Library
+    from deloc8.repair.provenance.owners import Library
 
 GLIBC = "libc.so.6"
 GIO, GLIB, GOBJECT = "libgio-2.0.so.0", "libglib-2.0.so.0", "libgobject-2.0.so.0"

@@ -9,7 +9,7 @@ import pytest
 
 from deloc8.diagnostic import Severity
 from deloc8.elf import constants as c
-from deloc8.elf.edits import ClearExecutableStack, UnpackRelocations
+from deloc8.elf.edit.vocabulary import ClearExecutableStack, UnpackRelocations
 from deloc8.errors import UnrepairableError, VerificationError
 from deloc8.explain.why import explain
 from deloc8.repair import execute

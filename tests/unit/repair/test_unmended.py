@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deloc8.audit.checks.table import ERRORS_OF_TAGS
+from deloc8.checks.table import ERRORS_OF_TAGS
 from deloc8.diagnostic import Severity
 from deloc8.repair.model import Goal
 from deloc8.workflow import AuditOptions, audit_wheel, check_wheel, plan_repair

@@ -10,8 +10,8 @@ import packaging.utils
 import pytest
 from packaging.tags import parse_tag
 
-from deloc8.elf import writer as elf_writer
-from deloc8.elf.edits import RemoveNeeded, ReplaceNeeded, SetRpath, SetSoname
+from deloc8.elf.edit import writer as elf_writer
+from deloc8.elf.edit.vocabulary import RemoveNeeded, ReplaceNeeded, SetRpath, SetSoname
 from deloc8.errors import InputError, VerificationError
 from deloc8.loader.sysroot import Sysroot
 from deloc8.repair import execute as executing
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
-    from deloc8.elf.edits import Edit
-    from deloc8.elf.view import Buffer
+    from deloc8.elf.edit.vocabulary import Edit
+    from deloc8.elf.read.view import Buffer
     from deloc8.wheel.archive import WheelArchive
     from deloc8.wheel.metadata import WheelMetadata
     from deloc8.wheel.names import WheelName

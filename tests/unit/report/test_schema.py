@@ -12,7 +12,7 @@ from jsonschema.exceptions import ValidationError
 
 from deloc8.audit.violations import ViolationCode
 from deloc8.diagnostic import Severity
-from deloc8.elf.edits import Edit
+from deloc8.elf.edit.vocabulary import Edit
 from deloc8.repair.model import PackageSource, StripLevel
 from deloc8.report.schema import schemas
 from deloc8.report.to_json import SCHEMA

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deloc8.elf.edits import AddNeeded, RemoveNeeded, RemoveRpath, ReplaceNeeded, SetRpath, SetSoname
+from deloc8.elf.edit.vocabulary import AddNeeded, RemoveNeeded, RemoveRpath, ReplaceNeeded, SetRpath, SetSoname
 from deloc8.report.graph import shorten
 from deloc8.report.page import _needed_after, _path_after
 from kit.command import Command

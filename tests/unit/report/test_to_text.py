@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deloc8.elf.edits import RemoveRpath, ReplaceNeeded, RpathKind, SetRpath
+from deloc8.elf.edit.vocabulary import RemoveRpath, ReplaceNeeded, RpathKind, SetRpath
 from deloc8.repair.model import Goal, LicenceFile, Package, PackageSource, Provenance, StripLevel
 from deloc8.report.to_text import (
     copied_text,

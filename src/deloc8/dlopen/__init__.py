@@ -1,0 +1,1 @@
+"""Libraries that are opened at run time: calls in Python files and names in binaries."""

@@ -1,0 +1,1 @@
+"""ELF files as they are: bytes in, frozen values out."""

@@ -1,0 +1,1 @@
+"""Where grafts come from: owners, licences, and the bill of materials."""
