@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from kit.command import Command
-from kit.elf import ET_EXEC, GLIBC, MACHINES, ElfSpec, NoteSpec, Undefined
+from kit.elf import ABI_TAG, ET_EXEC, GLIBC, MACHINES, ElfSpec, NoteSpec, Undefined
 from kit.scene import CORE, Scene, wants
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 PLATFORM = "cp311-cp311-"
 
 # A program header that edits may take.
-ABI_TAG = NoteSpec("GNU", 1, bytes(16))
 
 
 def plain(scene: Scene) -> Path:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from kit.elf_spec import (
+    ABI_TAG,
     DT_AUDIT,
     DT_AUXILIARY,
     DT_DEPAUDIT,
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DT_AUDIT", "DT_AUXILIARY", "DT_DEPAUDIT", "DT_FILTER"]
 __all__ += ["ET_DYN", "ET_EXEC", "ET_REL", "GLIBC", "MACHINES", "STB_GLOBAL", "STB_GNU_UNIQUE", "STB_WEAK"]
-__all__ += ["Defined", "ElfSpec", "NeedSpec", "NoteSpec", "Undefined", "build_elf", "build_with_places"]
+__all__ += ["ABI_TAG", "Defined", "ElfSpec", "NeedSpec", "NoteSpec", "Undefined", "build_elf", "build_with_places"]
 __all__ += ["gnu_hash", "sysv_hash"]
 
 # The relocation that stores the address of a symbol in a word, and the machines that keep addends there (REL).

@@ -52,6 +52,10 @@ class NeedSpec(NamedTuple):
     weak: bool = False
 
 
+ABI_TAG = NoteSpec("GNU", 1, bytes(16))
+"""A note in whose place the editor puts a new segment: a program without room for one cannot be edited."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ElfSpec:
     """What the file shall hold; the defaults make an empty x86_64 library.

@@ -193,7 +193,7 @@ def test_json_for_people_leaves_letters() -> None:
 
 
 # What composes text that has escapes of its own, beside this module.
-_MAKERS = {"text.py", "report/to_github.py", "report/to_html.py", "report/to_terminal.py"}
+_MAKERS = {"text.py", "cli/documents.py", "report/to_github.py", "report/to_html.py", "report/to_terminal.py"}
 
 
 def test_few_modules_say_of_a_text_that_it_is_fit() -> None:

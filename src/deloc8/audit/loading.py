@@ -155,13 +155,10 @@ def _loader_needs(image: ElfImage) -> Iterator[LoaderNeed]:
     if dynamic.has_tables_apart and not dynamic.has_relr:
         yield TABLES_APART
     loads = [segment for segment in image.segments if segment.type == c.PT_LOAD]
-    if image.arch is None:
-        marks_plt, is_written = False, True
-    else:
-        marks_plt = dynamic.marks_plt and image.arch.row.has_plt_marks
-        is_written = not image.arch.row.has_fixed_dynamic
-    if marks_plt:
+    row = None if image.arch is None else image.arch.row
+    if dynamic.marks_plt and row is not None and row.has_plt_marks:
         yield _MARKED_PLT
+    is_written = row is None or not row.has_fixed_dynamic
     if is_written and _is_read_only(image, loads):
         yield _READ_ONLY_DYNAMIC
     if any(map(_is_loose, loads)):

@@ -50,8 +50,6 @@ class OwnLibraries:
 
 def by_nearness(paths: Sequence[str], asker: str) -> Sequence[str]:
     """Paths by how many folders they have in common with that of a file that asks, the most first."""
-    if len(paths) < 2:  # noqa: PLR2004  nearly always, of all libraries
-        return paths
     return sorted(paths, key=lambda path: -len(commonpath((path, asker))))
 
 

@@ -17,7 +17,7 @@ from deloc8.repair.model import PackageSource, StripLevel
 from deloc8.report.schema import schemas
 from deloc8.report.to_json import SCHEMA
 from kit.command import Command, run_program
-from kit.elf import ET_EXEC, GLIBC, MACHINES, ElfSpec, NoteSpec, Undefined
+from kit.elf import ABI_TAG, ET_EXEC, GLIBC, MACHINES, ElfSpec, NoteSpec, Undefined
 from kit.scene import CORE, Scene, wants
 from kit.stripping import put_strip_on_path
 
@@ -40,7 +40,12 @@ def scene(tmp_path: Path) -> Scene:
 
 def grafts(scene: Scene) -> Path:
     program = wants(
-        "GLIBC_2.5", needed=("libfoo.so.1",), type=ET_EXEC, interpreter="/lib64/ld-linux-x86-64.so.2", rpath="/build"
+        "GLIBC_2.5",
+        needed=("libfoo.so.1",),
+        type=ET_EXEC,
+        interpreter="/lib64/ld-linux-x86-64.so.2",
+        rpath="/build",
+        notes=(ABI_TAG,),
     )
     more = wants("GLIBC_2.3", needed=("libpython3.11.so.1.0",), rpath="/build/lib")
     core = wants("GLIBC_2.14", needed=("libfoo.so.1",))

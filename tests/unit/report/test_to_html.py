@@ -14,7 +14,7 @@ from deloc8.elf.edit.vocabulary import AddNeeded, RemoveNeeded, RemoveRpath, Rep
 from deloc8.report.graph import shorten
 from deloc8.report.page import _needed_after, _path_after
 from kit.command import Command
-from kit.elf import GLIBC, ElfSpec, Undefined
+from kit.elf import ABI_TAG, GLIBC, ElfSpec, Undefined
 from kit.scene import CORE, Scene, wants
 
 if TYPE_CHECKING:
@@ -181,7 +181,9 @@ def test_before_and_after_of_a_repair(command: Command, scene: Scene, wheel: Pat
 
 
 def test_files_that_move_are_told(command: Command, scene: Scene) -> None:
-    program = wants("GLIBC_2.5", needed=("libfoo.so.1",), type=2, interpreter="/lib64/ld-linux-x86-64.so.2")
+    program = wants(
+        "GLIBC_2.5", needed=("libfoo.so.1",), type=2, interpreter="/lib64/ld-linux-x86-64.so.2", notes=(ABI_TAG,)
+    )
     wheel = scene.wheel({"demo-1.0.data/scripts/run": program})
     assert "move to demo.scripts/run" in page(command, scene, "fixup", "--dry-run", wheel).text
 

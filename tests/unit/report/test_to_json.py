@@ -18,7 +18,7 @@ from deloc8.report.to_json import (
     plan_value,
 )
 from kit.bench import EXT, Bench
-from kit.elf import ET_EXEC, GLIBC, ElfSpec
+from kit.elf import ABI_TAG, ET_EXEC, GLIBC, ElfSpec
 from kit.scene import CORE, Scene, wants
 
 if TYPE_CHECKING:
@@ -167,7 +167,9 @@ def test_what_a_repair_would_do(tmp_path: Path) -> None:
 def test_what_a_repair_leaves_alone_and_what_it_moves(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     bench.library("/usr/lib/libfoo.so.1")
-    spec = ElfSpec(type=ET_EXEC, interpreter="/lib64/ld-linux-x86-64.so.2", needed=("libfoo.so.1", GLIBC))
+    spec = ElfSpec(
+        type=ET_EXEC, interpreter="/lib64/ld-linux-x86-64.so.2", needed=("libfoo.so.1", GLIBC), notes=(ABI_TAG,)
+    )
     plan = bench.plan(bench.wheel({"demo-1.0.data/scripts/run": spec}), update_tags=False)
     value = as_json(plan_value(plan))
     assert value["tags"] is None
