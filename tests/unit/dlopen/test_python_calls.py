@@ -393,6 +393,8 @@ def test_trees_are_freed_without_the_collector() -> None:
     source = f"{IMPORTS}NAME = 'liba'\nCDLL(NAME + '.so')\n".encode()
     opening_calls(source, PATH)
     gc.collect()
+    # Others may keep trees of their own: Hypothesis keeps those of lambdas.
+    others = {id(thing) for thing in gc.get_objects() if isinstance(thing, ast.AST)}
     gc.disable()
     try:
         opening_calls(source, PATH)
@@ -400,7 +402,7 @@ def test_trees_are_freed_without_the_collector() -> None:
             opening_calls(source + b"(", PATH)
         with pytest.raises(Spent):
             opening_calls(source, PATH, Budget(100))
-        kept = [thing for thing in gc.get_objects() if isinstance(thing, ast.AST)]
+        kept = [thing for thing in gc.get_objects() if isinstance(thing, ast.AST) and id(thing) not in others]
     finally:
         gc.enable()
     # The interpreter keeps one of each operator and context.
