@@ -28,7 +28,7 @@ HERE = Path(__file__).resolve().parent
 FIGURES = HERE / "instructions.json"
 WORKS = ("start", "reading", "judging")
 MOST = 1.10
-WORTH_RENEWING = 0.90
+WORTH_RENEWING = 0.97
 _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0"}
 _TIMEOUT = 300
 

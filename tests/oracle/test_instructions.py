@@ -27,8 +27,8 @@ def test_counts_repeat_and_the_gate_shuts(top: Path, tmp_path: Path) -> None:
     assert code == 0, told
     (line,) = told.splitlines()
     assert abs(int(line.split()[2].replace(",", "")) / counts["start"] - 1) < 0.003
-    figures.write_text(json.dumps({build: {"start": int(counts["start"] / 1.04)}}))
+    figures.write_text(json.dumps({build: {"start": int(counts["start"] / 1.12)}}))
     code, told = gate(top, "--figures", figures, "--only", "start")
     assert code == 1
-    assert "FAILED: more than 3%" in told
+    assert "FAILED: more than 10%" in told
     assert "python benchmarks/instructions.py --renew" in told
