@@ -137,3 +137,14 @@ def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     assert "manylinux_2_17" in (site / "reference" / "policies.html").read_text("utf-8")
     assert "audit_wheel" in (site / "reference" / "api.html").read_text("utf-8")
     assert "<svg" in (site / "explanation" / "loader.html").read_text("utf-8")
+
+
+_PLACE = re.compile(r"`([\w./*-]+(?:\.(?:py|toml|json|md|txt)|/))`")
+_TOPS = (TOP / "src" / "deloc8", TOP)
+
+
+def test_each_file_that_the_design_names_exists() -> None:
+    places = _PLACE.findall((TOP / "DESIGN.md").read_text("utf-8"))
+    assert len(places) > 40
+    absent = [place for place in places if not any(list(top.glob(place)) for top in _TOPS)]
+    assert absent == []

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deloc8.dlopen.budget import Budget, Spent
+from deloc8.dlopen.mentions import mentioned_libraries
 from deloc8.dlopen.python_calls import Unreadable, opening_calls
 from deloc8.elf.edit.invariants import broken_invariants
 from deloc8.elf.edit.vocabulary import (
@@ -37,7 +38,6 @@ from deloc8.elf.edit.vocabulary import (
     UnpackRelocations,
 )
 from deloc8.elf.edit.writer import edit
-from deloc8.elf.mentions import mentioned_libraries
 from deloc8.elf.read.image import parse, parse_defined
 from deloc8.elf.read.notes import dlopen_declarations, package_metadata, x86_isa_level
 from deloc8.errors import ElfError, PolicyError, WheelError

@@ -8,8 +8,8 @@ import types
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deloc8.dlopen.mentions import mentioned_libraries
 from deloc8.dlopen.python_calls import Unreadable, opening_calls
-from deloc8.elf.mentions import mentioned_libraries
 from deloc8.elf.read.image import parse
 from kit.elf import ElfSpec, build_elf
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from types import MappingProxyType
 
 from deloc8.audit.amounts import Amounts
+from deloc8.dlopen.mentions import mentioned_libraries, opens_libraries
 from deloc8.elf.constants import ELF_MAGIC, ET_DYN, ET_EXEC
-from deloc8.elf.mentions import mentioned_libraries, opens_libraries
 from deloc8.elf.read.image import parse_counted
 from deloc8.elf.read.view import would_load
 from deloc8.errors import ElfError

@@ -12,7 +12,7 @@ from itertools import islice
 from deloc8.audit.facts import names_of_libraries
 from deloc8.audit.layout import SITE_PACKAGES, VIRTUAL_ROOT, install_path
 from deloc8.dlopen.budget import Spent, Unsearched, stopped_at
-from deloc8.elf.mentions import mentioned_libraries, opens_libraries
+from deloc8.dlopen.mentions import mentioned_libraries, opens_libraries
 from deloc8.elf.read.dynamic import Dynamic
 from deloc8.elf.read.notes import dlopen_declarations
 from deloc8.errors import InputError
@@ -30,8 +30,7 @@ if TYPE_CHECKING:
     from deloc8.audit.match import PolicyMatch
     from deloc8.dlopen.budget import Budget
     from deloc8.dlopen.python_files import Sources
-    from deloc8.elf.mentions import Mention
-    from deloc8.elf.read.image import ElfImage
+    from deloc8.elf.read.image import ElfImage, Mention
     from deloc8.loader.search import SearchOptions
     from deloc8.loader.sysroot import Sysroot
     from deloc8.policy.model import Policy

@@ -8,8 +8,8 @@ import posixpath
 from deloc8.audit.facts import REQUEST
 from deloc8.audit.layout import SITE_PACKAGES, install_path
 from deloc8.diagnostic import Diagnostic, Severity
+from deloc8.dlopen.mentions import OPENERS
 from deloc8.dlopen.openings import Confidence, Source
-from deloc8.elf.mentions import OPENERS
 from deloc8.elf.read.image import ElfImage
 from deloc8.errors import InputError, UsageError
 from deloc8.loader.ldconf import library_folders

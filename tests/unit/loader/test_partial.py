@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deloc8.elf.mentions import mentioned_libraries
+from deloc8.dlopen.mentions import mentioned_libraries
 from deloc8.elf.read.image import parse, parse_defined_names
 from deloc8.errors import SystemFault
 from deloc8.loader import partial

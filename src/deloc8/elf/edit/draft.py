@@ -19,11 +19,11 @@ from deloc8.elf.edit.vocabulary import (
     SetRpath,
     SetSoname,
     UnpackRelocations,
-    impossible,
 )
 from deloc8.elf.read.dynamic import are_apart
 from deloc8.elf.read.relocations import zero_patches
 from deloc8.elf.read.versions import NeedRecord, read_definition_records, read_need_records
+from deloc8.elf.refusals import impossible
 from deloc8.values import dataclass, field
 
 TYPE_CHECKING = False

@@ -31,10 +31,11 @@ from deloc8.elf.edit.pieces import (
 from deloc8.elf.edit.rebind import pack_needs, size_of_needs
 from deloc8.elf.edit.slots import Home, Slot, extendable_segment, find_home, top_of
 from deloc8.elf.edit.strings import place_strings
-from deloc8.elf.edit.vocabulary import ClearExecutableStack, impossible
+from deloc8.elf.edit.vocabulary import ClearExecutableStack
 from deloc8.elf.read.dynamic import read_table
 from deloc8.elf.read.versions import read_definition_records
 from deloc8.elf.read.view import Segment
+from deloc8.elf.refusals import impossible
 from deloc8.machines import arch_of_elf, assumes_executable_stack
 from deloc8.values import dataclass
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from operator import itemgetter
 
 from deloc8.elf import constants as c
-from deloc8.elf.edit.vocabulary import impossible
 from deloc8.elf.read.symbols import count_symbols
 from deloc8.elf.read.versions import NeedRecord, NeedVersion, read_defined_versions
+from deloc8.elf.refusals import impossible
 from deloc8.values import NamedTuple
 
 TYPE_CHECKING = False

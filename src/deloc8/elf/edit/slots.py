@@ -7,8 +7,8 @@ import enum
 from deloc8.elf import constants as c
 from deloc8.elf.edit.pieces import Piece, Role, strings_piece
 from deloc8.elf.edit.room import make_room, movable_within
-from deloc8.elf.edit.vocabulary import impossible
 from deloc8.elf.read.notes import are_left_by_tools, read_notes
+from deloc8.elf.refusals import impossible
 from deloc8.values import NamedTuple, dataclass, replace
 
 TYPE_CHECKING = False

@@ -9,7 +9,6 @@ from __future__ import annotations
 import enum
 
 from deloc8.elf import constants as c
-from deloc8.errors import ElfError
 from deloc8.values import dataclass
 
 
@@ -132,8 +131,3 @@ class JoinRelocations:
 VersionEdit = BindVersion | DropVersion | BindToZero | UnpackRelocations | JoinRelocations
 DynamicEdit = SetSoname | ReplaceNeeded | ReplaceAudit | AddNeeded | RemoveNeeded | SetRpath | RemoveRpath
 Edit = DynamicEdit | VersionEdit | ClearExecutableStack
-
-
-def impossible(name: str, why: str, hint: str) -> ElfError:
-    """The error that says why an edit of a file cannot be done."""
-    return ElfError(f"`{name}` cannot be edited as asked", code="edit-impossible", context=(why,), hints=(hint,))

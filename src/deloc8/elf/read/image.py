@@ -16,14 +16,20 @@ from deloc8.elf.read.symbols import (
 from deloc8.elf.read.versions import DefinedVersion, VersionNeed, read_defined_versions, read_version_needs
 from deloc8.elf.read.view import View
 from deloc8.target import arch_of_elf
-from deloc8.values import dataclass
+from deloc8.values import NamedTuple, dataclass
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from deloc8.elf.mentions import Mention
     from deloc8.elf.read.dynamic import Link
     from deloc8.elf.read.view import Readable, Section, Segment
     from deloc8.target import Arch
+
+
+class Mention(NamedTuple):
+    """The name of a library among the constants of a file, and the offset at which it is first."""
+
+    name: str
+    offset: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,9 +9,9 @@ from __future__ import annotations
 import struct
 
 from deloc8.elf import constants as c
-from deloc8.elf.edit.vocabulary import impossible
 from deloc8.elf.read.kinds import Anchor, Kind, Tail, recognize
 from deloc8.elf.read.view import Section, View
+from deloc8.elf.refusals import impossible
 from deloc8.values import dataclass
 
 TYPE_CHECKING = False

@@ -10,7 +10,7 @@ import sys
 from array import array
 
 from deloc8.elf import constants as c
-from deloc8.elf.edit.vocabulary import impossible
+from deloc8.elf.refusals import impossible
 from deloc8.machines import has_addends, row_by_number
 from deloc8.values import NamedTuple, dataclass
 

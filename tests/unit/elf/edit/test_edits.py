@@ -6,7 +6,8 @@ import dataclasses
 
 import pytest
 
-from deloc8.elf.edit.vocabulary import AddNeeded, ClearExecutableStack, RpathKind, SetRpath, SetSoname, impossible
+from deloc8.elf.edit.vocabulary import AddNeeded, ClearExecutableStack, RpathKind, SetRpath, SetSoname
+from deloc8.elf.refusals import impossible
 
 
 def test_edits_are_values() -> None:

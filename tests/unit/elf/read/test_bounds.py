@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
+from deloc8.dlopen.mentions import _united, mentioned_libraries
 from deloc8.elf.edit.invariants import broken_invariants
 from deloc8.elf.edit.slots import Slot
 from deloc8.elf.edit.vocabulary import AddNeeded, BindVersion, ReplaceNeeded, SetSoname
 from deloc8.elf.edit.writer import edit
-from deloc8.elf.mentions import _united, mentioned_libraries
 from deloc8.elf.read import dynamic as dynamics
 from deloc8.elf.read.dynamic import DynamicTable, read_table
 from deloc8.elf.read.image import parse

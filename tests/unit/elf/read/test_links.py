@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from deloc8.dlopen.mentions import mentioned_libraries
 from deloc8.elf.edit.invariants import broken_invariants
 from deloc8.elf.edit.vocabulary import AddNeeded, Edit, RemoveNeeded, ReplaceAudit, ReplaceNeeded, SetRpath, SetSoname
 from deloc8.elf.edit.writer import edit
-from deloc8.elf.mentions import mentioned_libraries
 from deloc8.elf.read.dynamic import Link, LinkKind, read_table
 from deloc8.elf.read.image import ElfImage, parse
 from deloc8.elf.read.view import View

@@ -5,8 +5,8 @@ from __future__ import annotations
 import mmap
 
 from deloc8.elf import constants as c
+from deloc8.elf.read.image import Mention
 from deloc8.patterns import pattern
-from deloc8.values import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,13 +43,6 @@ _BYTES_PER_MARK = 4096
 # How code for CUDA devices begins, which can be hundreds of megabytes: fatBinaryHeader of NVIDIA's fatbinary_section.h.
 _DEVICE_CODE = b"\x50\xed\x55\xba"
 _KINDS = c.SHF_ALLOC | c.SHF_WRITE | c.SHF_EXECINSTR
-
-
-class Mention(NamedTuple):
-    """One name: where in the file it stands first."""
-
-    name: str
-    offset: int
 
 
 def opens_libraries(image: ElfImage) -> bool:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from deloc8.dlopen.mentions import mentioned_libraries, opens_libraries
 from deloc8.elf import constants as c
-from deloc8.elf.mentions import mentioned_libraries, opens_libraries
 from deloc8.elf.read.image import parse
 from kit.elf import ElfSpec, Undefined, build_elf
 
@@ -104,7 +104,7 @@ def test_who_opens_libraries(symbol: str, opens: bool) -> None:  # noqa: FBT001 
 
 
 def test_a_name_may_stand_anywhere_in_a_large_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deloc8.elf.mentions._PIECE", 64)
+    monkeypatch.setattr("deloc8.dlopen.mentions._PIECE", 64)
     names = [f"lib{number}.so" for number in range(40)]
     payload = b"\0" + b"".join(name.encode() + bytes(50 + place) for place, name in enumerate(names))
     assert mentions(payload) == names
