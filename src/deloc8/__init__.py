@@ -24,22 +24,16 @@ if TYPE_CHECKING:
     from deloc8.repair.model import Goal, Outcome, Plan
     from deloc8.wheel.writer import WriteOptions
     from deloc8.wheel.zipformat import ArchiveLimits
-    from deloc8.workflow import (
-        AuditOptions,
-        audit_wheel,
-        check_wheel,
-        copy_wheel,
-        dependency_forest,
-        plan_repair,
-        repair_wheel,
-    )
+    from deloc8.workflow.audit import AuditOptions, audit_wheel, dependency_forest
+    from deloc8.workflow.check import check_wheel
+    from deloc8.workflow.repair import copy_wheel, plan_repair, repair_wheel
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "ArchiveLimits": "deloc8.wheel.zipformat",
     "Audit": "deloc8.audit.verdict",
-    "AuditOptions": "deloc8.workflow",
+    "AuditOptions": "deloc8.workflow.audit",
     "Deloc8Error": "deloc8.errors",
     "Diagnostic": "deloc8.diagnostic",
     "ElfError": "deloc8.errors",
@@ -55,12 +49,12 @@ _HOMES = {
     "VerificationError": "deloc8.errors",
     "WheelError": "deloc8.errors",
     "WriteOptions": "deloc8.wheel.writer",
-    "audit_wheel": "deloc8.workflow",
-    "check_wheel": "deloc8.workflow",
-    "copy_wheel": "deloc8.workflow",
-    "dependency_forest": "deloc8.workflow",
-    "plan_repair": "deloc8.workflow",
-    "repair_wheel": "deloc8.workflow",
+    "audit_wheel": "deloc8.workflow.audit",
+    "check_wheel": "deloc8.workflow.check",
+    "copy_wheel": "deloc8.workflow.repair",
+    "dependency_forest": "deloc8.workflow.audit",
+    "plan_repair": "deloc8.workflow.repair",
+    "repair_wheel": "deloc8.workflow.repair",
 }
 
 __all__ = [  # noqa: RUF022  sorted by what they are: functions, what they take and give, errors

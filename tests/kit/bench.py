@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from deloc8.elf.read.image import parse
 from deloc8.repair.model import Goal
 from deloc8.wheel.writer import WriteOptions
-from deloc8.workflow import AuditOptions, audit_wheel, plan_repair, repair_wheel
+from deloc8.workflow.audit import AuditOptions, audit_wheel
+from deloc8.workflow.repair import plan_repair, repair_wheel
 from kit.elf import ElfSpec, build_elf
 from kit.system import System
 from kit.wheels import build_wheel

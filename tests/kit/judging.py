@@ -10,7 +10,9 @@ from deloc8.errors import Deloc8Error, VerificationError
 from deloc8.repair.model import Goal
 from deloc8.values import replace
 from deloc8.wheel.writer import WriteOptions
-from deloc8.workflow import AuditOptions, check_wheel, plan_repair, repair_wheel
+from deloc8.workflow.audit import AuditOptions
+from deloc8.workflow.check import check_wheel
+from deloc8.workflow.repair import plan_repair, repair_wheel
 
 if TYPE_CHECKING:
     from pathlib import Path

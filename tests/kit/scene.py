@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from deloc8.workflow import AuditOptions, audit_wheel
+from deloc8.workflow.audit import AuditOptions, audit_wheel
 from kit.elf import GLIBC, ElfSpec, Undefined, build_elf
 from kit.system import System
 from kit.wheels import DEFAULT_TAGS, build_wheel

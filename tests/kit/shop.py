@@ -22,7 +22,8 @@ import pytest
 from deloc8.repair.model import Goal, Outcome
 from deloc8.target import parse_platform_tag
 from deloc8.wheel.writer import WriteOptions
-from deloc8.workflow import AuditOptions, repair_wheel
+from deloc8.workflow.audit import AuditOptions
+from deloc8.workflow.repair import repair_wheel
 from kit.require import require
 from kit.wheels import build_wheel
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deloc8.workflow import AuditOptions, check_wheel
+from deloc8.workflow.audit import AuditOptions
+from deloc8.workflow.check import check_wheel
 from kit.elf import Undefined, build_elf
 from kit.faults import SOUND, scene_for_checks
 from kit.require import require

@@ -15,7 +15,7 @@ from deloc8.errors import InputError
 from deloc8.loader.resolve import resolve
 from deloc8.loader.search import SearchOptions
 from deloc8.loader.sysroot import Sysroot
-from deloc8.workflow import audit_wheel
+from deloc8.workflow.audit import audit_wheel
 from kit.command import run_program
 from kit.compile import build, zig
 from kit.glibc import glibc

@@ -14,7 +14,7 @@ import pytest
 from deloc8.errors import Deloc8Error, UnrepairableError, WheelError
 from deloc8.repair.model import Goal
 from deloc8.wheel.writer import WriteOptions
-from deloc8.workflow import repair_wheel
+from deloc8.workflow.repair import repair_wheel
 from kit.bench import codes
 from kit.shop import (
     CALL_A,

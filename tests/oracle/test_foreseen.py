@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from deloc8.diagnostic import Severity
-from deloc8.workflow import AuditOptions, audit_wheel
+from deloc8.workflow.audit import AuditOptions, audit_wheel
 from kit.shop import EXT, INIT, Shop, python_header, run
 
 if TYPE_CHECKING:

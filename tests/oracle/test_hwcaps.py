@@ -11,7 +11,8 @@ import pytest
 
 from deloc8.audit.violations import ViolationCode
 from deloc8.machines import Arch
-from deloc8.workflow import AuditOptions, audit_wheel, check_wheel
+from deloc8.workflow.audit import AuditOptions, audit_wheel
+from deloc8.workflow.check import check_wheel
 from kit.require import require
 from kit.shop import EXT, INIT, MACHINE, Shop
 

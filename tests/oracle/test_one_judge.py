@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from deloc8.repair.model import Goal
-from deloc8.workflow import AuditOptions, audit_wheel
+from deloc8.workflow.audit import AuditOptions, audit_wheel
 from kit.command import run_program
 from kit.compile import Toolchain
 from kit.editor_check import readelf

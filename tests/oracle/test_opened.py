@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deloc8.workflow import AuditOptions, audit_wheel
+from deloc8.workflow.audit import AuditOptions, audit_wheel
 from kit.require import require
 from kit.shop import EXT, INIT, Shop, run
 

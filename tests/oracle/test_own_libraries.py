@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from deloc8.audit.notices import notices
-from deloc8.workflow import AuditOptions, audit_wheel, check_wheel
+from deloc8.workflow.audit import AuditOptions, audit_wheel
+from deloc8.workflow.check import check_wheel
 from kit.compile import build, zig
 from kit.require import require
 from kit.shop import EXT, INIT, Shop, dynamic, python_header, run

@@ -20,7 +20,8 @@ from deloc8.loader.sysroot import Sysroot
 from deloc8.repair.model import Goal, PackageSource
 from deloc8.repair.provenance.owners import Library, find_owners
 from deloc8.wheel.writer import WriteOptions
-from deloc8.workflow import AuditOptions, plan_repair, repair_wheel
+from deloc8.workflow.audit import AuditOptions
+from deloc8.workflow.repair import plan_repair, repair_wheel
 from kit.bench import Bench, contents
 from kit.elf import ElfSpec
 from kit.require import require

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from deloc8.report.model import external_libraries, libraries_to_graft, versioned_symbols
-from deloc8.workflow import audit_wheel
+from deloc8.workflow.audit import audit_wheel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

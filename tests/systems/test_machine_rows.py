@@ -14,7 +14,7 @@ from deloc8.dlopen.openings import Source
 from deloc8.loader.ldconf import default_folders, read_cache_of
 from deloc8.loader.sysroot import Sysroot
 from deloc8.machines import Arch
-from deloc8.workflow import AuditOptions, audit_wheel
+from deloc8.workflow.audit import AuditOptions, audit_wheel
 from kit.command import run_program
 from kit.distribution import Root, debian
 from kit.elf import MACHINES as SPECS

@@ -7,14 +7,19 @@ from typing import TYPE_CHECKING
 import pytest
 
 import deloc8
-from deloc8 import workflow
+from deloc8.workflow import audit, check, repair
 from kit.bench import Bench
 from kit.elf import GLIBC
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-EXAMPLES = {found.name: found for found in doctest.DocTestFinder().find(workflow, "workflow") if found.examples}
+EXAMPLES = {
+    found.name: found
+    for module in (audit, check, repair)
+    for found in doctest.DocTestFinder().find(module, "workflow")
+    if found.examples
+}
 
 
 def test_the_public_functions_have_examples() -> None:

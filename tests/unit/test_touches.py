@@ -84,7 +84,7 @@ HANDED_ON = {
     "wheel/staging.py": "within `stage`, which translates all of the block",
     "wheel/writer.py": "within `stage`",
     "repair/strip.py": "within `stage`: beside the result",
-    "workflow.py": "within `stage`",
+    "workflow/repair.py": "within `stage`",
     "cli/output.py": "its callers, for all of it",
     "cli/progress.py": "what is drawn is lost",
     "cli/several.py": "the net of `cli`: pipes and processes of our own",

@@ -24,15 +24,9 @@ from deloc8.errors import (
 from deloc8.repair.model import Goal
 from deloc8.wheel.writer import WriteOptions
 from deloc8.wheel.zipformat import ArchiveLimits
-from deloc8.workflow import (
-    AuditOptions,
-    audit_wheel,
-    check_wheel,
-    copy_wheel,
-    dependency_forest,
-    plan_repair,
-    repair_wheel,
-)
+from deloc8.workflow.audit import AuditOptions, audit_wheel, dependency_forest
+from deloc8.workflow.check import check_wheel
+from deloc8.workflow.repair import copy_wheel, plan_repair, repair_wheel
 from kit.bench import EXT, Bench, contents
 from kit.elf import ElfSpec, Undefined, build_elf
 from kit.zips import Entry, raw_zip, wheel_entries
@@ -332,7 +326,7 @@ def test_a_wheel_that_changes_is_judged_neither_good_nor_bad(
             raise error
         return honest(*arguments)
 
-    monkeypatch.setattr("deloc8.workflow.judge", judge)
+    monkeypatch.setattr("deloc8.workflow.audit.judge", judge)
     work: dict[str, Callable[[], object]] = {
         "show": lambda: audit_wheel(wheel, options),
         "check": lambda: check_wheel(wheel, options),
@@ -355,7 +349,7 @@ def test_a_wheel_that_changes_during_the_proof_is_not_taken_for_a_defect(
         os.utime(wheel, ns=(1, 1))
         return honest(*arguments, **options)
 
-    monkeypatch.setattr(deloc8.repair.verify, "verify", verify)
+    monkeypatch.setattr("deloc8.workflow.repair.verify", verify)
     with pytest.raises(SystemFault) as caught:
         bench.repair(wheel)
     assert caught.value.code == "wheel-changed"

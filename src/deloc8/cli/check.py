@@ -28,7 +28,7 @@ from deloc8.errors import SystemFault
 from deloc8.faults import translated
 from deloc8.text import NOTHING, joined
 from deloc8.values import dataclass, replace
-from deloc8.workflow import check_wheel
+from deloc8.workflow.check import check_wheel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from deloc8.cli.console import Console
     from deloc8.diagnostic import Diagnostic
-    from deloc8.workflow import AuditOptions
+    from deloc8.workflow.audit import AuditOptions
 
 
 def check(options: argparse.Namespace, console: Console) -> int:

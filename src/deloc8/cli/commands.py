@@ -188,7 +188,7 @@ def _fixup(options: argparse.Namespace, console: Console) -> int:
         total.values.append(value)
         if options.format == "html":
             from deloc8.report.page import Entry  # noqa: PLC0415  only for this output
-            from deloc8.workflow import audit_wheel  # noqa: PLC0415
+            from deloc8.workflow.audit import audit_wheel  # noqa: PLC0415
 
             total.entries.append(
                 Entry(name=file_name(path), audit=audit_wheel(path, audit_options(options)), repair=repair)
@@ -222,7 +222,7 @@ def _fix_one(path: str, options: argparse.Namespace, console: Console) -> tuple[
     from deloc8.cli.places import repair_options  # noqa: PLC0415  only for this command
     from deloc8.report import to_json, to_text  # noqa: PLC0415
     from deloc8.wheel.writer import WriteOptions  # noqa: PLC0415
-    from deloc8.workflow import copy_wheel, plan_repair, repair_wheel  # noqa: PLC0415
+    from deloc8.workflow.repair import copy_wheel, plan_repair, repair_wheel  # noqa: PLC0415
 
     goal, settings = repair_options(options)
     others = [*options.wheels, *(policy for policy in options.policy if isinstance(policy, str))]
@@ -283,7 +283,7 @@ def _tell(notes: Sequence[Diagnostic], console: Console) -> None:
 def _tree(options: argparse.Namespace, console: Console) -> int:
     from deloc8.report.to_json import SCHEMA  # noqa: PLC0415  only for this command
     from deloc8.report.tree import tree_text, tree_value  # noqa: PLC0415
-    from deloc8.workflow import AuditOptions, dependency_forest  # noqa: PLC0415
+    from deloc8.workflow.audit import AuditOptions, dependency_forest  # noqa: PLC0415
 
     settings = AuditOptions(
         sysroot=options.sysroot,

@@ -13,14 +13,14 @@ from deloc8.repair.model import Goal, StripLevel
 from deloc8.values import replace
 from deloc8.wheel.names import parse_wheel_name
 from deloc8.wheel.staging import is_same
-from deloc8.workflow import plan_repair
+from deloc8.workflow.repair import plan_repair
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from deloc8.workflow import AuditOptions
+    from deloc8.workflow.audit import AuditOptions
 
 
 def repair_options(options: argparse.Namespace) -> tuple[Goal, AuditOptions]:

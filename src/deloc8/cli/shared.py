@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from deloc8.report.to_json import Json
     from deloc8.text import Lines
     from deloc8.wheel.archive import ArchiveLimits
-    from deloc8.workflow import AuditOptions
+    from deloc8.workflow.audit import AuditOptions
 
 DONE = 0
 NOT_AS_ASKED = 1
@@ -71,7 +71,7 @@ def progress_bar(path: str, options: argparse.Namespace, console: Console) -> Ab
 
 def audit_options(options: argparse.Namespace) -> AuditOptions:
     """How the wheels of a command are looked at."""
-    from deloc8.workflow import AuditOptions  # noqa: PLC0415  only for commands on wheels
+    from deloc8.workflow.audit import AuditOptions  # noqa: PLC0415  only for commands on wheels
 
     return AuditOptions(
         sysroot=options.sysroot,

@@ -22,7 +22,7 @@ from deloc8.paths import file_name
 from deloc8.report.to_text import show_text
 from deloc8.text import NOTHING, joined
 from deloc8.values import dataclass, replace
-from deloc8.workflow import audit_wheel
+from deloc8.workflow.audit import audit_wheel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from deloc8.cli.console import Console
     from deloc8.report.page import Entry
     from deloc8.text import Lines
-    from deloc8.workflow import AuditOptions
+    from deloc8.workflow.audit import AuditOptions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

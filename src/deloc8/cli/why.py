@@ -8,7 +8,7 @@ from deloc8.explain.why import explain
 from deloc8.paths import file_name
 from deloc8.report.to_json import document
 from deloc8.report.why import why_text, why_value
-from deloc8.workflow import audit_wheel
+from deloc8.workflow.audit import audit_wheel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from deloc8.audit import match
 from deloc8.audit.amounts import Amounts
 from deloc8.elf.read.image import parse_counted
 from deloc8.errors import WheelError
-from deloc8.workflow import AuditOptions, check_wheel
+from deloc8.workflow.audit import AuditOptions
+from deloc8.workflow.check import check_wheel
 from kit.bench import Bench
 from kit.elf import Defined, ElfSpec, NoteSpec, Undefined, build_elf
 from kit.system import image_of

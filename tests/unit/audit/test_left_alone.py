@@ -10,7 +10,7 @@ import pytest
 from deloc8.errors import ElfError, PureWheelError, WheelError
 from deloc8.report.to_json import audit_value
 from deloc8.report.to_text import show_text
-from deloc8.workflow import check_wheel
+from deloc8.workflow.check import check_wheel
 from kit.bench import Bench, contents
 from kit.command import Command
 from kit.elf import ET_EXEC, GLIBC, MACHINES, ElfSpec, NoteSpec, build_elf

@@ -11,7 +11,7 @@ from deloc8.audit.violations import Violation, ViolationCode, describe
 from deloc8.policy.load import builtin_policies, find_policy
 from deloc8.policy.model import Family, Policy
 from deloc8.target import Arch, Libc
-from deloc8.workflow import AuditOptions
+from deloc8.workflow.audit import AuditOptions
 from kit.elf import ET_EXEC, GLIBC, MACHINES, ElfSpec, NeedSpec, NoteSpec, Undefined
 from kit.scene import CORE, Scene, best_tag, codes_of, match_of, violations_of, wants
 

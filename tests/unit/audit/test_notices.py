@@ -7,7 +7,7 @@ import pytest
 
 from deloc8.audit.notices import musl_needs, notices
 from deloc8.diagnostic import Severity
-from deloc8.workflow import AuditOptions
+from deloc8.workflow.audit import AuditOptions
 from kit.elf import GLIBC, MACHINES, ElfSpec, Undefined
 from kit.scene import CORE, Scene, match_of, wants
 

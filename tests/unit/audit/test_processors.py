@@ -10,7 +10,8 @@ import pytest
 
 from deloc8.audit.notices import notices
 from deloc8.audit.violations import ViolationCode, describe
-from deloc8.workflow import AuditOptions, check_wheel
+from deloc8.workflow.audit import AuditOptions
+from deloc8.workflow.check import check_wheel
 from kit.elf import GLIBC, MACHINES, Defined, ElfSpec, NoteSpec, Undefined
 from kit.scene import CORE, Scene, wants
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deloc8.workflow import AuditOptions, check_wheel
+from deloc8.workflow.audit import AuditOptions
+from deloc8.workflow.check import check_wheel
 from kit.elf import (
     DT_AUDIT,
     DT_AUXILIARY,

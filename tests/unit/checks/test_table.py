@@ -7,7 +7,8 @@ import pytest
 from deloc8.audit.violations import ViolationCode
 from deloc8.checks.table import ERRORS_OF_TAGS, RULES, sort_findings
 from deloc8.report.findings import findings_text
-from deloc8.workflow import AuditOptions, check_wheel
+from deloc8.workflow.audit import AuditOptions
+from deloc8.workflow.check import check_wheel
 from kit.faults import FAULTS, SOUND, TAG, core, scene_for_checks
 
 if TYPE_CHECKING:

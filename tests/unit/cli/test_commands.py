@@ -567,7 +567,7 @@ def test_a_defect_of_ours_wins_over_other_failures(
     def fail(path: str, *_: object) -> None:
         raise VerificationError(path, code="proof") if path == str(wheel) else UsageError(path, code="odd")
 
-    monkeypatch.setattr("deloc8.workflow.repair_wheel", fail)
+    monkeypatch.setattr("deloc8.workflow.repair.repair_wheel", fail)
     assert command("fixup", wheel, scene.folder / "other.whl").code == 3
     assert command("fixup", scene.folder / "other.whl").code == 2
 

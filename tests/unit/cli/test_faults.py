@@ -52,7 +52,8 @@ def fail_for(name: str, fault: Callable[[], Exception], monkeypatch: pytest.Monk
             raise fault()
         return open_wheel(path, limits)
 
-    monkeypatch.setattr("deloc8.workflow.open_wheel", open_)
+    for line in ("audit", "check", "repair"):
+        monkeypatch.setattr(f"deloc8.workflow.{line}.open_wheel", open_)
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -12,7 +12,8 @@ from deloc8.cli import places
 from deloc8.errors import UsageError
 from deloc8.repair.model import Goal
 from deloc8.wheel.writer import WriteOptions
-from deloc8.workflow import AuditOptions, repair_wheel
+from deloc8.workflow.audit import AuditOptions
+from deloc8.workflow.repair import repair_wheel
 from kit.command import Command
 from kit.elf import GLIBC, ElfSpec
 from kit.scene import CORE, Scene, wants

@@ -20,7 +20,9 @@ from deloc8.repair.model import Goal
 from deloc8.report.dlopened import opening_value, openings_text
 from deloc8.report.to_text import show_text
 from deloc8.wheel.archive import open_wheel
-from deloc8.workflow import AuditOptions, audit_wheel, check_wheel, plan_repair
+from deloc8.workflow.audit import AuditOptions, audit_wheel
+from deloc8.workflow.check import check_wheel
+from deloc8.workflow.repair import plan_repair
 from kit.elf import ElfSpec, NoteSpec, Undefined, build_elf
 from kit.scene import CORE, Scene, wants
 

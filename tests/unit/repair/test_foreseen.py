@@ -12,7 +12,9 @@ from deloc8.diagnostic import Severity
 from deloc8.errors import InputError
 from deloc8.loader.sysroot import Sysroot
 from deloc8.repair.model import Goal
-from deloc8.workflow import AuditOptions, check_wheel, plan_repair
+from deloc8.workflow.audit import AuditOptions
+from deloc8.workflow.check import check_wheel
+from deloc8.workflow.repair import plan_repair
 from kit.elf import GLIBC, Defined, ElfSpec, NoteSpec, Undefined
 from kit.faults import SOUND, beside, core, files, scene_for_checks
 from kit.judging import repair_and_check

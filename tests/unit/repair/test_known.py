@@ -110,7 +110,7 @@ def test_where_the_wheel_was_written_to_before_the_proof_all_is_read_again(
         os.utime(wheel, ns=(1, 1))
         return honest(claim, path, threads=threads)
 
-    monkeypatch.setattr(workflow_verify, "verify", late)
+    monkeypatch.setattr("deloc8.workflow.repair.verify", late)
     with pytest.raises(SystemFault, match="was written to while it was read") as caught:
         bench.repair(wheel)
     assert caught.value.code == "wheel-changed"

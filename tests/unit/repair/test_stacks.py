@@ -13,7 +13,8 @@ from deloc8.elf.edit.vocabulary import ClearExecutableStack, UnpackRelocations
 from deloc8.errors import UnrepairableError, VerificationError
 from deloc8.explain.why import explain
 from deloc8.repair import execute
-from deloc8.workflow import AuditOptions, check_wheel
+from deloc8.workflow.audit import AuditOptions
+from deloc8.workflow.check import check_wheel
 from kit.bench import EXT, Bench, codes, graft, image
 from kit.elf import GLIBC, ElfSpec
 

@@ -15,7 +15,8 @@ from deloc8.repair.known import Known
 from deloc8.repair.model import StripLevel
 from deloc8.wheel import archive, mapped
 from deloc8.wheel.writer import WriteOptions
-from deloc8.workflow import AuditOptions, check_wheel
+from deloc8.workflow.audit import AuditOptions
+from deloc8.workflow.check import check_wheel
 from kit.bench import Bench, contents
 from kit.elf import Defined, ElfSpec, NeedSpec, Undefined, build_elf
 from kit.stripping import put_strip_on_path

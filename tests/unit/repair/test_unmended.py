@@ -11,7 +11,9 @@ import pytest
 from deloc8.checks.table import ERRORS_OF_TAGS
 from deloc8.diagnostic import Severity
 from deloc8.repair.model import Goal
-from deloc8.workflow import AuditOptions, audit_wheel, check_wheel, plan_repair
+from deloc8.workflow.audit import AuditOptions, audit_wheel
+from deloc8.workflow.check import check_wheel
+from deloc8.workflow.repair import plan_repair
 from kit.elf import GLIBC, Defined, ElfSpec, NeedSpec, Undefined
 from kit.faults import FAULTS, SOUND, TAG, beside, core, files, scene_for_checks
 from kit.judging import errors_of, repair_and_check

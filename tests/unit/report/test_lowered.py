@@ -12,7 +12,8 @@ from rich.console import Console
 from deloc8.repair.model import Goal
 from deloc8.report.repair_terminal import repair_drawn
 from deloc8.report.schema import schemas
-from deloc8.workflow import AuditOptions, plan_repair
+from deloc8.workflow.audit import AuditOptions
+from deloc8.workflow.repair import plan_repair
 from kit.command import Command
 from kit.elf import GLIBC, ElfSpec, NeedSpec, Undefined
 from kit.scene import CORE, Scene

@@ -17,7 +17,8 @@ from deloc8.report.to_text import (
     show_text,
     written_text,
 )
-from deloc8.workflow import AuditOptions, audit_wheel, plan_repair
+from deloc8.workflow.audit import AuditOptions, audit_wheel
+from deloc8.workflow.repair import plan_repair
 from kit.bench import EXT, Bench
 from kit.elf import ET_EXEC, GLIBC, MACHINES, ElfSpec, NoteSpec, Undefined, build_elf
 from kit.scene import CORE, Scene, wants

@@ -164,7 +164,7 @@ def test_a_licence_that_changes_meanwhile_is_an_error(bench: Bench, monkeypatch:
         bench.system.write("/usr/share/doc/liba1/copyright", "Copyright B")
         return plan
 
-    monkeypatch.setattr(provenance, "add_provenance", change)
+    monkeypatch.setattr("deloc8.workflow.repair.add_provenance", change)
     with pytest.raises(SystemFault, match="was written to while") as caught:
         bench.repair(source, **ON)
     assert caught.value.code == "library-changed"
