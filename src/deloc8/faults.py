@@ -169,6 +169,9 @@ def translated(what: str) -> Iterator[None]:
     try:
         yield
     except (OSError, MemoryError, RuntimeError, ImportError) as error:
+        if isinstance(error.__cause__, KeyboardInterrupt):
+            # An interrupt while a class was made: CPython before 3.12 puts a RuntimeError around it.
+            raise error.__cause__ from None
         fault = _caught(error, what)
         if fault is None:
             raise

@@ -50,6 +50,10 @@ def process() -> int:
         return _run(sys.argv[1:], is_process=True)
     except KeyboardInterrupt:
         return _INTERRUPTED  # in the midst of an import
+    except RuntimeError as error:
+        if isinstance(error.__cause__, KeyboardInterrupt):  # the same, while a class is made; see `faults.translated`
+            return _INTERRUPTED
+        raise
 
 
 def main(argv: Sequence[str] | None = None) -> int:

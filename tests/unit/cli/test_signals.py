@@ -15,6 +15,7 @@ import pytest
 from deloc8 import ending
 from deloc8.cli import main, process, signals
 from deloc8.cli.signals import guard, release
+from deloc8.faults import translated
 from kit.bench import EXT, Bench
 from kit.command import program, uncovered
 from kit.elf import GLIBC, ElfSpec
@@ -105,6 +106,41 @@ def test_an_interrupt_of_an_import_is_an_interrupt(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setitem(process.__globals__, "_run", interrupt)
     assert process() == 130
+
+
+class Interrupting:
+    def __set_name__(self, owner: type, name: str) -> None:
+        raise KeyboardInterrupt
+
+
+def make_class(*_: object, **__: object) -> NoReturn:
+    """Make a class whose making is interrupted: CPython before 3.12 puts a RuntimeError around it."""
+    type("Made", (), {"field": Interrupting()})
+    raise AssertionError
+
+
+def wrap(*_: object, **__: object) -> NoReturn:
+    """What these do, in every CPython."""
+    raise RuntimeError("Error calling __set_name__") from KeyboardInterrupt()
+
+
+@pytest.mark.parametrize("work", [make_class, wrap])
+def test_an_interrupt_while_a_class_is_made_is_an_interrupt(
+    work: Callable[[], NoReturn], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(process.__globals__, "_run", work)
+    assert process() == 130
+    with pytest.raises(KeyboardInterrupt), translated("nothing was done"):
+        work()
+
+
+def test_another_error_of_an_import_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> NoReturn:
+        raise RuntimeError("odd")
+
+    monkeypatch.setitem(process.__globals__, "_run", fail)
+    with pytest.raises(RuntimeError, match="odd"):
+        process()
 
 
 @pytest.fixture
