@@ -61,6 +61,7 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/python tools/house.py >/dev/null
 	$(BIN)/jactionlint --shellcheck= --pyflakes= .github/workflows/*.yml
 	$(BIN)/zizmor --offline --quiet --persona pedantic .github
 

@@ -43,7 +43,8 @@ from deloc8.elf.read.notes import dlopen_declarations, package_metadata, x86_isa
 from deloc8.errors import ElfError, PolicyError, WheelError
 from deloc8.loader.ldcache import read_ld_so_cache
 from deloc8.policy.files import read_policies
-from deloc8.policy.load import builtin_policies, policy_to_seed_json
+from deloc8.policy.load import builtin_policies
+from deloc8.policy.seed import policy_to_seed_json
 from deloc8.repair.lowering.proof import planned_relocations, relocation_problems
 from deloc8.target import Arch, Libc
 from deloc8.wheel.archive import ArchiveLimits, open_wheel

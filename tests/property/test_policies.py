@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from packaging.version import Version
 
 from deloc8.errors import PolicyError, UsageError
-from deloc8.policy.load import builtin_policies, find_policy, policy_to_seed_json, read_policies
+from deloc8.policy.load import builtin_policies, find_policy, read_policies
 from deloc8.policy.model import Ceiling, Policy, number_key, sort_versions, split_version
+from deloc8.policy.seed import policy_to_seed_json
 from deloc8.target import Arch, Libc
 
 NUMBERS = st.lists(st.integers(0, 120), min_size=1, max_size=5).map(lambda parts: ".".join(map(str, parts)))

@@ -317,7 +317,8 @@ def _tree(options: argparse.Namespace, console: Console) -> int:
 def _policies(options: argparse.Namespace, console: Console) -> int:
     import platform  # noqa: PLC0415  only for this command
 
-    from deloc8.policy.load import builtin_policies, find_policy, policy_to_seed_json  # noqa: PLC0415
+    from deloc8.policy.load import builtin_policies, find_policy  # noqa: PLC0415
+    from deloc8.policy.seed import policy_to_seed_json  # noqa: PLC0415
     from deloc8.report.to_json import SCHEMA  # noqa: PLC0415
     from deloc8.report.to_text import policies_text  # noqa: PLC0415
 

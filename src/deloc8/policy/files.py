@@ -374,30 +374,3 @@ def _take_names(policy: Policy, place: _Place, taken: set[str]) -> None:
             at = (place / "aliases").item(index - 1) if index else place / "name"
             raise at.wrong(name, "a name that this file has not given before")
         taken.add(name)
-
-
-def policy_to_seed_json(policy: Policy) -> dict[str, object]:
-    """The policy in the seed's JSON shape; `read_policies` reads it back with the same answers.
-
-    Only the list of the versions that exist has no place there: every number up to the last one counts.
-    """
-    shape: dict[str, object] = {"name": policy.name}
-    if policy.aliases:
-        shape["aliases"] = list(policy.aliases)
-    if policy.arch is not None:
-        shape["arch"] = policy.arch.value
-    shape["symbol_versions"] = {name: _ceiling_to_json(ceiling) for name, ceiling in sorted(policy.ceilings.items())}
-    shape["lib_whitelist"] = sorted(policy.libraries)
-    if policy.forbidden_symbols:
-        shape["forbidden_symbols"] = {
-            library: sorted(symbols) for library, symbols in sorted(policy.forbidden_symbols.items())
-        }
-    if policy.installable:
-        shape["tag"] = ".".join(policy.tags)
-    return shape
-
-
-def _ceiling_to_json(ceiling: Ceiling) -> str | list[str] | None:
-    if not ceiling.also:
-        return ceiling.maximum
-    return [*([] if ceiling.maximum is None else [ceiling.maximum]), *sorted(ceiling.also)]

@@ -8,7 +8,7 @@ from functools import lru_cache
 from deloc8.errors import UsageError
 from deloc8.paths import read_beside
 from deloc8.patterns import pattern
-from deloc8.policy.files import policy_to_seed_json, read_policies
+from deloc8.policy.files import read_policies
 from deloc8.policy.model import EVERY_LIBRARY, Ceiling, Family, Policy
 from deloc8.target import Arch, Libc, parse_platform_tag
 from deloc8.values import replace
@@ -27,7 +27,6 @@ __all__ = [
     "host_only_reason",
     "manylinux_policy",
     "musllinux_policy",
-    "policy_to_seed_json",
     "read_policies",
 ]
 

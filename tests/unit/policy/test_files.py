@@ -5,9 +5,10 @@ import json
 import pytest
 
 from deloc8.errors import PolicyError
-from deloc8.policy.files import policy_to_seed_json, read_policies
+from deloc8.policy.files import read_policies
 from deloc8.policy.load import builtin_policies, manylinux_policy
 from deloc8.policy.model import Ceiling, Family, Policy
+from deloc8.policy.seed import policy_to_seed_json
 from deloc8.target import Arch, Libc
 
 GOOD = {"name": "mine", "symbol_versions": {"GLIBC": "2.17"}, "lib_whitelist": ["libc.so.6"]}
