@@ -6,6 +6,7 @@ with -j1. Wheels just below the limits must be answered within the bound, those 
 
 from __future__ import annotations
 
+import struct
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ _COMMANDS = ("show", "check", "fixup")
 _TAG = "cp311-cp311-linux_x86_64"
 _PLAIN = build_elf(soname="libx.so", needed=("libc.so.6",))
 _LIBC = "libc.so.6"
+_SHOFF, _SHENTSIZE = 40, 58  # of an ELF header of 64 bits
 _FOUND = "libfoundbeside.so.1"
 _METADATA_HEADS = (
     ("METADATA", b"Metadata-Version: 2.1\nName: demo\nVersion: 1.0\n"),
@@ -89,6 +91,38 @@ def _notes(count: int) -> Mapping[str, bytes]:
     return _one(notes=tuple(NoteSpec("Mine", number, b"12345678") for number in range(count)))
 
 
+def _headers(count: int) -> Mapping[str, bytes]:
+    """Files with so many section headers in all, 60,000 in each but the last."""
+    found = {}
+    for number, first in enumerate(range(0, count, 60_000)):
+        data = build_elf(None, soname=f"lib{number}.so", needed=(_LIBC,), sections=False)
+        sections = min(60_000, count - first)
+        head = bytearray(data)
+        struct.pack_into("<Q", head, _SHOFF, len(data))
+        struct.pack_into("<HH", head, _SHENTSIZE, 64, sections)
+        found[f"demo/lib{number}.so"] = bytes(head) + bytes(64 * sections)
+    return found
+
+
+def _versions(count: int) -> Mapping[str, bytes]:
+    return _one(needed=(_LIBC,), undefined=tuple(Undefined(f"s{n}", f"OWN_{n}", _LIBC) for n in range(count)))
+
+
+def _long_names(size: int) -> Mapping[str, bytes]:
+    """Names of 30,000 bytes, so many bytes in all, in files of one MiB."""
+    found = {}
+    for number in range(size >> 20):
+        names = (f"{number}_{n}_" + "a" * 30_000 for n in range(35))
+        found[f"demo/lib{number}.so"] = build_elf(None, undefined=tuple(map(Undefined, names)))
+    return found
+
+
+def _all_at_once(members: int) -> Mapping[str, bytes]:
+    """Much of everything, each just below its limit."""
+    versions = {f"demo/v/{name}": data for name, data in _versions(40_000).items()}
+    return {**_members(members), **_headers(180_000), **versions, **_wanting(150_000)}
+
+
 def _wanting(count: int, version: str | None = None) -> Mapping[str, bytes]:
     return {"demo/x.so": _undefined(count, version)}
 
@@ -107,6 +141,10 @@ _GROWING = (
     ("symbols offered", _offered, (100_000, 1_000_000)),
     ("needed libraries", _needed, (1_000, 19_000, 21_000, 60_000)),
     ("notes", _notes, (1_000, 49_000, 60_000)),
+    ("section headers", _headers, (10_000, 190_000, 210_000)),
+    ("versions", _versions, (1_000, 49_000, 60_000)),
+    ("bytes of long names", _long_names, (1 << 20, 30 << 20, 64 << 20)),
+    ("members, and much of everything else", _all_at_once, (1_000, 78_000)),
     ("libraries in a chain with RUNPATH", partial(_chain, runpath="$ORIGIN"), (100, 500)),
     ("libraries in a chain with RPATH", partial(_chain, rpath="$ORIGIN"), (100, 200)),
     ("libraries in a chain", _chain, (100, 500)),
