@@ -81,7 +81,8 @@ class Tool:
             environ: Variables to add; no other variable of deloc8, Python or the loader is handed on.
             before: A command that runs it: `strace`, `prlimit`, `sh -c`.
         """
-        unwanted = ("PYTHON", "DELOC8", "AUDITWHEEL", "LD_", "GITHUB_")
+        # Coverage would measure what is run, and make it several times slower.
+        unwanted = ("PYTHON", "DELOC8", "AUDITWHEEL", "LD_", "GITHUB_", "COV")
         kept = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
         command = [*before, self.executable, *map(str, words)]
         return subprocess.Popen(
