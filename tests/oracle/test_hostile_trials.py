@@ -14,8 +14,17 @@ CLASSES = sorted(
     path.stem.removeprefix("hostile_") for path in TOOLS.glob("hostile_*.py") if path.stem != "hostile_kit"
 )
 EVERY = {
-    **{"streams": 41, "signals": 23, "faulty": 41, "faults": 131, "mapped": 41, "forged": 41},
-    **{"memory": 23, "nofiles": 23, "outputs": 23, "python": 41, "settings": 23},
+    "streams": 41,
+    "signals": 23,
+    "faulty": 41,
+    "faults": 131,
+    "mapped": 41,
+    "forged": 41,
+    "memory": 23,
+    "nofiles": 23,
+    "outputs": 23,
+    "python": 41,
+    "settings": 23,
 }
 """One of so many trials is made: a whole class takes up to some minutes."""
 
