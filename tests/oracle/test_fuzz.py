@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 def run(top: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(top / "tools" / "fuzz.py"), *arguments]
-    environ = {**os.environ, "PYTHONPATH": str(top / "tests")}
+    # Coverage would make it several times slower, and an input may take two seconds.
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
+    environ = {**kept, "PYTHONPATH": str(top / "tests")}
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environ)
 
 

@@ -20,7 +20,7 @@ EVERY = {
     "faults": 131,
     "mapped": 41,
     "forged": 41,
-    "memory": 23,
+    "memory": 61,
     "nofiles": 23,
     "outputs": 23,
     "python": 41,
