@@ -22,8 +22,8 @@ PAGES = (TOP / "README.md", *sorted((TOP / "docs").rglob("*.md")))
 _BLOCK = re.compile(r"^```(console|yaml|toml|sh|bash)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _COMMAND = re.compile(r"""(?:\$ |run: |["'])(deloc8 [a-z][^"\n]*(?:"[^"\n]*"[^"\n]*)*)""")
 _OPTION = re.compile(r"`(?:(?:deloc8 )?(show|fixup|check|why|tree|policies) )?(--[a-z][a-z-]+)\b")
-# Options of others that the pages name.
-_FOREIGN = frozenset({"--patcher", "--with-fpectl", "--page-size"})
+# Options of others, and of our tools, that the pages name.
+_FOREIGN = frozenset({"--every", "--patcher", "--with-fpectl", "--page-size"})
 
 
 def commands(text: str) -> list[str]:

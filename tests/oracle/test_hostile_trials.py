@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from kit.require import require
+
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
 CLASSES = sorted(
     path.stem.removeprefix("hostile_") for path in TOOLS.glob("hostile_*.py") if path.stem != "hostile_kit"
@@ -37,6 +39,8 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("name", CLASSES)
 def test_nothing_is_broken(name: str) -> None:
+    if name in {"faults", "signals"}:
+        require("strace", "Debian: strace")
     done = run(name, "--every", str(EVERY.get(name, 11)))
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     assert done.stdout.splitlines()[-1].endswith("| 0 |")

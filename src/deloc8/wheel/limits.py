@@ -20,7 +20,7 @@ LARGEST_DIRECTORY = 16 << 20
 LARGEST_WHEEL = 1 << 20
 """Bytes of WHEEL; real ones have some hundreds."""
 
-LARGEST_METADATA = 4 << 20
+LARGEST_METADATA = 1 << 20
 """Bytes of METADATA, which has the README in it."""
 
 LARGEST_RECORD = 16 << 20

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deloc8.elf.edit.vocabulary import BindVersion, ClearExecutableStack, DropVersion, ReplaceNeeded, SetSoname
+from deloc8.elf.edit.vocabulary import (
+    AddNeeded,
+    BindVersion,
+    ClearExecutableStack,
+    DropVersion,
+    ReplaceNeeded,
+    SetSoname,
+)
 from deloc8.repair.editproof import Names, means_as_planned, names_after
 from deloc8.repair.lowering.choose import lowered_image
 from kit.elf import Defined, ElfSpec, Undefined
@@ -31,6 +38,11 @@ def test_without_edits_everything_stays() -> None:
     assert means_as_planned(BEFORE, BEFORE, ())
     assert means_as_planned(replace(BEFORE, undefined=BEFORE.undefined[::-1]), BEFORE, ())  # the order may change
     assert means_as_planned(replace(BEFORE, version_needs=BEFORE.version_needs[::-1]), BEFORE, ())
+
+
+def test_a_name_that_is_needed_already_is_not_added() -> None:
+    assert names_after(BEFORE, (AddNeeded(name="libm.so.6"),)).needed == SPEC.needed
+    assert names_after(BEFORE, (AddNeeded(name="libz.so.1"),)).needed == (*SPEC.needed, "libz.so.1")
 
 
 def test_copies_of_variables_are_what_they_must_be() -> None:

@@ -341,7 +341,7 @@ def test_folders_that_are_entries_of_their_own_count(tmp_path: Path) -> None:
     ("file", "code", "limit"),
     [
         ("WHEEL", "bad-wheel-metadata", 1 << 20),
-        ("METADATA", "bad-metadata", 4 << 20),
+        ("METADATA", "bad-metadata", 1 << 20),
         ("RECORD", "bad-record", 16 << 20),
     ],
 )
