@@ -70,8 +70,8 @@ def _after(found: Names, edit: Edit) -> Names:
             filters = tuple(link for link in found.filters if link.name != old)
             found = found._replace(needed=needed, filters=filters)
         case AddNeeded(name=name) | BindVersion(library=name):
-            if name not in found.needed:
-                found = found._replace(needed=(*found.needed, name))
+            new_names = () if name in found.needed else (name,)
+            found = found._replace(needed=(*found.needed, *new_names))
         case SetRpath(path=path, kind=RpathKind.RPATH):
             found = found._replace(rpath=path, runpath=None)
         case SetRpath(path=path):
