@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Aim:
-    """What a repair aims at.
+    """Aim of a repair.
 
     Attributes:
         audit: The verdict on the wheel; where symbols are lowered, as they will be.
@@ -49,7 +49,7 @@ class Aim:
 
 
 def choose(audit: Audit, goal: Goal, sysroot: Sysroot) -> Aim:
-    """What the repair aims at.
+    """Choose the aim of the repair.
 
     Of the policies that can be reached, ``auto`` takes those with the fewest grafts, and of these the best; for an
     Android wheel it takes the one of its tag.
@@ -60,9 +60,9 @@ def choose(audit: Audit, goal: Goal, sysroot: Sysroot) -> Aim:
         sysroot: The system; its package database may know where a missing library comes from.
 
     Raises:
-        UsageError: No policy has the name that is asked for, or there is nothing that could be lowered for it.
+        UsageError: No policy has the required name, or nothing could be lowered for it.
         UnrepairableError: It, or any, cannot be reached; says why. Or the file name contradicts the compiled files, and
-            no tag is asked for.
+            no tag is required.
     """
     if goal.platform == AUTO:
         _refuse_contradiction(audit)
@@ -197,7 +197,10 @@ def unrepairable(audit: Audit, aim: Aim, goal: Goal, sysroot: Sysroot) -> Unrepa
 
 
 def _reasons_by_file(by_file: Mapping[str, Sequence[Violation]], facts: WheelFacts) -> Iterator[str]:
-    """What each file does; indented below its name where there are several, or where a library brought it in."""
+    """Violations of each file; indented below its name where several files have some.
+
+    The name is there, too, where a library brought the file in.
+    """
     are_several = len(by_file) > 1
     for violations in by_file.values():
         chain = violations[0].chain
@@ -217,7 +220,7 @@ def _other_tags(audit: Audit) -> Iterator[str]:
 
 
 def _about_lowering(audit: Audit, aim: Aim, goal: Goal) -> tuple[list[str], list[str]]:
-    """What lowering could do for a wheel that does not fit, or why it did not do: lines of context, and hints."""
+    """Lines of context, and hints: what lowering could do for a wheel, or why it does not suffice."""
     if audit.facts.libc is not Libc.GLIBC:
         return [], []
     lowering = aim.lowering if goal.lower_glibc else lower(audit.facts, aim.match, allow_differs=False)
@@ -295,7 +298,7 @@ def _sources(audit: Audit, blocking: Sequence[Violation], sysroot: Sysroot) -> t
 
 
 def _lines(violations: Sequence[Violation], facts: WheelFacts) -> Iterator[str]:
-    """What one file does, a line each; for a library that was not found, where it was looked for."""
+    """Violations of one file, a line each; those of a missing library with the searched places."""
     missing = [violation for violation in violations if violation.code is ViolationCode.LIBRARY_NOT_FOUND]
     mangled = [violation for violation in violations if is_of_cxx_runtime(violation)]
     newest = sorted(mangled, key=lambda violation: version_key(violation.version or ""))[-_MANGLED_SHOWN:]

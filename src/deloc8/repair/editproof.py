@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class Names(NamedTuple):
-    """What a file says in words to the loader; as in `Dynamic`."""
+    """Strings of a file for the loader: names and search paths; as in `Dynamic`."""
 
     needed: tuple[str, ...] = ()
     soname: str | None = None

@@ -46,7 +46,7 @@ _LIBRARY_MODE = 0o755
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """What a plan is carried out on: the wheel, the system that its grafts come from, and what the audit has read."""
+    """Inputs of a plan: the wheel, the system of its grafts, and what the audit has read."""
 
     archive: WheelArchive
     sysroot: Sysroot
@@ -54,7 +54,7 @@ class Source:
 
 
 class Executed(NamedTuple):
-    """What has been written, and what turned out on the way: `notes`, beside those of the plan."""
+    """Written wheel, and what turned out on the way: `notes`, beside those of the plan."""
 
     wheel: WrittenWheel
     notes: tuple[Diagnostic, ...]
@@ -175,7 +175,7 @@ def _grafts(plan: Plan, sysroot: Sysroot, reader: _Reader, change: _Change) -> I
 
 
 def _told(plan: Plan, sysroot: Sysroot, moment: int | None) -> Iterator[NewMember]:
-    """What tells of the grafts: licences, and a bill of materials."""
+    """Members about the grafts: licences, and a bill of materials."""
     for file in plan.provenance.licences:
         yield NewMember(name=file.member, content=_unchanged(sysroot, file.source, file.sha256))
     if plan.provenance.sbom is not None:
@@ -238,7 +238,10 @@ def _constant(contents: bytes) -> Callable[[], Buffer]:
 
 
 def _changer(plan: Plan, wheel: Path, hidden: list[str]) -> _Change:
-    """What makes the new contents of a file from the old ones; `hidden` gets the members whose build id it gives up."""
+    """Function that makes the new contents of a file from the old ones.
+
+    `hidden` gets the members whose build id it gives up.
+    """
     prepare = _preparer(plan, wheel)
 
     def change(read: Callable[[], Buffer], target: Patch | Graft, name: str) -> Buffer:
@@ -253,7 +256,7 @@ def _changer(plan: Plan, wheel: Path, hidden: list[str]) -> _Change:
 
 
 def _preparer(plan: Plan, wheel: Path) -> Callable[[Callable[[], Buffer], str], Buffer]:
-    """What reads a file as it is to be edited."""
+    """Function that reads a file as it is to be edited."""
     level, arch = plan.strip, plan.policy.arch
     if level is None or arch is None:
         return lambda read, _name: read()
@@ -277,7 +280,7 @@ def _grafted(sysroot: Sysroot, graft: Graft, reader: _Reader, change: _Change) -
 
 
 def _unchanged(sysroot: Sysroot, path: str, digest: str) -> Callable[[], Buffer]:
-    """What gives the contents of a file, if they are those that the plan was made for."""
+    """Function that gives the contents of a file, if they are those that the plan was made for."""
 
     def contents() -> Buffer:
         found = sysroot.read(path)

@@ -1,4 +1,7 @@
-"""What `check` will say of the repaired wheel and the repair does not change: computed on the files it will have."""
+"""Findings that `check` will have on the repaired wheel and the repair does not change.
+
+They are computed on the files that it will have.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,7 @@ _OF_OWN_FILES = frozenset({"duplicate-library", "second-cpp-runtime", "second-gl
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contents:
-    """What gives the contents of files: the wheel as it is, what reads a member of it, and the system."""
+    """Sources of contents: the wheel as it is, what reads a member of it, and the system."""
 
     archive: WheelArchive
     read: Callable[[WheelArchive, str], Buffer]
@@ -63,7 +66,7 @@ def add_foreseen(plan: Plan, aim: Aim, contents: Contents) -> Plan:
 
 
 def _key(note: Diagnostic) -> tuple[str, str, str]:
-    """What makes two notes one for the reader."""
+    """Key of a note: two notes with the same key are one for the reader."""
     return note.code, note.subject, note.message
 
 
@@ -123,7 +126,7 @@ class _Definitions(dict[str, frozenset[str]]):
 
 
 def _openings_left(plan: Plan, aim: Aim) -> Iterator[Opening]:
-    """What files of the repaired wheel open at run time and does not come into it on request."""
+    """Openings in files of the repaired wheel whose library does not come into it on request."""
     places = {file.label for file in aim.match.closure.files}
     names = {graft.new_name for graft in plan.grafts}
     for opening in aim.audit.openings or ():

@@ -1,4 +1,4 @@
-"""What the audit of a wheel has read, kept for its repair, so that few members are read twice."""
+"""Contents and hashes from the audit of a wheel, kept so that its repair reads few members again."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """What has been read; `look` is what `audit.images.Reading` calls.
+    """Contents and hashes that have been read; `audit.images.Reading` calls `look`.
 
     Attributes:
         largest: The member whose contents are kept: the largest one, if it is large; others are quickly read again.
@@ -30,7 +30,7 @@ class Known:
 
     @classmethod
     def of(cls, archive: WheelArchive) -> Known:
-        """Nothing yet of a wheel."""
+        """Return an empty record for a wheel."""
         largest = max(archive.members, key=lambda member: member.size)
         return cls(largest=largest.name if is_large(largest.size) else None)
 

@@ -1,4 +1,4 @@
-"""What a repaired wheel still needs, or needs no more: libraries left out on request, and libpython."""
+"""Notes on libraries left out on request, which a repaired wheel still needs, and on libpython."""
 
 from __future__ import annotations
 

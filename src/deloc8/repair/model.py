@@ -1,4 +1,4 @@
-"""What a repair decides, does and proves, as data."""
+"""Decisions, actions and proofs of a repair, as data."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ AUTO = "auto"
 
 
 class StripLevel(enum.Enum):
-    """What is stripped from ELF files."""
+    """Contents that are stripped from ELF files."""
 
     DEBUG = "debug"
     ALL = "all"
@@ -95,16 +95,16 @@ class CompatGraft:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Goal:
-    """What the user wants of a repair.
+    """Requirements of the user on a repair.
 
     Attributes:
         platform: The tag to reach, by any of its names; ``auto`` for the best one with the fewest grafts.
-        only_platform: Claim no better tag than the one asked for, even if the wheel fits it.
+        only_platform: Claim no better tag than the required one, even if the wheel fits it.
         update_tags: Whether the file name and the WHEEL file are changed to the new tags.
         library_suffix: The folder of the grafts is the distribution's name and this suffix.
         no_mangle: Globs of libraries that keep their own names.
         strip: What is stripped from every ELF file before it is edited; None for nothing.
-        sbom: Whether a bill of materials tells where the grafts come from.
+        sbom: Whether a bill of materials lists where the grafts come from.
         licences: Whether the licence files of the grafts' packages come along.
         lower_glibc: Whether symbols of a glibc that is too new are bound to older ones.
         allow_differs: Whether to such, too, as behave a little differently.
@@ -123,7 +123,7 @@ class Goal:
 
 
 class PackageSource(enum.Enum):
-    """Who says which package a library belongs to; the values are for human readers and for JSON."""
+    """Source of the package of a library; the values are for human readers and for JSON."""
 
     NOTE = ".note.package"
     DPKG = "dpkg"
@@ -226,7 +226,7 @@ class LicenceFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provenance:
-    """What tells where the grafts come from.
+    """Records of where the grafts come from.
 
     Attributes:
         sbom: The name of the bill of materials in the archive (PEP 770); None for none.
@@ -292,7 +292,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
-    """What was proven of a written wheel before it was put into its place."""
+    """Checks of a written wheel before it was put into its place."""
 
     checks: tuple[Check, ...]
 

@@ -126,7 +126,7 @@ def _refuse_system_names(facts: WheelFacts, match: PolicyMatch, names: Mapping[s
 
 @dataclass(frozen=True, kw_only=True)
 class _Builder:
-    """What the edits of every file depend on."""
+    """Builder of grafts and patches, with what the edits of every file depend on."""
 
     facts: WheelFacts
     closure: Closure

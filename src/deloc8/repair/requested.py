@@ -135,7 +135,7 @@ def _name_of(opening: Opening, sysroot: Sysroot) -> str | None:
 
 
 def opened_notes(audit: Audit, grafts: Sequence[Graft]) -> Iterator[Diagnostic]:
-    """What the user must do so that Python finds the libraries on request: its search does not lead into the wheel."""
+    """Advice on how Python finds the libraries on request: its search does not lead into the wheel."""
     requested = {row.target for row in audit.facts.dependencies.get(REQUEST, ())}
     for graft in grafts:
         if graft.source not in requested:

@@ -52,7 +52,7 @@ class RunPath:
 
 @dataclass(frozen=True, kw_only=True)
 class Ground:
-    """What search paths are judged by.
+    """Facts that search paths are judged by.
 
     Attributes:
         facts: The wheel.
@@ -79,7 +79,10 @@ class Ground:
         return folder in self.facts.environment and tree_of(folder) == SITE_PACKAGES
 
     def expansions(self, entry: str, origin: str) -> tuple[str, ...]:
-        """What an entry may stand for: first on the searched system, then on others where `$LIB` is another folder."""
+        """The texts that an entry may expand to.
+
+        First on the searched system, then on others where `$LIB` is another folder.
+        """
         tokens = self.facts.tokens
         if self.facts.libc is Libc.MUSL:
             text = expand_for_musl(entry, origin)
@@ -105,11 +108,11 @@ class Ground:
 
 
 class _Verdict(NamedTuple):
-    """What becomes of one entry.
+    """Verdict on one entry.
 
     Attributes:
         stays: Whether it does.
-        reason: Why, where that is to be told; empty for a folder of the wheel.
+        reason: Why, where that is to be reported; empty for a folder of the wheel.
         folder: The folder of the environment that it leads to; None where that is none, or unknown.
         plain: The folders of the wheel that an entry of their own is to lead to, which works everywhere.
     """
@@ -208,7 +211,7 @@ def _moved(verdict: _Verdict) -> _Verdict:
 
 
 def _judge(entry: str, file: ElfFile, ground: Ground) -> _Verdict:
-    """What becomes of an entry."""
+    """Judge an entry."""
     texts = ground.expansions(entry, folder_of(file.path))
     if not texts:
         if begins_at_origin(entry) and ground.facts.libc is not Libc.MUSL:
@@ -222,12 +225,13 @@ def _judge(entry: str, file: ElfFile, ground: Ground) -> _Verdict:
 
 
 def _judge_trails(entry: str, texts: Sequence[str], origin: str, ground: Ground) -> _Verdict:
-    """What becomes of an entry that leads into the environment, on several ways where it has a token such as `$LIB`."""
+    """Judge an entry that leads into the environment: on several ways with a token such as `$LIB`."""
     trails = [ground.facts.environment.walk(f"/{text.lstrip('/')}") for text in texts]
     verdicts = [_judge_trail(trail, origin, ground) for trail in trails]
     if not varies(entry):
         return verdicts[0]
-    # What a token stands for differs between distributions: with plain entries all of them find the same libraries.
+    # The value of a token differs between distributions. With plain entries all of them find the
+    # same libraries.
     folders = [trail.folder for trail in trails if trail and trail.folder in ground.shelves]
     best = next((verdict for verdict in verdicts if verdict.stays), verdicts[0])
     reason = "" if best.stays and folders else best.reason
@@ -246,7 +250,7 @@ def _judge_absolute(entry: str, file: ElfFile, ground: Ground) -> _Verdict:
 
 
 def _judge_trail(trail: Trail | None, origin: str, ground: Ground) -> _Verdict:
-    """What becomes of an entry that leads from the file through the environment."""
+    """Judge an entry that leads from the file through the environment."""
     if trail is None:
         return _Verdict(stays=False, reason="it leads out of the environment that the wheel is installed into")
     folder = trail.folder
@@ -310,7 +314,7 @@ _WHERE_SCHEMES_DIFFER = (
 
 
 def path_notes(member: str, run_path: RunPath) -> Iterator[Diagnostic]:
-    """What became of the search path of a member, where that is to be told."""
+    """Notes on the new search path of a member, where something is to be reported."""
     if run_path.dropped:
         yield Diagnostic(
             code="rpath-dropped",
@@ -346,7 +350,7 @@ def kind_of(file: ElfFile, otherwise: RpathKind) -> RpathKind:
 
 
 def rpath_edits(file: ElfFile, entries: tuple[str, ...], kind: RpathKind) -> list[Edit]:
-    """What gives a file these search folders; nothing where it has them."""
+    """Edits that give a file these search folders; none where it has them."""
     dynamic = file.image.dynamic
     if dynamic is None:
         return []

@@ -53,7 +53,7 @@ def owners_of(paths: Sequence[str], facts: WheelFacts, sysroot: Sysroot) -> Mapp
 
 
 def find_splits(audit: Audit, sysroot: Sysroot) -> tuple[Diagnostic, ...]:
-    """What is to be told of packages that the best reachable policy splits.
+    """Notes on packages that the best reachable policy splits.
 
     A search for the packages of all grafts takes a fifth of the time of `show`. What policies take from the system is
     built by few projects, whose libraries are known by name: only of theirs the packages are searched for.

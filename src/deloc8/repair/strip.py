@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stripper:
-    """What is removed, by which program, and where it may work.
+    """Way to strip files: what is removed, by which program, and where it may work.
 
     Attributes:
         level: What is removed.
         tool: The program, as `find_strip` found it.
-        target: The wheel that is being written: temporary files stand beside it.
+        target: The wheel that is being written: temporary files are beside it.
     """
 
     level: StripLevel

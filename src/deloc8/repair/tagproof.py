@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def tag_problems(plan: Plan, audit: Audit, wheel: WheelMetadata) -> Iterator[str]:
-    """What speaks against the tags of a written wheel: they are those of the plan, agree, and are true."""
+    """Evidence that the tags of a written wheel are not the planned ones, disagree, or are not true."""
     facts = audit.facts
     if facts.name != plan.target:
         yield f"the file name is {facts.name.filename}, planned was {plan.target.filename}"
@@ -33,7 +33,7 @@ def tag_problems(plan: Plan, audit: Audit, wheel: WheelMetadata) -> Iterator[str
 
 
 def name_of_wheel_problems(plan: Plan) -> Iterator[str]:
-    """What `packaging`, which installers and the index read names with, finds otherwise than the plan."""
+    """Evidence that `packaging` reads other tags than planned; installers and the index use it."""
     read = _read_tags(plan.target)
     # A name that was none before the repair, say by its version, is not ours to mend.
     if read != sorted(tag.lower() for tag in plan.target.tags) and _read_tags(plan.source):

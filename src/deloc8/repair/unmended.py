@@ -98,7 +98,7 @@ def _keeps_libpython(aim: Aim, member: str) -> bool:
 
 
 def _violations_left(plan: Plan, aim: Aim) -> Iterator[Diagnostic]:
-    """What the repaired files do that the tags of a file name which does not change do not allow."""
+    """Violations in the repaired files of the tags of a file name that does not change."""
     members = {graft.source: graft.member for graft in plan.grafts}
     members.update({patch.member: patch.target for patch in plan.patches})
     seen = set()
@@ -113,7 +113,7 @@ def _violations_left(plan: Plan, aim: Aim) -> Iterator[Diagnostic]:
 
 
 def _left(aim: Aim, claim: Claim) -> Iterator[Violation]:
-    """What contradicts a claim after the repair, too."""
+    """Violations that contradict a claim after the repair, too."""
     policy = find_tag(aim.audit, claim.tag)
     grafted = frozenset(file.path for file in aim.match.closure.grafts)
     (match,) = match_policies(aim.audit.facts, (policy,), aim.audit.options, grafted=grafted)

@@ -57,7 +57,7 @@ _NOTHING = SearchOptions(only_paths=(), knows_tokens=False)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """What a written wheel claims to be.
+    """Claim of a written wheel: its plan, and what that rests on.
 
     Attributes:
         plan: The plan it was written by.
@@ -155,7 +155,7 @@ def _with_fault(problems: Iterator[str]) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Seen:
-    """What is to be known of the contents of ELF members, found out while they are there.
+    """Facts about the contents of ELF members, found out while these are in memory.
 
     Attributes:
         edited: The members whose layout is looked at.
@@ -223,7 +223,7 @@ def _may_come(plan: Plan) -> set[str]:
 
 
 def _changes(old: Member, new: Member, *, may_change: bool) -> Iterator[str]:
-    """What speaks against a member being the one that it was."""
+    """Evidence that a member is not the one that it was."""
     if not may_change and (new.crc, new.size) != (old.crc, old.size):
         yield f"{old.name} has changed"
     # A member without a mode gets one.

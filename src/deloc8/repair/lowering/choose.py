@@ -60,7 +60,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lowering:
-    """What can be done about the symbols that are too new for a policy.
+    """Rewrites of the symbols that are too new for a policy, and refusals.
 
     Attributes:
         rewrites: By the path of each file, what is bound to an older version.
@@ -100,7 +100,7 @@ def _has_tables_apart(violation: Violation) -> bool:
 
 
 def lower(facts: WheelFacts, match: PolicyMatch, *, allow_differs: bool) -> Lowering:
-    """What can be done about the symbols that are too new for a policy.
+    """Find what can be done about the symbols that are too new for a policy.
 
     Args:
         facts: The facts of the wheel.
@@ -166,7 +166,7 @@ class _Chooser:
         return Refusal(violation=violation, reason=reason, could_differ=True)
 
     def without_version(self, file: ElfFile, violation: Violation, symbol: str) -> Rewrite | None:
-        """What can be done where no older version will do; None for nothing."""
+        """The rewrite of a symbol for which no older version will do; None where there is none."""
         if symbol == _SINGLE_THREADED:
             reason = "a constant that says that there may be several threads, which is always right"
             return _rewrite(violation, RewriteKind.CONSTANT, reason)
@@ -250,7 +250,7 @@ def lowered_facts(facts: WheelFacts, lowering: Lowering) -> WheelFacts:
 
 
 def _wanted_by_compat(arch: Arch | None, functions: Collection[str]) -> tuple[WantedVersion, ...]:
-    """What the compatibility library needs, which a file with these functions of it needs then, too."""
+    """Versions that a file needs because these functions of the compatibility library do."""
     if arch is None or not functions:
         return ()
     versions = {provided(arch)[name].needs for name in functions}
@@ -267,7 +267,7 @@ def _copies_after(image: ElfImage, edits: Sequence[Edit]) -> tuple[UndefinedSymb
 
 
 def lowered_image(image: ElfImage, edits: Sequence[Edit]) -> ElfImage:
-    """What a file will say of itself after the edits that concern versions: symbols, versions and needed names."""
+    """The image of a file after the edits of versions: symbols, versions and needed names."""
     if not any(isinstance(edit, _LOWERING) for edit in edits):
         return image
     undefined = list(image.undefined)
@@ -305,7 +305,7 @@ def _rebind(undefined: list[UndefinedSymbol], edit: BindVersion | DropVersion | 
 
 
 def _bound(edit: BindVersion | DropVersion | BindToZero) -> Callable[[UndefinedSymbol], UndefinedSymbol]:
-    """What makes of a symbol what it is after an edit."""
+    """Function that makes of a symbol what it is after an edit."""
     if isinstance(edit, BindToZero):
         return lambda symbol: UndefinedSymbol(symbol.name, None, None, weak=True)
     version, library = (edit.version, edit.library) if isinstance(edit, BindVersion) else (None, None)

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 
 class Planned(NamedTuple):
-    """What the relocations of a file must be after its edits.
+    """Relocations that a file must have after its edits.
 
     Attributes:
         tables: Those of each ordinary table, in their order, by its tag, without those of variables that become zeros.
@@ -58,7 +58,7 @@ class Planned(NamedTuple):
 
 
 def planned_relocations(old: Buffer, edits: Sequence[Edit], name: str) -> Planned:
-    """What the relocations must be after some edits of a file; `name` is how errors call it.
+    """Relocations that a file must have after some edits; `name` is how errors call it.
 
     Raises:
         ElfError: The file is unsound.
@@ -97,7 +97,7 @@ def _bind_to_zero(
 
 
 def relocation_problems(planned: Planned, new: Buffer, name: str) -> Iterator[str]:
-    """What speaks against the relocations of a file being those that were planned.
+    """Evidence that the relocations of a file are not those that were planned.
 
     Raises:
         ElfError: The file is unsound.

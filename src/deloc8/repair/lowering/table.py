@@ -84,7 +84,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoweringTable:
-    """What is known of glibc's symbols on one machine.
+    """Table of glibc's symbols on one machine.
 
     Attributes:
         machine: The machine.

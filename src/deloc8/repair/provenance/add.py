@@ -71,7 +71,7 @@ def _metadata(archive: WheelArchive) -> bytes:
 
 
 def provenance_problems(plan: Plan, source: WheelArchive, written: WheelArchive) -> Iterator[str]:
-    """What speaks against a wheel telling of its grafts what the plan says, and METADATA being unchanged otherwise."""
+    """Evidence that a wheel lacks planned records of its grafts, or has METADATA changed elsewhere."""
     provenance = plan.provenance
     yield from licenses.licence_field_problems(_metadata(source), _metadata(written), provenance.licence_fields)
     for file in provenance.licences:

@@ -131,7 +131,7 @@ def add_licence_fields(metadata: bytes, values: Sequence[str]) -> bytes:
 
 
 def licence_field_problems(old: bytes, new: bytes, values: Sequence[str]) -> Iterator[str]:
-    """What speaks against `new` being `old` with a License-File line for each value, and nothing else."""
+    """Evidence that `new` is not just `old` with a License-File line for each value."""
     # Found another way than the lines were put in: a fault there shall not hide itself.
     left = new.splitlines(keepends=True)
     stripped = [line.strip() for line in left]

@@ -104,7 +104,7 @@ def _compat(graft: CompatGraft) -> Component:
 
 
 def sbom_problems(contents: bytes, plan: Plan) -> Iterator[str]:
-    """What speaks against a bill of materials listing the grafts of a plan, each once, and nothing else."""
+    """Evidence that a bill of materials does not list just the grafts of a plan, each once."""
     try:
         listed = sorted(_listed(component) for component in json.loads(contents)["components"])
     except (ValueError, LookupError, TypeError) as error:

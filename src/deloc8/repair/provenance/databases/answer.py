@@ -1,4 +1,4 @@
-"""What a package database is asked, and what it answers."""
+"""Answers of package databases, and limits of what is read of one."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Installed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What one kind of database says of some files.
+    """Answer of one kind of database about some files.
 
     Attributes:
         present: Whether the system has such a database.

@@ -48,7 +48,7 @@ class BadHeader(ValueError):  # noqa: N818  internal: every reader turns it into
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RpmPackage:
-    """What a header says.
+    """Package of a header.
 
     Attributes:
         installed: The package.
