@@ -1,4 +1,4 @@
-"""What is to be undone where the process ends in the midst of its work.
+"""Clean-up of files and programs where the process ends in the midst of its work.
 
 The system takes everything else from a process that ends, but not its files nor the programs that it has started. An
 exception undoes them by `finally`; but a signal may come at any moment, between the making of a file and the `try`,

@@ -144,7 +144,10 @@ def _read_pipe(descriptor: int, most: int) -> bytes:
 
 
 def stamp(status: os.stat_result) -> tuple[int, ...]:
-    """What is another when a file has been replaced or written to; its time of change cannot be set back."""
+    """Stamp of a file, which differs once the file has been replaced or written to.
+
+    It has the time of change, which cannot be set back.
+    """
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 

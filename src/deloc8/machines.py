@@ -40,7 +40,7 @@ class Arch(enum.Enum):
 
 
 class MachineRow(NamedTuple):
-    """What is known of one machine.
+    """Facts about one machine.
 
     Attributes:
         arch: The machine.

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from typing import Any
 else:
 
-    class pattern:  # noqa: N801  it stands where `re.compile` would
-        """What `re.compile` returns, a moment later."""
+    class pattern:  # noqa: N801  used like `re.compile`
+        """Pattern that `re.compile` compiles at first use."""
 
         def __init__(self, text: str | bytes, flags: int = 0) -> None:
             self._text = text
@@ -23,7 +23,7 @@ else:
 
         def __getattr__(self, name: str) -> Any:
             value = getattr(re.compile(self._text, self._flags), name)
-            setattr(self, name, value)  # the next time nobody asks here
+            setattr(self, name, value)  # later look-ups do not come here
             return value
 
 

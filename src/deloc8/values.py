@@ -83,7 +83,7 @@ else:
     Protocol = object
 
     class _TupleType(type):
-        """What makes a class of named fields from annotations; the class itself is an ordinary one."""
+        """Metaclass that makes an ordinary class of named fields from annotations."""
 
         def __new__(cls, name: str, bases: tuple[type, ...], members: dict[str, Any]) -> type:
             if not bases:
@@ -113,7 +113,7 @@ _FIELDS = "_value_fields"
 
 
 class _Spec(NamedTuple):
-    """What `field` says of a field."""
+    """Arguments of `field` for one field."""
 
     default: Any = _MISSING
     default_factory: Any = _MISSING
@@ -287,7 +287,7 @@ class _Lazy:
 
 
 def _standard_fields(cls: Any) -> Any:
-    """What `dataclasses` knows of a class of the same shape."""
+    """Fields that `dataclasses` has for a class of the same shape."""
     import dataclasses  # noqa: PLC0415, TID251  costs the start 10 ms
 
     rows = []

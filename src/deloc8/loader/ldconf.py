@@ -1,4 +1,4 @@
-"""What a system tells its loader: ld.so.cache, ld.so.conf, musl's path file, and the folders that are built in."""
+"""Configuration of a loader: ld.so.cache, ld.so.conf, musl's path file, and built-in folders."""
 
 from __future__ import annotations
 
@@ -187,7 +187,7 @@ def _folders_in_loader(data: bytes) -> Sequence[str]:
 
 
 def lib_names(arch: Arch | None) -> tuple[str, ...]:
-    """What `$LIB` may stand for: the folders of libraries that distributions have below `/` and `/usr`."""
+    """Possible values of `$LIB`: the library folders that distributions have below `/` and `/usr`."""
     return arch.row.lib_names if arch else LIB_NAMES_OF_UNKNOWN
 
 

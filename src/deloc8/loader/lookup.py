@@ -1,4 +1,4 @@
-"""What a search is asked, and what it answers: every place that was tried, and what came of it."""
+"""Options and answers of a search: every place that was tried, and the result there."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Origin(NamedTuple):
 
 
 class Result(enum.Enum):
-    """What came of one attempt."""
+    """Result of one attempt."""
 
     FOUND = "found"
     MISSING = "missing"
@@ -109,7 +109,7 @@ class Attempt(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """What a candidate must agree with, and what the system has built in for it.
+    """Machine that a candidate must agree with, and the loader and folders of the system for it.
 
     Attributes:
         kind: e_machine, class and little-endian: what the loader compares between two objects.
@@ -126,10 +126,10 @@ class Machine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lookup:
-    """What became of one name.
+    """Result of the search for one name.
 
     Attributes:
-        name: The name asked for.
+        name: The required name.
         path: Where it was found, as the loader writes it; None where it was not.
         real_path: The same without symlinks and dots.
         image: The file that was found.

@@ -60,7 +60,7 @@ class Chain:
 
 
 class _Question(enum.Enum):
-    """What a search may ask about the chain."""
+    """Questions that a search may put about the chain."""
 
     ASKER = "which file asks"
     RUNPATH = "which DT_RUNPATH it has"
@@ -71,7 +71,7 @@ class _Question(enum.Enum):
 
 
 class Inquiry:
-    """What one search asks about a chain; each question is noted with its answer.
+    """Questions of one search about a chain; each is noted with its answer.
 
     Attributes:
         trail: The questions in their order, each with what its answer is known by.
@@ -125,7 +125,7 @@ class Inquiry:
         return self._chain.root
 
     def answer(self, question: _Question) -> Hashable:
-        """What the answer to a question is known by; that to OWNER is another one each time."""
+        """Key of the answer to a question; that to OWNER is another one each time."""
         asker = self._chain.asker
         dynamic = asker.image.dynamic
         if question is _Question.RUNPATH:

@@ -1,4 +1,4 @@
-"""What the loader would load for a file: a graph, in the loader's own order."""
+"""Graph of the objects that the loader would load for a file, in the loader's own order."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Edge:
 
 @dataclass(frozen=True, kw_only=True)
 class LoadGraph:
-    """What is loaded for a root object.
+    """Objects that are loaded for a root object, and the entries that name them.
 
     Attributes:
         root: The path of the root.
@@ -104,7 +104,9 @@ class LoadGraph:
 def resolve(
     path: str, image: ElfImage, files: Files, options: SearchOptions, own: Mapping[str, Sequence[str]] | None = None
 ) -> LoadGraph:
-    """What is loaded for one file; for many files of one wheel take a `Resolver`, which remembers.
+    """Resolve one file: all that is loaded for it.
+
+    For many files of one wheel use a `Resolver`, which remembers.
 
     Args:
         path: Where the file is or will be, absolute; `$ORIGIN` is its folder.
@@ -131,11 +133,11 @@ class Resolver:
         self._loaded: dict[tuple[str, str], Lookup] = {}
 
     def tokens(self, path: str, image: ElfImage) -> Tokens:
-        """What the tokens in the search path of a file stand for."""
+        """Values of the tokens in the search path of a file."""
         return self._search.tokens(Located(path, image), self._search.machine_of(image))
 
     def resolve(self, path: str, image: ElfImage) -> LoadGraph:
-        """What is loaded for one file.
+        """Resolve one file: all that is loaded for it.
 
         Raises:
             InputError: As for `resolve` of this module.
@@ -304,9 +306,10 @@ class _Loading:
 
 
 def needed_by(graphs: Iterable[LoadGraph]) -> Mapping[str, tuple[str, ...]]:
-    """Who needs what: for each library by its real path, or by its name where it was not found, the sorted askers.
+    """Files that need each library, sorted.
 
-    The askers are given by their real paths, too.
+    A library is given by its real path, or by its name where it was not found; the files that need
+    it by their real paths, too.
     """
     askers: dict[str, set[str]] = {}
     for graph in graphs:

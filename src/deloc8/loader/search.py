@@ -123,7 +123,7 @@ class Search:
         return None
 
     def find(self, name: str, chain: Chain, machine: Machine) -> Lookup:
-        """What becomes of a name; `chain` leads from the object that asks for it up to the root.
+        """Look up a name; `chain` leads from the object that requires it up to the root.
 
         That a name is already loaded is not this function's matter.
         """
@@ -318,7 +318,7 @@ class Search:
         return (_unless_default(candidate, query) for candidate in candidates)
 
     def tokens(self, owner: Located, machine: Machine) -> Tokens:
-        """What the tokens in the search path of a file stand for."""
+        """Values of the tokens in the search path of a file."""
         lib = None
         if self._options.libc is Libc.ANDROID and machine.arch:
             lib = "lib64" if machine.arch.bits == 64 else "lib"  # noqa: PLR2004  kLibPath in bionic's linker.cpp

@@ -47,7 +47,7 @@ class NoImage:
 
 
 class Files(Protocol):
-    """What the search for libraries asks of a file system."""
+    """Operations on a file system that the search for libraries needs."""
 
     def real_path(self, path: str) -> str | None:
         """The path without symlinks and dots; None where nothing stands there."""
@@ -58,7 +58,7 @@ class Files(Protocol):
         ...
 
     def identity(self, path: str) -> Hashable:
-        """What two paths have in common when they lead to the same file."""
+        """Identity of the file at a path: equal for two paths that lead to the same file."""
         ...
 
     def read(self, path: str, most: int | None = None) -> Buffer:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tokens:
-    """What the dynamic string tokens stand for; None where nobody can say."""
+    """Values of the dynamic string tokens; None where the value is unknown."""
 
     origin: str
     lib: str | None = None

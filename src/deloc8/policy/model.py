@@ -1,4 +1,4 @@
-"""What a policy is, and the order of symbol versions."""
+"""Model of a policy, and the order of symbol versions."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ _ANDROID_PYTHON = pattern(r"libpython3\.[0-9]+[a-z]*\.so")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """What a wheel may take from the system to deserve a platform tag on one machine.
+    """Rules for what a wheel may take from the system under a platform tag on one machine.
 
     Attributes:
         name: Such as ``manylinux_2_17``, without the machine.
@@ -129,7 +129,7 @@ class Policy:
         forbidden_symbols: For a library, the symbols that must not be used from it.
         ceilings: For a namespace of symbol versions, how far a wheel may go; other namespaces are free.
         installable: Whether its tags may name a wheel.
-        tag: The tags, joined by dots, that a policy file asks for; None: the names are the tags.
+        tag: The tags, joined by dots, that a policy file sets; None: the names are the tags.
     """
 
     name: str

@@ -52,13 +52,13 @@ class WheelMetadata:
 
     @property
     def generator(self) -> str:
-        """What built the wheel; empty where the file does not say."""
+        """Program that built the wheel; empty where the file does not say."""
         return next(iter(_values(self.fields, "generator")), "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CoreMetadata:
-    """What identifies a distribution in METADATA.
+    """Fields of METADATA that identify a distribution.
 
     Attributes:
         metadata_version: The version of the format.
@@ -130,10 +130,10 @@ def retag(metadata: WheelMetadata, tags: Sequence[str], *, platform_specific: bo
 
 
 def parse_core_metadata(data: Buffer) -> CoreMetadata:
-    """What a METADATA file says of itself.
+    """Read the format's version, the name and the version from a METADATA file.
 
     Raises:
-        WheelError: Code ``bad-metadata``: it is no text, or does not tell name and version.
+        WheelError: Code ``bad-metadata``: it is not text, or does not give name and version.
     """
     # Authors' names in other encodings are an old sin that installers forgive.
     text = bytes(data[:LARGEST_METADATA]).decode("utf-8", "surrogateescape")

@@ -73,11 +73,11 @@ def collision(files: Iterable[str], folders: Iterable[str], most_folders: int | 
 
 
 def _folded(path: str) -> str:
-    """What all paths have in common that are one file on some file system.
+    """Form of a path that is equal for all paths that are one file on some file system.
 
-    Those of macOS and Windows, and folders of Linux with casefold, do not tell capital from small letters, those of
-    macOS and Linux not how an accent is encoded (NFC or NFD) and not characters without a shape; Windows drops dots and
-    spaces at the end of a name.
+    File systems of macOS and Windows, and folders of Linux with casefold, do not distinguish
+    capital from small letters; those of macOS and Linux ignore how an accent is encoded (NFC or NFD)
+    and characters without a shape; Windows drops dots and spaces at the end of a name.
     """
     folded = path.lower() if path.isascii() else _folded_unicode(path)
     if folded.endswith((".", " ")) or "./" in folded or " /" in folded:

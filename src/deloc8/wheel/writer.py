@@ -60,7 +60,7 @@ class NewMember:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Changes:
-    """What becomes of a wheel. RECORD is written anew in any case, and its signatures are dropped.
+    """Changes to a wheel. RECORD is written anew in any case, and its signatures are dropped.
 
     Attributes:
         replaced: New contents of members, by path; asked once, perhaps from another thread, when their turn has come.
@@ -99,7 +99,7 @@ class WriteOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WrittenWheel:
-    """What was written.
+    """Result of writing a wheel.
 
     Attributes:
         rows: The rows of its RECORD.
@@ -140,7 +140,7 @@ class _Packed(NamedTuple):
 
 
 def write_wheel(target: Path, source: WheelArchive, changes: Changes, options: WriteOptions) -> WrittenWheel:
-    """What was written to `target`, which a failure leaves absent.
+    """Write a wheel to `target`, which a failure leaves absent.
 
     Unchanged members keep their compressed bytes unless an option says otherwise, but are unpacked and hashed where
     their hash is not known, so that RECORD is true. The members keep their order, new ones follow the others of their
@@ -249,7 +249,7 @@ class _Work:
             self._append(*waiting.popleft())
 
     def finish(self) -> WrittenWheel:
-        """What was written, after RECORD and the directory of the archive."""
+        """Write RECORD and the directory of the archive; the result of the whole."""
         record = self.source.member(f"{self.source.dist_info}/RECORD")
         rows = (*self.rows, RecordRow(record.name, "", None))
         self._append(_Job(_stamped(record, self.options), lambda: render_record(rows)), None)

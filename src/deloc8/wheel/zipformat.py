@@ -100,12 +100,12 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArchiveLimits:
-    """What is too much; archives beyond it are refused.
+    """Limits of an archive; archives beyond them are refused.
 
     Attributes:
         members: Entries of the archive.
         directory: Bytes of its directory.
-        folders: Folders that its members stand in, those above them among them.
+        folders: Folders that hold its members, and all folders above those.
         total: Bytes of all contents together.
         ratio: All contents by the size of the archive, once they exceed `ratio_from` bytes.
         ratio_from: See `ratio`.

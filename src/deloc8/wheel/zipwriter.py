@@ -82,7 +82,7 @@ def central_header(member: Member) -> bytes:
 
 
 def end_records(count: int, offset: int, size: int) -> bytes:
-    """What stands behind a directory of `count` records, `size` bytes long, that begins at `offset` (4.3.14 to 16)."""
+    """Records after a directory of `count` records and `size` bytes at `offset` (4.3.14 to 16)."""
     short = min(count, z.FULL_16), min(size, z.FULL_32), min(offset, z.FULL_32)
     end = z.END.pack(z.END_SIGNATURE, 0, 0, short[0], *short, 0)
     if short[0] < z.FULL_16 and z.FULL_32 not in short:

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 def binding_writes(table: DynamicTable, draft: Draft, positions: Mapping[bytes, int]) -> Iterator[tuple[int, bytes]]:
-    """What changes where in the tables of a file: offset and new bytes.
+    """Changes to the tables of a file: offset and new bytes.
 
     Args:
         table: The dynamic section.
-        draft: What is wanted.
-        positions: Where new strings stand in DT_STRTAB.
+        draft: The contents that are wanted.
+        positions: The positions of new strings in DT_STRTAB.
 
     Raises:
         ElfError: The hash table of names is unsound.

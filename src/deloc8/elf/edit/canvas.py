@@ -67,7 +67,7 @@ class Canvas:
                 self.overwrite(self._view.header.e_shoff + index * record.size, record.struct.pack(*after))
 
     def appended(self) -> bytes:
-        """What is added at the end of the file."""
+        """The bytes that are added at the end of the file."""
         return bytes(self._tail)
 
     def changes(self) -> tuple[tuple[int, bytes], ...]:

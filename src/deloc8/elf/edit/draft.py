@@ -1,4 +1,7 @@
-"""What the dynamic section and the version records shall say after the edits; where new strings stand is still open."""
+"""Contents of the dynamic section and the version records after the edits.
+
+The positions of new strings are still open.
+"""
 
 from __future__ import annotations
 
@@ -72,7 +75,7 @@ class Draft:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bindings:
-    """What undefined symbols ask for, where that changes.
+    """Changed requirements of undefined symbols.
 
     Attributes:
         is_changed: Whether DT_VERNEED is written anew.
@@ -90,7 +93,7 @@ class Bindings:
 
 
 def make_draft(table: DynamicTable, edits: Sequence[Edit]) -> Draft:
-    """What the edits, one after the other, make of a dynamic section.
+    """Draft a dynamic section as the edits, one after the other, leave it.
 
     Raises:
         ElfError: An edit is impossible (`edit-impossible`), or the file is unsound.
@@ -289,7 +292,7 @@ class _Drafter:
         self.entries = [(tag, value) for tag, value in self.entries if tag not in _RPATH_TAGS]
 
     def clear_executable_stack(self, _: ClearExecutableStack) -> None:
-        """Nothing: that edit changes a program header."""
+        """Leave the dynamic section as it is: that edit changes a program header."""
 
 
 _STEPS: Mapping[type[Edit], Callable[[_Drafter, Any], None]] = {

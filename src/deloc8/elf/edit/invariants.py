@@ -1,4 +1,4 @@
-"""What a loader takes for granted of an ELF file: checked of every file that deloc8 has edited."""
+"""Properties that a loader takes for granted in an ELF file: checked in every edited file."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def broken_invariants(data: Buffer, name: str) -> tuple[str, ...]:
-    """What a loader could stumble over, a line each; empty for a file that is fit to be loaded.
+    """Faults that a loader could stumble over, a line each; none for a file that is fit to be loaded.
 
     Source: System V gABI, chapter 5 ("Program Header", "Dynamic Section"), and what glibc and musl rely on.
 
@@ -89,7 +89,7 @@ def _dynamic(table: DynamicTable) -> Iterator[str]:
 
 
 def _versions(table: DynamicTable) -> Iterator[str]:
-    """What ld.so takes for granted of symbol versions: it checks none of this, or asserts it."""
+    """Faults in symbol versions that ld.so does not check for, or asserts the absence of."""
     values = table.values
     has_records = c.DT_VERNEED in values or c.DT_VERDEF in values
     if has_records != (c.DT_VERSYM in values):

@@ -53,12 +53,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
-    """What changes in a file, byte by byte.
+    """Changes to a file, byte by byte.
 
     Attributes:
         writes: New contents for bytes that exist: offset and bytes, ascending, not overlapping.
-        appended: What is added at the end of the file.
-        slot: How the program header of the appended bytes was come by.
+        appended: The bytes that are added at the end of the file.
+        slot: How a program header for the appended bytes was found.
         notes: Facts that matter only to those who look closely.
     """
 
@@ -84,7 +84,7 @@ _SPARE_ENTRIES = 4
 
 
 def place(view: View, edits: Sequence[Edit]) -> Placement:
-    """What some edits, done together, change in a file.
+    """Place some edits, done together: the changes that they make to a file.
 
     Raises:
         ElfError: An edit cannot be done (`edit-impossible`), or the file is unsound (`bad-elf`).

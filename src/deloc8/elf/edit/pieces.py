@@ -28,7 +28,7 @@ SHORT_SEGMENTS = _NOTE_SEGMENTS | {c.PT_INTERP}
 
 
 class Role(enum.Enum):
-    """What a piece is, where its contents are written anew."""
+    """Kinds of pieces whose contents are written anew."""
 
     STRINGS = "the string table"
     DYNAMIC = "the dynamic section"

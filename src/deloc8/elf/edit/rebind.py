@@ -1,4 +1,4 @@
-"""What undefined symbols ask for: other versions, other libraries, other names.
+"""Requirements of undefined symbols, rewritten: other versions, other libraries, other names.
 
 Source of the rules: the Linux Standard Base ("Symbol Versioning"), and glibc's elf/dl-version.c and elf/dl-lookup.c.
 Before glibc 2.30 the file name of a version record counts as well; and every such file must be loaded.

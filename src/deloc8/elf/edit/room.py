@@ -25,11 +25,11 @@ _MOST_SHORT = 32
 
 
 class Room(NamedTuple):
-    """What gives way to more program headers.
+    """Pieces that give way to more program headers.
 
     Attributes:
-        moved: What goes into the appended segment.
-        shifted: What moves within the file, by a few bytes.
+        moved: Pieces that go into the appended segment.
+        shifted: Moves within the file, by a few bytes.
     """
 
     moved: tuple[Piece, ...]

@@ -78,7 +78,7 @@ def check_payload(data: Buffer, edits: Sequence[Edit], name: str) -> None:
 
 
 def _place_before(payload: Payload, data: Buffer, edits: Sequence[Edit], name: str) -> Placement:
-    """What some edits change in the ELF part of a file with a payload."""
+    """Changes that some edits make to the ELF part of a file with a payload."""
     with memoryview(data) as whole, whole[: payload.start] as part:
         placement = place(View.open(part, name), edits)
     if placement.appended:

@@ -189,9 +189,9 @@ class DynamicTable:
 
     @cached_property
     def _haystack(self) -> tuple[Any, str | bytes, int, int]:
-        """What names are cut from: bytes or text, its zero, where the string table begins in it, and the table's size.
+        """Source of names: bytes or text, its zero, where the string table begins in it, the table's size.
 
-        Of a large table few names are wanted, as a rule: they are read where they stand.
+        Of a large table few names are wanted, as a rule: they are read in place.
         """
         offset, size = self._strings_range
         data = self.view.data

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Anchor(enum.Enum):
-    """What the position of a payload is counted from; the value says it in words."""
+    """Origins from which the position of a payload is counted; the value says it in words."""
 
     END = "found from the end of the file"
     START = "found by its distance from the start of the file"

@@ -142,7 +142,7 @@ def x86_isa_level(notes: Iterable[Note], *, bits: int) -> int | None:
 
 
 def package_metadata(notes: Iterable[Note]) -> Mapping[str, str]:
-    """What `.note.package` says (UAPI.8): type, name, version, ...; empty where it is missing or no JSON object."""
+    """Fields of `.note.package` (UAPI.8), such as type and name; none unless it is a JSON object."""
     for note in notes:
         if note.owner == "FDO" and note.type == c.NT_FDO_PACKAGING_METADATA:
             document = _json(note.description)
@@ -168,7 +168,7 @@ class Declaration:
 
 
 def dlopen_declarations(notes: Iterable[Note]) -> tuple[Declaration, ...]:
-    """What `.note.dlopen` says (UAPI.12); entries in another shape than that of the specification are left out."""
+    """Entries of `.note.dlopen` (UAPI.12), without those of another shape than the specification's."""
     found = []
     for note in notes:
         if note.owner != "FDO" or note.type != c.NT_FDO_DLOPEN_METADATA:

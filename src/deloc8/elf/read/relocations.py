@@ -97,7 +97,7 @@ def _columns(view: View, shape: Shape, start: int, size: int) -> tuple[array[int
 
 
 NO_WORD = (1 << 64) - 1
-"""What stands for the addend where the file has none; only 32-bit machines have relocations without addends."""
+"""Addend where the file has none; only 32-bit machines have relocations without addends."""
 
 
 class Relocations(NamedTuple):
@@ -163,7 +163,7 @@ def words_at(view: View, addresses: Iterable[int]) -> array[int]:
 def zero_patches(
     table: DynamicTable, numbers: list[int], name: str, *, copies: Mapping[int, int]
 ) -> tuple[tuple[int, bytes], ...]:
-    """What lets every pointer to some symbols point to a zero byte: offsets and new bytes.
+    """Patches that let every pointer to some symbols point to a zero byte: offsets and new bytes.
 
     Of `copies`, the variables that a program has room for, with its address, the room is never filled: it is zero.
 
