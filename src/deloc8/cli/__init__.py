@@ -71,7 +71,7 @@ def _run(argv: Sequence[str], *, is_process: bool) -> int:
             # Unlike a write, it does no harm where stdout is closed.
             print(f"deloc8 {__version__}", flush=True)  # noqa: T201  see above
         except (OSError, ValueError):
-            pass  # told below, as for every command
+            pass  # reported below, as for every command
         else:
             return 0
     try:
@@ -82,7 +82,7 @@ def _run(argv: Sequence[str], *, is_process: bool) -> int:
 
 
 def _unloaded(error: Exception) -> int:
-    """The exit code where deloc8 cannot be read from its place, told without any part of it."""
+    """The exit code where deloc8 cannot be read from its place, reported without any part of it."""
     # A path in it can hold anything; `deloc8.text`, which knows what to do with that, may be what cannot be loaded.
     reason = ascii(str(error) or type(error).__name__)[1:-1].replace("##", "#\\x23")
     try:  # noqa: SIM105  no import may be needed here

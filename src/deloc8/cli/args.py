@@ -46,7 +46,7 @@ def parse(arguments: Sequence[str], environ: Mapping[str, str]) -> argparse.Name
     """The options of a command; `command` names it.
 
     Raises:
-        Answer: It asks for a text, such as its help.
+        Answer: It requests a text, such as its help.
         UsageError: The command line, or an environment variable that the command uses, is wrong.
     """
     # The options of the other commands would be made in vain.
@@ -131,7 +131,7 @@ def _fill_policies(parser: Parser) -> None:
     _add_output(parser)
 
 
-# What `--help` says of each command, its other names, and its options.
+# By command: its line of `--help`, its other names, and its options.
 _COMMANDS: Mapping[str, tuple[str, tuple[str, ...], Callable[[Parser], None]]] = {
     "show": ("what is in a wheel, and what bars a better tag", (), _fill_show),
     "check": ("is what a wheel claims true? the exit code answers", (), _fill_check),

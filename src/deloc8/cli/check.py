@@ -65,7 +65,7 @@ def check(options: argparse.Namespace, console: Console) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Checked:
-    """What came of one wheel; a process can hand it to another.
+    """Result of one wheel; a process can hand it to another.
 
     Attributes:
         path: The wheel.

@@ -1,4 +1,4 @@
-"""What each command does with its options; exit codes are decided here and nowhere else."""
+"""Commands, each carried out with its options; exit codes are decided here and nowhere else."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def _told(console: Console, out: Stream) -> int:
 
 
 class _Sum:
-    """What came of several wheels."""
+    """Results of several wheels."""
 
     def __init__(self) -> None:
         self.codes: list[int] = []
@@ -198,7 +198,7 @@ def _fixup(options: argparse.Namespace, console: Console) -> int:
 
             emit_drawn(console, repair_drawn(repair, options.wheel_dir))
         elif options.format == "text":
-            # One wheel can take minutes: what was done is told at once.
+            # One wheel can take minutes: what was done is reported at once.
             if options.output is None and console.verbosity >= 0:
                 console.data(text)
             total.texts.append(text)
@@ -256,14 +256,15 @@ def _fix_one(path: str, options: argparse.Namespace, console: Console) -> tuple[
     return joined(done, NOTHING), to_json.outcome_value(outcome), outcome
 
 
-# Notes on what a repaired wheel finds, does not find any more, or finds in another build: these are always told.
+# Notes that are always shown: on what a repaired wheel finds, does not find any more, or finds in
+# another build.
 _ALWAYS_TOLD = frozenset({"rpath-dropped", "rpath-kept", "rpath-crosses-schemes", "split-package"})
 
 
 def _tell(notes: Sequence[Diagnostic], console: Console) -> None:
     """Report warnings and some notes always, the other notes with -v.
 
-    Without it, what is equal of many files is told once.
+    Without it, what is equal of many files is shown once.
     """
     if console.verbosity > 0:
         for note in notes:

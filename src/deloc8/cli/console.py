@@ -26,7 +26,7 @@ class Console:
     Attributes:
         out: For data.
         err: For everything else.
-        environ: NO_COLOR and FORCE_COLOR stand here.
+        environ: The variables, among them NO_COLOR and FORCE_COLOR.
         color: ``auto``, ``always`` or ``never``.
         verbosity: -1 quiet, 0, 1 (-v), 2 (-vv).
     """

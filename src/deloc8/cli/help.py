@@ -1,4 +1,4 @@
-"""What `--help` says, on one screen for each command, and the scripts with which a shell completes commands."""
+"""Answers to `--help`, a screen for each command, and the scripts that complete commands in a shell."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _COLUMN = 33  # where the explanations of options begin
 
 SHELLS = ("bash", "zsh", "fish")
 
-# By program name: the top of all commands, then each of them. W stands for a wheel.
+# By program name: the top of all commands, then each of them. W is a wheel.
 EXAMPLES = {
     "deloc8": """\
 examples:
@@ -70,7 +70,7 @@ examples:
 """,
 }
 
-# What a shell puts in the place of an argument, by the name that --help gives it.
+# Names that --help gives to arguments, for which a shell completes files or folders.
 _FILES = frozenset({"FILE", "PATH", "WHEEL"})
 _FOLDERS = frozenset({"DIR"})
 
@@ -101,7 +101,7 @@ class Parser(argparse.ArgumentParser):
         self.add_argument("-h", "--help", action="help", help=argparse.SUPPRESS)
 
     def error(self, message: str) -> NoReturn:
-        """Nothing ever: the complaint is raised.
+        """Raise the complaint.
 
         Raises:
             UsageError: Always.
@@ -118,7 +118,7 @@ class Parser(argparse.ArgumentParser):
         raise Answer(message)
 
     def format_usage(self) -> str:
-        """One line: the options stand below, explained."""
+        """One line: the options are listed below it, explained."""
         return f"usage: {self._short_usage()}\n"
 
     def format_help(self) -> str:
@@ -168,7 +168,7 @@ class PrintCompletion(argparse.Action):
 
 
 def completion_script(parser: argparse.ArgumentParser, shell: str) -> str:
-    """What the shell must read to complete the commands of a parser.
+    """Script that a shell must read to complete the commands of a parser.
 
     Raises:
         UsageError: The package shtab, which writes such scripts, is not installed.

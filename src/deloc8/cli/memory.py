@@ -20,13 +20,13 @@ def give_memory_back(wheels: Iterable[StrPath]) -> None:
     """Let large blocks go back to the system as soon as they are free, where the wheels are so large that they count.
 
     glibc would raise the size from which on it does so with each large block that is freed, up to 32 MiB; what lies
-    between smaller ones then stays with the process: a quarter of the peak of a repair. But once it is told one size,
-    it hands back the end of the rest whenever 128 KiB are free there, to ask for them again at once: a twentieth of
+    between smaller ones then stays with the process: a quarter of the peak of a repair. But once it is given one size,
+    it hands back the end of the rest whenever 128 KiB are free there, to request them again at once: a twentieth of
     the time. Other C libraries do without.
     """
     size = 0
     for path in wheels:
-        with suppress(OSError):  # whoever opens it tells what is wrong
+        with suppress(OSError):  # opening it reports what is wrong
             size += os.stat(path).st_size  # noqa: PTH116  see `paths`
     if size < _LARGE:
         return

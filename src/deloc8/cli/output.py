@@ -102,7 +102,7 @@ def _identity(status: os.stat_result) -> Identity | None:
 
 
 def _inputs(options: argparse.Namespace) -> Iterator[StrPath]:
-    """What the command line makes the command read, and the wheels that it has written."""
+    """Files that the command line makes the command read, and the wheels that it has written."""
     yield from getattr(options, "wheels", ())
     yield from getattr(options, "written", ())
     yield from (path for path in getattr(options, "policy", ()) if isinstance(path, str))

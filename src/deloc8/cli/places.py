@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def repair_options(options: argparse.Namespace) -> tuple[Goal, AuditOptions]:
-    """What a repair is to reach, and how the wheels are looked at."""
+    """Goal of a repair, and how the wheels are looked at."""
     goal = Goal(
         platform=options.plat,
         only_platform=options.only_plat,
@@ -44,7 +44,7 @@ def check_places(options: argparse.Namespace) -> None:
     """Refuse wheels of which one result would replace another one, or another input, before any work is done.
 
     A repair changes the platform tags of a name alone. Only wheels whose names are equal but for these are planned
-    beforehand, which takes as long as `--dry-run`.
+    first, which takes as long as `--dry-run`.
 
     Raises:
         UsageError: The wheels, and the place.
@@ -72,20 +72,20 @@ def _suspects(wheels: Sequence[str]) -> list[int]:
 
 
 def _stems(path: str) -> set[str]:
-    """What stays of a wheel's name when it is given other platform tags; also of that of the file a link leads to."""
+    """Names of a wheel without its platform tags; also that of the file a link leads to."""
     names = {file_name(path), file_name(os.path.realpath(path))}
     stems = set()
     for name in names:
         try:
             parsed = parse_wheel_name(name)
-        except Deloc8Error:  # told when its turn comes
+        except Deloc8Error:  # reported when its turn comes
             continue
         stems.add(_folded(replace(parsed, platforms=("any",)).filename))
     return stems
 
 
 def _folded(name: str) -> str:
-    """A name as file systems compare it that do not tell small from capital letters."""
+    """A name as file systems compare it that do not distinguish small from capital letters."""
     return unicodedata.normalize("NFC", name).casefold()
 
 
@@ -96,7 +96,7 @@ def _name_of_result(path: str, options: argparse.Namespace) -> str | None:
         return plan_repair(path, goal, settings).target.filename
     except PureWheelError:
         return file_name(path) if options.allow_pure_python_wheel else None
-    except Deloc8Error:  # told when its turn comes
+    except Deloc8Error:  # reported when its turn comes
         return None
 
 

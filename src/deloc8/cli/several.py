@@ -22,7 +22,7 @@ __all__ = ["share", "share_of_threads"]
 
 
 class _Worker(NamedTuple):
-    """A process that is asked for the result of one item after the other."""
+    """A process that gives the result of one item after the other."""
 
     process: int
     questions: BinaryIO
@@ -44,7 +44,7 @@ def share_of_threads(jobs: int, wheels: int) -> tuple[int, int]:
 
 @contextmanager
 def share(task: Callable[[Item], Result], items: Sequence[Item], processes: int) -> Iterator[Iterator[Result]]:
-    """What the task gives for each item, in their order, as `map` would tell it, as long as the block lasts.
+    """Results of the task, in the order of the items, as `map` gives them, while the block lasts.
 
     Results must be values that can be pickled. Whatever else happens to a process (the task raises an exception, the
     system ends it for want of memory) happens to its item alone, which is then worked on here, when its turn comes.
@@ -153,7 +153,7 @@ def _collect(task: Callable[[Item], Result], items: Sequence[Item], workers: Seq
     def ask(worker: _Worker) -> None:
         index = waiting.pop()
         busy[worker] = index
-        # Where it has ended, the end of its answers will tell so.
+        # Where it has ended, the end of its answers will show it.
         with suppress(BrokenPipeError):
             worker.questions.write(b"%d\n" % index)
 

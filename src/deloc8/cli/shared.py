@@ -1,4 +1,4 @@
-"""What several commands share: exit codes, the options of an audit, where data goes."""
+"""Parts that several commands share: exit codes, the options of an audit, where data goes."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def emit_drawn(console: Console, parts: Iterable[RenderableType]) -> None:
 
 
 def render(console: Console, parts: Iterable[RenderableType]) -> Lines:
-    """What draws a command's data on the terminal."""
+    """Text that draws a command's data on the terminal."""
     import shutil  # noqa: PLC0415  only on a terminal
 
     from deloc8.report.to_terminal import draw  # noqa: PLC0415  the same

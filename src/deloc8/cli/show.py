@@ -1,4 +1,4 @@
-"""`deloc8 show`: what is in wheels, and what bars better tags."""
+"""`deloc8 show`: what is in wheels, and what blocks better tags."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Shown:
-    """What is told of one wheel; a process can hand it to another.
+    """Report on one wheel; a process can hand it to another.
 
     Attributes:
         code: The exit code that it leads to.

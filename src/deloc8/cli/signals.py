@@ -14,8 +14,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import FrameType
 
-# What asks a process to end: a terminal that is gone, its user, another program, a scheduler of jobs and its limits.
-# SIGQUIT asks for an image of the process as it is, and SIGKILL does not ask.
+# Signals that request the end of a process: from a terminal that is gone, its user, another
+# program, a scheduler of jobs and its limits. SIGQUIT requests an image of the process as it is, and
+# SIGKILL cannot be caught.
 _ENDING = (
     signal.SIGHUP,
     signal.SIGINT,

@@ -94,7 +94,8 @@ def _is_unread(stream: TextIO, fault: Exception) -> bool:
 
 def _write_whole(stream: TextIO, text: str) -> None:
     with suppress(*_FAULTS):  # it may be no stream of the system
-        # Another program may have told a shared terminal or socket not to wait: what it has no room for would be lost.
+        # Another program may have set a shared terminal or socket not to wait: what it has no room
+        # for would be lost.
         os.set_blocking(stream.fileno(), True)
     stream.write(text)
     stream.flush()

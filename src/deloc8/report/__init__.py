@@ -1,1 +1,1 @@
-"""The values of the other layers told to people (text) and to programs (JSON)."""
+"""The values of the other layers, written for people (text) and for programs (JSON)."""

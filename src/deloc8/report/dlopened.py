@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from deloc8.dlopen.openings import Opening, Resolution
     from deloc8.text import Lines
 
-# So many are told; -v tells all.
+# So many are shown; -v shows all.
 _OPENINGS_SHOWN = 20
 
 _WHERE = {

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def findings_text(wheel: str, findings: Sequence[Diagnostic]) -> Lines:
-    """What `check` says of one wheel: the most severe finding first, as the findings come."""
+    """Report of `check` on one wheel: the most severe finding first, as the findings come."""
     if not findings:
         return lines([f"{wheel}: all that it claims is true"])
     rows = [f"{wheel}: {_count(findings)}"]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # So many characters of a name fit into a node.
 _FITTING = 31
 
-# What a node is, by where the policy takes it from; files of the wheel itself are "inside".
+# Kinds of nodes, by where the policy takes them from; files of the wheel itself are "inside".
 _KINDS = {
     Provision.SYSTEM: "system",
     Provision.EXCLUDED: "excluded",
@@ -37,7 +37,7 @@ MEANINGS = {
     "python": "the Python process has it",
     "system": "taken from the system",
 }
-"""What each kind of node means."""
+"""Meanings of the kinds of nodes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +68,7 @@ class Node:
 
     @property
     def meaning(self) -> str:
-        """What the kind means."""
+        """Meaning of the kind."""
         return MEANINGS[self.kind]
 
 

@@ -1,4 +1,4 @@
-"""A picture of a directed graph in layers: where each node stands and how each edge runs. Pure geometry.
+"""A picture of a directed graph in layers: the place of each node and edge. Pure geometry.
 
 The steps are those of Sugiyama, Tagawa and Toda (1981): break the cycles, put each node behind all that lead to it,
 give long edges a place in every layer they cross, and order the layers so that edges cross little. Edges to one node
@@ -137,7 +137,7 @@ def _order(rows: list[list[_Item]], links: Sequence[tuple[_Item, _Item]]) -> Non
 
 
 def _coordinates(rows: Sequence[Sequence[_Item]], layers: Sequence[int]) -> tuple[dict[_Item, Point], float]:
-    """The upper left corner of each item, and the height of the picture; every layer stands in the middle."""
+    """The upper left corner of each item, and the height of the picture; every layer is centred."""
     heights = [sum(_height(item, layers) for item in row) for row in rows]
     highest = max(heights, default=0)
     corners = {}

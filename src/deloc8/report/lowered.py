@@ -22,7 +22,7 @@ class LoweredRow:
         after: What it becomes, such as ``pthread_create@GLIBC_2.2.5 of libpthread.so.0``.
         kind: The class, such as ``moved``.
         reason: Why it is right, and where it differs.
-        files: The files that ask for it.
+        files: The files that require it.
     """
 
     before: str
@@ -79,7 +79,7 @@ _AFTER = {
 
 
 def lowered_lines(plan: Plan, *, verbose: bool) -> list[str]:
-    """The symbols in lines; with the files and the reason of each where that is asked for."""
+    """The symbols in lines; `verbose` adds the files and the reason of each."""
     lines = []
     for row in lowered_rows(plan):
         lines.append(f"Lowering: {row.before} -> {row.after} ({row.kind})")

@@ -1,4 +1,4 @@
-"""What every output of an audit shows, drawn from the verdict once."""
+"""Content that every output of an audit shows, drawn from the verdict once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from deloc8.explain.why import Use
     from deloc8.policy.model import Policy
 
-# The dynamic loader stands among the needed names of many files; nobody has to install or graft it.
+# The dynamic loader is among the needed names of many files; it is neither installed for them
+# nor grafted.
 _LOADER = pattern(r"ld-linux.*\.so\.\d+|ld64\.so\.[12]|ld-musl-.*\.so\.1")
 
 
@@ -82,7 +83,7 @@ def libraries_to_graft(match: PolicyMatch) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GraftGroup:
-    """Tags that ask for the same libraries inside the wheel.
+    """Tags that require the same libraries inside the wheel.
 
     Attributes:
         tags: The tags, the nearest first.
@@ -95,11 +96,11 @@ class GraftGroup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileUse:
-    """What one file does that bars a tag.
+    """Violations of one file that block a tag.
 
     Attributes:
         chain: How the file comes into the wheel.
-        violations: What it does.
+        violations: Its violations.
     """
 
     chain: tuple[str, ...]
@@ -107,18 +108,18 @@ class FileUse:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """What it does in words: ``needs stat@GLIBC_2.33 from libc.so.6``, without repetition."""
+        """Violations in words: ``needs stat@GLIBC_2.33 from libc.so.6``, without repetition."""
         return describe(self.violations)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Barrier:
-    """What keeps the wheel from some tags and no graft can cure.
+    """Violations that keep the wheel from some tags, and that no graft can cure.
 
     Attributes:
         tags: The tags, the nearest first.
         after: The tag whose barrier is part of this one too; None where there is none.
-        uses: By file, the shortest way into the wheel first: what bars these tags beyond what bars `after`.
+        uses: By file, the shortest way into the wheel first, beyond those that block `after`.
     """
 
     tags: tuple[str, ...]
@@ -127,7 +128,7 @@ class Barrier:
 
 
 def graft_groups(audit: Audit) -> tuple[GraftGroup, ...]:
-    """The libraries that each better tag wants inside the wheel; tags that ask for the same stand together."""
+    """Libraries that better tags require inside the wheel; tags with the same ones are grouped."""
     groups: dict[tuple[str, ...], list[str]] = {}
     for match in _by_distance(audit):
         libraries = libraries_to_graft(match)
@@ -137,10 +138,10 @@ def graft_groups(audit: Audit) -> tuple[GraftGroup, ...]:
 
 
 def barriers(audit: Audit) -> tuple[Barrier, ...]:
-    """What bars each better tag, the nearest tags first; tags that are barred by the same stand together."""
+    """Barriers of the better tags, the nearest tags first; tags with the same one are grouped."""
     groups: dict[frozenset[Violation], list[str]] = {}
     for match in _by_distance(audit):
-        # Two policies ask for the same when nothing but their own names and limits differs.
+        # Two policies require the same when nothing but their own names and limits differs.
         essence = frozenset(_without_policy(violation) for violation in match.violations if not violation.is_curable)
         if essence:
             groups.setdefault(essence, []).append(match.policy.tags[0])
@@ -166,7 +167,7 @@ def reachable_tag(audit: Audit) -> str | None:
 
 
 def _by_distance(audit: Audit) -> tuple[PolicyMatch, ...]:
-    """The better policies, the nearest first; those that name no wheel stand last."""
+    """The better policies, the nearest first; those that name no wheel are last."""
     return tuple(sorted(audit.better, key=lambda match: not match.policy.installable))
 
 
@@ -182,13 +183,13 @@ def _by_file(violations: Iterable[Violation]) -> tuple[FileUse, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SymbolRow:
-    """Symbols of one version of one library that the same files ask for: a row of a table.
+    """Symbols of one version of one library that the same files require: a row of a table.
 
     Attributes:
         symbols: Their names; empty for a version without symbols.
         version: The version; empty where there is none.
-        library: The needed name it is asked of; empty where the file does not say.
-        chains: How the files that ask come into the wheel, the shortest way first.
+        library: The needed name it is required of; empty where the file does not say.
+        chains: How the files that require it come into the wheel, the shortest way first.
     """
 
     symbols: tuple[str, ...]
@@ -198,7 +199,7 @@ class SymbolRow:
 
 
 def symbol_rows(askings: Iterable[Use | Violation]) -> tuple[SymbolRow, ...]:
-    """Who asks for which symbols, by library, the newest version first."""
+    """Rows of required symbols and their users, by library, the newest version first."""
     chains: dict[tuple[str, str, str], set[tuple[str, ...]]] = {}
     for row in askings:
         chains.setdefault((row.library or "", row.version or "", row.symbol or ""), set()).add(row.chain)

@@ -1,4 +1,4 @@
-"""What an HTML page shows of one wheel, as plain values for its template."""
+"""Content of an HTML page on one wheel, as plain values for its template."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """What became of one wheel.
+    """Result of the work on one wheel.
 
     Attributes:
         name: Its file name.
@@ -49,14 +49,14 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rung:
-    """Tags that stand alike: what the wheel would need for them.
+    """Tags of one status, with what the wheel would need for them.
 
     Attributes:
         tags: The best first.
         aliases: Their other names.
         status: ``fits``, ``reachable`` or ``barred``.
         libraries: What must be copied into the wheel.
-        barrier: What bars them; None where nothing does.
+        barrier: What blocks them; None where nothing does.
     """
 
     tags: tuple[str, ...]
@@ -74,8 +74,8 @@ class SymbolRow:
         symbol: Its name; empty for a version without symbols.
         version: Its version.
         library: The needed name of the library.
-        files: Who uses it.
-        barred: The tags that it bars, the nearest first.
+        files: The files that use it.
+        barred: The tags that it blocks, the nearest first.
     """
 
     symbol: str
@@ -141,7 +141,7 @@ class WheelPage:
         policy: The tag under which the graph is drawn.
         symbols: The versioned symbols it uses.
         notices: What a packager should know.
-        openings: What it opens at run time; None where nobody looked.
+        openings: What it opens at run time; None where that was not examined.
     """
 
     tag: str
@@ -157,7 +157,7 @@ class WheelPage:
 
 
 def wheel_page(audit: Audit, plan: Plan | None = None) -> WheelPage:
-    """What the page shows of a wheel with compiled files; the graph is that of a repair's policy, if there is one."""
+    """Page of a wheel with compiled files; the graph is that of a repair's policy, if any."""
     match = audit.outlook if plan is None else audit.match(plan.policy)
     tag = audit.best.policy.tags[0]
     reachable = reachable_tag(audit)
@@ -213,7 +213,7 @@ def _symbols(audit: Audit, match: PolicyMatch) -> tuple[SymbolRow, ...]:
     def tags(key: tuple[str, str, str]) -> tuple[str, ...]:
         return tuple(barred.get(key, ()))
 
-    # What bars most comes first: it is what the reader looks for.
+    # The symbol that blocks most tags comes first: it is what the reader looks for.
     order = sorted(files, key=lambda key: (-len(tags(key)), key[0], version_key(key[1]), key[2]))
     return tuple(
         SymbolRow(symbol=symbol, version=version, library=library, files=tuple(files[key]), barred=tags(key))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def repair_drawn(repair: Plan | Outcome, folder: Path) -> Iterator[RenderableType]:
-    """What a repair would do, or did: a table of the grafts, one of the edits, and where the wheel is.
+    """Drawing of a repair, planned or done: tables of grafts and edits, and the wheel's place.
 
     Args:
         repair: The plan of a dry run, or the outcome.

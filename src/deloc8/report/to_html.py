@@ -62,7 +62,7 @@ def read_template() -> Template:
 
 
 def _hash(text: str) -> str:
-    """What the page's Content-Security-Policy allows: this text and no other (CSP Level 3, section 2.3.1)."""
+    """Hash for the page's Content-Security-Policy, which allows this text alone (CSP Level 3, 2.3.1)."""
     import base64  # noqa: PLC0415  only this output needs them
     import hashlib  # noqa: PLC0415
 

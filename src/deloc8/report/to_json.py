@@ -1,7 +1,7 @@
 """Reports as JSON: versioned, sorted, stable. These functions give values; `cli` writes them.
 
-Names and paths are given as they are. Sentences are for people, and are told by programs line by line: a name in one is
-shown as everywhere else, so that each stays one line.
+Names and paths are given as they are. Sentences are for people, and programs print them line by
+line: a name in one is shown as everywhere else, so that each stays one line.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def failed_wheel(wheel: str, error: Deloc8Error) -> Json:
 
 
 def audit_value(audit: Audit) -> Json:
-    """What `show` says of one wheel."""
+    """Report of `show` on one wheel."""
     facts = audit.facts
     common: Json = {
         "wheel": facts.name.filename,
@@ -114,7 +114,7 @@ def _violation(violation: Violation) -> Json:
 
 
 def plan_value(plan: Plan) -> Json:
-    """What a repair does, or would do."""
+    """Plan of a repair, done or not."""
     return {
         "wheel": plan.source.filename,
         "result": plan.target.filename,
@@ -133,7 +133,7 @@ def plan_value(plan: Plan) -> Json:
 
 
 def outcome_value(outcome: Outcome) -> Json:
-    """What a repair did."""
+    """Result of a repair: its plan, and the wheel that was written."""
     return {
         **plan_value(outcome.plan),
         "output": str(outcome.path),

@@ -30,7 +30,7 @@ def sarif_document(
 
     Args:
         checked: Each wheel with its findings.
-        rules: All codes, and how severe each is where nobody says otherwise.
+        rules: All codes, and how severe each is by default.
         version: That of deloc8.
         faults: Why wheels could not be judged.
     """

@@ -40,7 +40,7 @@ _NOT_FOUND = printable("not found")
 
 
 def draw(parts: Iterable[RenderableType], *, width: int, color: bool) -> Lines:
-    """What a terminal of some width is sent; without `color`, tables alone."""
+    """Text that a terminal of some width is sent; without `color`, tables alone."""
     drawn = io.StringIO()
     console = Console(
         file=drawn,
@@ -60,7 +60,7 @@ def draw(parts: Iterable[RenderableType], *, width: int, color: bool) -> Lines:
 
 
 def show_parts_drawn(audit: Audit, *, verbose: bool) -> list[RenderableType]:
-    """What `show` says of a wheel, with tables for the libraries, for each barrier and for where it runs."""
+    """Report of `show` on a wheel: tables of the libraries, of each barrier and of where it runs."""
     parts: list[RenderableType] = []
     for part in show_parts(audit, verbose=verbose):
         parts += [Text(""), *_drawn(part, verbose=verbose)]
@@ -112,7 +112,7 @@ def _barred(violations: Sequence[Violation]) -> Iterator[RenderableType]:
 
 
 def _symbols(rows: Iterable[SymbolRow]) -> Table:
-    """Who asks for which symbols."""
+    """Table of required symbols with the files that require them."""
     cells = [
         (
             ", ".join(row.symbols),
@@ -156,7 +156,7 @@ def _where(where: Whereabouts, *, verbose: bool) -> Iterator[RenderableType]:
 
 
 def why_parts_drawn(wheel: str, answer: Answer) -> Iterator[RenderableType]:
-    """What `why` answers, with tables for who asks and for what bars."""
+    """Answer of `why`, with tables of the subject's users and of what blocks a tag."""
     for number, part in enumerate(why_parts(wheel, answer)):
         if number:
             yield Text("")
@@ -178,7 +178,7 @@ def _why_drawn(part: why.Part) -> Iterator[RenderableType]:
 
 
 def _needed(uses: Sequence[Use]) -> list[tuple[str, Text, Text]]:
-    """Who needs each library, by the place where it was found."""
+    """Rows of needed libraries, by name and place found, with the files that need each."""
     chains: dict[tuple[str, str | None], list[str]] = {}
     for use in uses:
         chains.setdefault((use.library or "", use.found), []).extend(steps(use.chain))
@@ -195,7 +195,7 @@ def tree_drawn(forest: Forest, *, verbose: bool) -> Text:
 
 
 def findings_drawn(wheel: str, findings: Sequence[Diagnostic]) -> Text:
-    """What `check` says of one wheel, the severities in colour."""
+    """Report of `check` on one wheel, the severities in colour."""
     text = shown(without_end(findings_text(wheel, findings)))
     for word, style in _STYLES.items():
         text.highlight_regex(rf"(?m)^ +{word}:", style)
@@ -213,7 +213,7 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str | Text]], *, lines: 
     Args:
         heads: The names of the columns.
         rows: The cells.
-        lines: Whether a line stands between two rows.
+        lines: Whether a line is drawn between two rows.
     """
     drawn = Table(box=ROUNDED, header_style="bold", show_lines=lines)
     for head in heads:

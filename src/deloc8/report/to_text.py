@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 
 # Short enough for a line.
 LIBRARIES_HEAD = printable("The following external shared libraries are required by the wheel:")
-# So many files are shown for each barred tag; -v shows all.
+# So many files are shown for each blocked tag; -v shows all.
 _FILES_SHOWN = 3
 
 
 def show_text(audit: Audit, *, verbose: bool = False) -> Lines:
-    """What is in a wheel and what bars a better tag, ready to print."""
+    """Report of `show` on a wheel: its contents and what blocks better tags, ready to print."""
     return paragraphs(_paragraph(part, verbose=verbose) for part in show_parts(audit, verbose=verbose))
 
 
@@ -56,7 +56,7 @@ def _paragraph(part: Part, *, verbose: bool) -> Lines:
 
 
 def show_parts(audit: Audit, *, verbose: bool) -> Iterator[Part]:
-    """What `show` says of a wheel, in its parts."""
+    """Report of `show` on a wheel, in its parts."""
     if audit.is_pure:
         yield filled(f"{audit.facts.name.filename} has no compiled files: it runs wherever Python does.")
         yield from _notices(files_left_alone(audit))
@@ -153,7 +153,7 @@ def _barrier(barrier: Barrier, *, verbose: bool) -> Lines:
 
 
 def plan_text(plan: Plan, *, verbose: bool = False) -> Lines:
-    """What a repair does, a line each; with the reason and the files of each symbol that is lowered if asked for."""
+    """Steps of a repair, a line each; `verbose` adds reason and files to lowered symbols."""
     from deloc8.elf.edit.vocabulary import RemoveNeeded, RemoveRpath, SetRpath  # noqa: PLC0415  other commands do without
     from deloc8.report.lowered import lowered_lines  # noqa: PLC0415
 
@@ -204,7 +204,7 @@ def full_plan_text(plan: Plan, folder: Path) -> Lines:
 
 
 def rest_of_plan(plan: Plan, folder: Path, *, lowered: bool = True) -> list[str]:
-    """What a repair would do beside its grafts and edits, in lines; with or without the symbols that are lowered."""
+    """Steps of a planned repair beside its grafts and edits, with or without lowered symbols."""
     from deloc8.report.lowered import lowered_lines  # noqa: PLC0415
 
     rows = lowered_lines(plan, verbose=True) if lowered else []

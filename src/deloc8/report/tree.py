@@ -24,7 +24,7 @@ def tree_text(forest: Forest, *, verbose: bool = False) -> Lines:
 
     Args:
         forest: What to show.
-        verbose: Tell every place that was tried, not only for libraries that were not found.
+        verbose: Show every place that was tried, not only for libraries that were not found.
     """
     return lines(tree_lines(forest, ASCII, verbose=verbose))
 
@@ -40,7 +40,7 @@ def tree_lines(forest: Forest, branches: tuple[tuple[str, str], tuple[str, str]]
 def _below(
     forest: Forest, root: str, branches: tuple[tuple[str, str], tuple[str, str]], shown: set[str], *, verbose: bool
 ) -> Iterator[str]:
-    """The lines below one file. The stack stands in for recursion: a chain of libraries may be long."""
+    """The lines below one file. A stack replaces recursion: a chain of libraries may be long."""
     stack = [(row, "", last) for row, last in _rows(forest, root, shown)]
     while stack:
         row, indent, last = stack.pop()

@@ -21,7 +21,7 @@ def where_text(audit: Audit, *, verbose: bool = False) -> Lines:
 
     Args:
         audit: The verdict on the wheel.
-        verbose: Tell every release.
+        verbose: Show every release.
     """
     found = whereabouts(audit)
     return NOTHING if found is None else whereabouts_text(found, verbose=verbose)
@@ -64,7 +64,7 @@ def whereabouts(audit: Audit) -> Whereabouts | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FamilyRow:
-    """What is told of distributions that stand and fall together.
+    """Distributions that are shown in one line.
 
     Attributes:
         title: Their name.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from deloc8.text import Lines
 
 
-# A sentence, who asks for a thing, or what files do that bars a tag.
+# A sentence, the uses of a thing, or the violations that block a tag.
 Part: TypeAlias = "Lines | tuple[Use, ...] | tuple[Violation, ...]"
 
 
@@ -68,7 +68,7 @@ def _of_tag(answer: Answer) -> Iterator[Part]:
 
 
 def _described(rows: tuple[Use, ...] | tuple[Violation, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
-    """What each file asks for or does, in lines."""
+    """Uses and violations of each file, in lines."""
     violations = [row for row in rows if isinstance(row, Violation)]
     yield from _used([row for row in rows if not isinstance(row, Violation)])
     by_chain: dict[tuple[str, ...], list[Violation]] = {}
@@ -89,7 +89,7 @@ def _by_chain(rows: Iterator[tuple[tuple[str, ...], str]]) -> Iterator[Lines]:
 
 
 def _used(uses: Sequence[Use]) -> Iterator[tuple[tuple[str, ...], str]]:
-    """What each file asks for: a line for each library that was found, one for all symbols of a library."""
+    """Uses by file: a line for each library, and one for all symbols of a library."""
     grouped: dict[tuple[tuple[str, ...], str], list[str]] = {}
     for use in uses:
         subject = "@".join(filter(None, (use.symbol, use.version)))

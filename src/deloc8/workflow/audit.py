@@ -40,8 +40,8 @@ class AuditOptions:
             ones too; empty for none.
         force: Whether even libraries of the machine's drivers are grafted on request.
         graft: Globs of libraries that are grafted although a policy takes them from the system.
-        check_isa: Whether a processor level above the baseline bars a policy.
-        keep_executable_stack: Whether libraries may ask for an executable stack, and keep it.
+        check_isa: Whether a processor level above the baseline blocks a policy.
+        keep_executable_stack: Whether libraries may require an executable stack, and keep it.
         dlopen: Whether the libraries are looked for that it opens at run time.
         policy_files: Policies of the user, in the shape of the built-in `linux_pybe1_core`.
         output: Device and inode of the file that a report goes to: it is an error to find it among what is read.
@@ -69,7 +69,7 @@ class AuditOptions:
 
     @property
     def search(self) -> SearchOptions:
-        """What of this concerns the search for libraries."""
+        """Options of the search for libraries."""
         return SearchOptions(
             library_path=self.library_path,
             environment_path=self.environment_path,
@@ -84,7 +84,7 @@ class AuditOptions:
 
     @property
     def match(self) -> MatchOptions:
-        """What of this concerns the policies."""
+        """Options of the match with the policies."""
         return MatchOptions(
             exclude=self.exclude,
             graft=self.graft,
@@ -149,7 +149,7 @@ def audit_archive(
         return judge_archive(archive, sysroot, options, reading)
     from deloc8.dlopen.python_files import read_sources  # noqa: PLC0415  only where it is asked for
 
-    # First, for then nobody needs to look at the first bytes of the same files.
+    # First, for then the first bytes of the same files need not be read.
     sources = read_sources(archive, look)
     audit, extra = judge_archive(archive, sysroot, options, replace(reading, others=sources.harmless))
     return add_openings(sources, audit, sysroot, options), extra

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 
 def plan_repair(path: StrPath, goal: Goal, options: AuditOptions = DEFAULTS) -> Plan:
-    """What `repair_wheel` would do: its edits, and strips, are tried, but no wheel is written.
+    """Plan of what `repair_wheel` would do: edits and strips are tried, but no wheel is written.
 
     >>> plan = plan_repair(wheel, Goal(), AuditOptions(sysroot=root))
     >>> [graft.source for graft in plan.grafts]
@@ -155,7 +155,7 @@ def _plan(audit: Audit, goal: Goal, archive: WheelArchive, sysroot: Sysroot, kno
     aim = choose(audit, goal, sysroot)
     vendors = vendor_folders(audit.facts, audit.options.exclude, sysroot)
     plan = make_plan(aim, goal, fingerprint(aim.match.closure.grafts, sysroot), vendors)
-    # It is written anew in any case; what was wrong with the old one is told before.
+    # It is written anew in any case; what was wrong with the old one is reported before.
     plan = replace(plan, notes=(*plan.notes, *read_record(archive).oddities))
     if plan.rewrites:
         check_edits(plan, archive, sysroot, known)
