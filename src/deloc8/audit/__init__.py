@@ -1,1 +1,1 @@
-"""What is true of a wheel (facts), and what the policies say of it (verdict)."""
+"""Facts about a wheel (facts), and the verdict of the policies on it (verdict)."""

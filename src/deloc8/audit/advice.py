@@ -27,7 +27,7 @@ MARKER = "marker-too-new"
 
 
 class Advice(NamedTuple):
-    """What to do about violations of one code.
+    """Advice on violations of one code.
 
     Attributes:
         check: For whoever has a finished wheel; empty where there is nothing to say.
@@ -83,7 +83,7 @@ ADVICE = {
 """The advice on each code; a code that is not here needs none, since a repair cures it."""
 
 ADVICE_ON_MARKERS = "link with an older linker or with -Wl,-z,nopack-relative-relocs, or claim a newer tag"
-"""What `check` says of a version that is no release."""
+"""Advice of `check` on a version that is no release."""
 
 ADVICE_ON_CXX = Advice(
     fixup="the C++ runtime is newer than the tag promises: compile with an older gcc; or link it statically and hide "

@@ -34,7 +34,7 @@ MOST_VIOLATIONS = 600_000
 
 
 class Amounts:
-    """What the ELF files of one wheel have said so far; several threads may add to it."""
+    """Totals of what the ELF files of one wheel have so far; several threads may add to them."""
 
     def __init__(self, wheel: str) -> None:
         """`wheel` is the name of its file."""

@@ -61,12 +61,12 @@ def told_release(row: Borrowed) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loading:
-    """What is loaded together.
+    """Files that are loaded together.
 
     Attributes:
         files: All files by path.
         dependencies: What each needs, by path and needed name.
-        request: The path of the file that seems to need what the user asks for.
+        request: The path of the file that seems to need what the user requests.
     """
 
     files: Mapping[str, ElfFile]
@@ -190,9 +190,10 @@ class _Search:
         return None
 
     def _scope(self, root: str) -> Sequence[tuple[str, str | None]]:
-        """What is loaded with a file, breadth first: the needed name of each, and its path, where it was found.
+        """Libraries that are loaded with a file, breadth first: needed name and path of each.
 
-        A filtee is searched just before its filter; audit libraries are in a namespace of their own.
+        The path is None where a library was not found. A filtee is searched just before its filter;
+        audit libraries are in a namespace of their own.
         """
         scope: list[tuple[str, str | None]] = [("", root)]
         queue: deque[tuple[str, str | None]] = deque(scope)
@@ -209,7 +210,7 @@ class _Search:
         return scope
 
     def _below(self, name: str, target: str | None) -> Iterator[tuple[tuple[str, str | None], bool]]:
-        """What a library brings with it, each with whether it is searched before the library."""
+        """Libraries that a library brings with it, each with whether it is searched before it."""
         if target is None:
             # What it would bring is known even where it was not found.
             yield from (((behind, None), False) for behind in BEHIND.get(name, ()))

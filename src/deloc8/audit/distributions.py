@@ -294,7 +294,10 @@ def _stand(release: Release, needs: Sequence[Need]) -> Standing:
 
 
 def needs_of(audit: Audit, match: PolicyMatch) -> tuple[Need, ...]:
-    """What a wheel asks of the system under a policy: the most in each respect, the C library first."""
+    """Requirements of a wheel on the system under a policy, the C library first.
+
+    Of several in one respect only the highest is listed.
+    """
     highest: dict[str, Need] = {}
     for file in match.closure.files:
         chain = match.closure.chain(file, audit.facts)
@@ -316,7 +319,7 @@ def _rank(need: Need) -> tuple[bool, tuple[tuple[int, ...], str]]:
 
 
 def _libc_needs(audit: Audit, match: PolicyMatch, file: ElfFile) -> Iterator[Need]:
-    """What a file asks of the C library beside versions."""
+    """Requirements of a file on the C library beside versions."""
     if audit.facts.libc is Libc.MUSL:
         series: Sequence[int] = _MUSL_SERIES
         if match.policy.family is Family.MUSLLINUX:

@@ -1,4 +1,7 @@
-"""What is true of a wheel: its ELF files, what each asks for, and what the loader would find. No opinion."""
+"""Facts about a wheel: its ELF files, what each requires, and what the loader would find.
+
+No opinion is among them.
+"""
 
 from __future__ import annotations
 
@@ -81,7 +84,7 @@ class ForeignFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WheelFacts:
-    """What is true of a wheel.
+    """Facts about a wheel.
 
     Attributes:
         name: The file name, taken apart.
@@ -90,13 +93,14 @@ class WheelFacts:
         libc: Their C library; None for a wheel without ELF files.
         members: The paths of all members, as installed, without a folder for each.
         environment: The folders of an environment that has this wheel alone.
-        tokens: What the tokens of search paths stand for on the searched system, but `$ORIGIN`.
+        tokens: The values of the tokens of search paths on the searched system, but `$ORIGIN`.
         own: The ELF files of the wheel, in the order of the archive.
         files: All ELF files by path: the wheel's own and those of the system that they bring in.
-        dependencies: What each file names to be loaded, in the order of ld.so; under REQUEST what the user asks for.
+        dependencies: What each file names to be loaded, in the order of ld.so; under REQUEST
+            what the user requests.
         foreign: ELF members that are left alone, such as those for another machine or C library.
         definitions: Of the names that some policy forbids to take from the system: those that a library of the wheel
-            defines for files that ask for no version, by its path.
+            defines for files that require no version, by its path.
         variants: Those of the wheel's libraries that are for newer processors, by path.
         rivals: Copies of the wheel's libraries elsewhere, with other contents, which its files were led to.
         borrowed: Of each file by path: what it takes without a version from libraries of the system, and not every

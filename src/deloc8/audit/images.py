@@ -40,7 +40,7 @@ class Damaged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Images:
-    """What was read.
+    """Images that were read.
 
     Attributes:
         sound: The images of all ELF members that a loader could load, by member name.

@@ -1,4 +1,7 @@
-"""What files take without a version from libraries of the system, under one policy; only a few wheels need it."""
+"""Symbols that files take without a version from libraries of the system, under one policy.
+
+Only a few wheels need it.
+"""
 
 from __future__ import annotations
 

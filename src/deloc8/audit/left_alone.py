@@ -26,7 +26,7 @@ _NT_GNU_ABI_TAG = 1
 
 
 class LeftAlone(NamedTuple):
-    """What is data, and why it counts as such.
+    """ELF members that are data, and why each counts as such.
 
     Attributes:
         firmware: Programs for no operating system, by member, each with what it is.

@@ -65,7 +65,7 @@ def stack_fault(image: ElfImage) -> ViolationCode | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoaderNeed:
-    """What a file asks of ld.so that no symbol version shows.
+    """Requirement of a file on ld.so that no symbol version shows.
 
     Attributes:
         what: The tag or header that older releases read otherwise.
@@ -137,10 +137,11 @@ def _is_led_to(facts: WheelFacts, path: str, needing: Mapping[str | None, Sequen
 
 
 def _needs_of_filter(facts: WheelFacts, file: ElfFile) -> Iterator[LoaderNeed]:
-    """What a filter that is opened asks of ld.so: older ones end the process with an assertion.
+    """Requirements on ld.so of a filter that is opened.
 
-    They take the first library that they search for the one that is opened (elf/dl-deps.c), and what a filter names
-    is searched before it. A filter that others need is loaded by all releases.
+    Older ones end the process with an assertion. They take the first library that they search for
+    the one that is opened (elf/dl-deps.c), and what a filter names is searched before it. A filter
+    that others need is loaded by all releases.
     """
     targets = {row.name: row.target for row in facts.dependencies.get(file.path, ())}
     kinds = {link.kind for link in file.image.filters if targets.get(link.name) not in {None, file.path}}

@@ -46,13 +46,13 @@ class Provision(enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MatchOptions:
-    """What the user wants otherwise than the policies say.
+    """Options of the user that depart from the policies.
 
     Attributes:
         exclude: Globs of libraries, by needed name or by path, that are neither grafted nor missed.
         graft: Globs of libraries that are grafted although the policy takes them from the system.
-        check_isa: Whether a processor level above the machine's baseline bars the policies.
-        keep_executable_stack: Whether libraries may ask for an executable stack, and keep it.
+        check_isa: Whether a processor level above the machine's baseline blocks the policies.
+        keep_executable_stack: Whether libraries may require an executable stack, and keep it.
     """
 
     exclude: tuple[str, ...] = ()
@@ -212,7 +212,7 @@ def is_named(dependency: Dependency, globs: Sequence[str]) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Found:
-    """What is looked for in all files once for all policies, by path.
+    """Properties that are looked for in all files once for all policies, by path.
 
     Attributes:
         uses: The symbols that some policy forbids.
@@ -277,7 +277,7 @@ _FAMILIES_OF_GLIBC = frozenset({Family.MANYLINUX, Family.CUSTOM})
 
 
 def _faults_of_file(file: ElfFile, policy: Policy, chain: tuple[str, ...], found: _Found) -> Iterator[Violation]:
-    """What speaks against loading a file with the C library of a policy, whatever symbols it uses."""
+    """Violations in how a file is loaded with the C library of a policy, whatever its symbols."""
     violation = partial(Violation, policy=policy.name, file=file.label, chain=chain)
     if policy.family in _FAMILIES_OF_GLIBC:
         yield from _faults_for_glibc(file, policy, violation, found)

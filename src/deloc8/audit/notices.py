@@ -1,4 +1,4 @@
-"""What a packager should know although no policy forbids it."""
+"""Notices for a packager of what no policy forbids."""
 
 from __future__ import annotations
 
@@ -230,7 +230,10 @@ def _stacks(audit: Audit, match: PolicyMatch) -> Iterator[Diagnostic]:
 
 
 def musl_needs(file: ElfFile) -> dict[str, tuple[int, ...]]:
-    """What a file uses that musl did not have from the start of its 1.2 series: the release that brought each."""
+    """Features of musl that a file uses and the first release of 1.2 lacked.
+
+    Each has the release that brought it.
+    """
     reasons: dict[str, tuple[int, ...]] = {
         symbol.name: _MUSL_SINCE[symbol.name]
         for symbol in file.image.undefined
@@ -242,7 +245,7 @@ def musl_needs(file: ElfFile) -> dict[str, tuple[int, ...]]:
 
 
 def _unsearched(audit: Audit) -> Iterator[Diagnostic]:
-    """What the search for openings left out; of a wheel with many such files some are named."""
+    """Warnings of what the search for openings left out; of many such files only some are named."""
     for number, row in enumerate(audit.unsearched[:_UNSEARCHED_TOLD], 1):
         context = [row.reason]
         behind = len(audit.unsearched) - number
@@ -287,7 +290,7 @@ def _exclusions(audit: Audit, match: PolicyMatch) -> Iterator[Diagnostic]:
 
 
 def _needed_outside(facts: WheelFacts, match: PolicyMatch, closure: Closure) -> Iterator[Dependency]:
-    """What the files of a closure need that is not in the wheel itself."""
+    """Dependencies of the files of a closure that are not in the wheel itself."""
     # The generic policy takes every library from the system, and what that needs is not followed.
     files = facts.files.values() if match.policy.is_unbounded else closure.files
     for file in files:

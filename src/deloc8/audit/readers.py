@@ -21,7 +21,9 @@ _MAPPED_SHARE = 16  # a large member is read into a file; this part of it, its s
 
 
 def read_members(read: Callable[[Member], T], members: Sequence[Member], threads: int) -> list[T]:
-    """What `read` gives for each member; of several exceptions the first in the order of the members is raised.
+    """Return the result of `read` for each member.
+
+    Of several exceptions the first in the order of the members is raised.
 
     Temporary files never have more bytes than the largest member, which is read last of those that have one: who keeps
     it keeps it beside no other. (The module for such work, `concurrent.futures`, takes longer to import than a wheel
@@ -92,7 +94,10 @@ class _Work:
 
 
 def _priority(member: Member) -> tuple[bool, int]:
-    """What begins first has the highest: those with files, the largest of them last; then the longest work."""
+    """Priority of a member; the highest begins first.
+
+    Those with files begin first, the largest of them last; then the longest work.
+    """
     return (True, -member.size) if is_large(member.size) else (False, member.size)
 
 

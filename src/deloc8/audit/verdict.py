@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Truth(enum.Enum):
-    """What became of a claimed tag."""
+    """Judgement of a claimed tag."""
 
     TRUE = "true"
     FALSE = "false"
@@ -108,7 +108,7 @@ class Audit:
         return tuple(reversed([match for match in self.matches if not match.is_satisfied]))
 
     def blocking(self, policy: Policy) -> tuple[Violation, ...]:
-        """What keeps the wheel from a policy and no graft can cure."""
+        """Violations that keep the wheel from a policy and that no graft can cure."""
         match = self.match(policy)
         return tuple(violation for violation in match.violations if not violation.is_curable)
 

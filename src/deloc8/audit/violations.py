@@ -1,4 +1,4 @@
-"""What a wheel does that a policy does not allow, as data and in words."""
+"""Violations of a policy by a wheel, as data and in words."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class ViolationCode(enum.Enum):
-    """What a wheel does that a policy does not allow."""
+    """Kinds of violations of a policy by a wheel."""
 
     LIBRARY_NOT_ALLOWED = "library-not-allowed"
     LIBRARY_NOT_FOUND = "library-not-found"
@@ -78,7 +78,10 @@ class Violation:
 
 
 def describe(violations: Iterable[Violation]) -> tuple[str, ...]:
-    """What one file does, in lines without the file's name: one for all symbols of a library, one for all else each."""
+    """Describe the violations of one file, in lines without its name.
+
+    All symbols of a library have one line, and all else has one each.
+    """
     symbols: dict[tuple[str | None, str, str], dict[tuple[object, ...], Violation]] = {}
     others: set[str] = set()
     for violation in violations:

@@ -1,1 +1,1 @@
-"""What `deloc8 check` finds: one small module for each theme, and one table of all codes."""
+"""Findings of `deloc8 check`: one small module for each theme, and one table of all codes."""

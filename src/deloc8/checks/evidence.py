@@ -1,4 +1,4 @@
-"""What all checks look at, read once."""
+"""Evidence that all checks look at, read once."""
 
 from __future__ import annotations
 
@@ -33,16 +33,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """What is known of a wheel when its checks begin.
+    """Evidence on a wheel when its checks begin.
 
     Attributes:
         audit: The verdict on it.
-        claim: The platform tag of the file name that asks most of it; None where no tag can be judged by a policy.
+        claim: The platform tag of the file name that requires most of it; None where no tag can be
+            judged by a policy.
         match: The wheel against the policy of that tag.
         wheel: Its WHEEL file.
         core: Its METADATA file; None where it is not looked at.
-        defined: For each ELF file, of the wheel and outside of it, the names that it offers to others, as far as some
-            file asks for them, or one where none is asked for; a file of the system that cannot be read is missing.
+        defined: For each ELF file, of the wheel and outside of it, the names that it offers to
+            others, as far as some file requires them, or one where none is required; a file of the
+            system that cannot be read is missing.
         debug: The bytes of debug information in each of the wheel's ELF files, by path.
         contents: What two of the wheel's ELF files have in common whose contents are equal, by path.
         vendors: The folders of the system in which libraries are found that the user leaves out, by the path of the

@@ -206,7 +206,10 @@ def _loaded_with(evidence: Evidence, own: Collection[str]) -> tuple[dict[str, se
 
 
 def _likely_first(evidence: Evidence, file: ElfFile, beside: Collection[str]) -> list[str]:
-    """What is in the process with a file, the files of the wheel first, and of these the ones that it names."""
+    """Files that are in the process with a file, by path, the likely ones first.
+
+    The files of the wheel are first, and of these the ones that it names.
+    """
     named = {row.target for row in evidence.audit.facts.dependencies.get(file.path, ())}
     own = {other.path for other in evidence.audit.facts.own}
     others = set(beside) - {file.path}

@@ -1,4 +1,7 @@
-"""What the wheel says of itself, against each other: file name, WHEEL, METADATA, the names of extension modules."""
+"""Statements of the wheel about itself, against each other.
+
+They are its file name, WHEEL, METADATA, and the names of extension modules.
+"""
 
 from __future__ import annotations
 

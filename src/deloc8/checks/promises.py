@@ -51,7 +51,7 @@ _OTHER_CODES = {ViolationCode.LIBRARY_NOT_FOUND: "library-not-allowed"}
 
 
 def check_violations(evidence: Evidence) -> Iterator[Diagnostic]:
-    """What the wheel's own files do that the strictest of its tags does not allow: one finding a file and kind."""
+    """Violations of the wheel's strictest tag by wheel files: one finding a file and kind."""
     claim, match = evidence.claim, evidence.match
     if claim is None or match is None:
         return
@@ -80,7 +80,7 @@ def _code(violation: Violation) -> str:
 
 
 def check_notices(evidence: Evidence) -> Iterator[Diagnostic]:
-    """What `show` warns of as well."""
+    """Notices that `show` prints as well."""
     if evidence.match is None:
         yield from files_left_alone(evidence.audit)
     else:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """What the user makes of the findings.
+    """Treatment of the findings that the user has chosen.
 
     Attributes:
         select: Codes, or globs of codes, that count as errors.

@@ -33,7 +33,7 @@ class Unsearched(NamedTuple):
 
 
 class Budget:
-    """What is left of the work of one wheel."""
+    """Work that may still be done for one wheel."""
 
     def __init__(self, units: int = _UNITS, seconds: float = _SECONDS) -> None:
         self.left = units

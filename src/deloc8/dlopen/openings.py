@@ -56,7 +56,7 @@ class Source(enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resolution:
-    """What the first name leads to that leads anywhere.
+    """Result of the first name that leads anywhere.
 
     Attributes:
         source: Where that library comes from.
@@ -113,7 +113,7 @@ _NOTHING = Resolution(source=Source.NOTHING)
 
 
 class Openings(NamedTuple):
-    """What a wheel opens at run time, as far as it was searched.
+    """Openings of a wheel, as far as it was searched.
 
     Attributes:
         found: Declarations, then calls, then mentions, each in the order of the archive.
@@ -127,9 +127,10 @@ class Openings(NamedTuple):
 def find_openings(
     sources: Sources, facts: WheelFacts, match: PolicyMatch, sysroot: Sysroot, options: SearchOptions
 ) -> Openings:
-    """What a wheel opens at run time.
+    """Find the libraries that a wheel opens at run time.
 
-    The libraries that are to be copied in count as the wheel's own files do. Beyond 2000 of each kind nothing is told.
+    The libraries that are to be copied in count as wheel files do. Beyond 2000 of each kind nothing
+    is listed.
 
     Args:
         sources: The Python files of the wheel.
@@ -263,7 +264,7 @@ class _Finder:
         self._known: dict[tuple[str, str], Resolution] = {}
 
     def resolve(self, names: tuple[str, ...], asker: Located | None) -> Resolution:
-        """What the first of the names leads to that leads anywhere; None asks as Python does, without an RPATH."""
+        """Resolve the first name that leads anywhere; None does so as Python, without an RPATH."""
         asker = asker or Located(f"{VIRTUAL_ROOT}/bin/python", _python(self._facts.own[0].image))
         for name in names:
             key = (name, asker.path)
@@ -285,7 +286,7 @@ class _Finder:
         return _NOTHING if "/" in name and not name.startswith("/") else self._find(name, asker)
 
     def _find(self, name: str, asker: Located) -> Resolution:
-        """What the loader finds."""
+        """Resolve a name as the loader does."""
         if not self._policy.is_unbounded and self._policy.allows_library(name):
             return Resolution(source=Source.POLICY, target=name)
         lookup = self._search.find(name, Chain(asker), self._search.machine_of(asker.image))
@@ -297,7 +298,7 @@ class _Finder:
         return _member(real) if is_member else Resolution(source=Source.SYSTEM, target=lookup.real_path)
 
     def _match(self, wanted: str, asker: Located) -> Resolution:
-        """What `find_library` finds: never a library of the wheel."""
+        """Resolve a name as `find_library` does: never to a library of the wheel."""
         listed = () if self._policy.is_unbounded else self._whitelist
         for name in self._fitting(wanted, listed):
             return Resolution(source=Source.POLICY, target=name)

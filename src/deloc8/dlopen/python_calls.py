@@ -94,7 +94,7 @@ def _calls(folder: Folder) -> tuple[OpeningCall, ...]:
 
 
 def _opened(call: ast.Call, place: Place, folder: Folder) -> Texts:
-    """What a call may open; nothing where it opens none."""
+    """Libraries that a call may open; empty where it opens none."""
     function = folder.dotted(call.func)
     is_opener = function in _OPENERS or f"ctypes.{function}" in _OPENERS or function.endswith(".dlopen")
     if not is_opener and function not in _FINDERS and function not in _NUMPY:
@@ -115,7 +115,7 @@ def _argument(call: ast.Call, number: int, names: Sequence[str]) -> ast.expr | N
 
 
 def _in_folder(name: str | None, place: str | None) -> str | None:
-    """What numpy opens: it takes the folder of a file, and adds the system's suffix."""
+    """Path that numpy opens: it takes the folder of a file, and adds the system's suffix."""
     if not name or place is None:
         return None
     place = posixpath.dirname(place) if place.endswith(".py") else place

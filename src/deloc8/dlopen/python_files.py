@@ -37,7 +37,7 @@ _MANY = 4 << 20  # bytes of texts from which on it is worth an import of some mi
 
 
 class Sources(NamedTuple):
-    """What the Python files of a wheel are, as far as the search for openings goes.
+    """Python files of a wheel, as far as the search for openings goes.
 
     Attributes:
         archive: The wheel.
@@ -79,7 +79,7 @@ def read_sources(
 
 
 class _Reading:
-    """What has been found in the files that were read so far."""
+    """Results from the files that were read so far."""
 
     def __init__(self, archive: WheelArchive, look: Callable[[Member, Buffer], None] | None, budget: Budget) -> None:
         self._archive = archive
@@ -135,7 +135,7 @@ def _is_called(source: bytes, word: bytes, budget: Budget) -> bool:
 
 
 def word_finder(words: Sequence[bytes], size: int) -> Callable[[Buffer], bool]:
-    """What says whether a text has one of some words, where the texts have so many bytes in all."""
+    """Return a test for some words in a text, where the texts have so many bytes in all."""
     if size >= _MANY and sys.implementation.name == "cpython":  # where a NUL stands behind the bytes of a bytearray
         with suppress(ImportError, OSError, AttributeError, TypeError):
             return _by_strstr(words)

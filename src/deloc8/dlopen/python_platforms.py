@@ -19,7 +19,7 @@ _DEEPEST = 20
 
 
 class Values(Protocol):
-    """What tells the values of expressions."""
+    """Source of the values of expressions."""
 
     def single(self, node: ast.expr, scope: ast.AST | None) -> str | None:
         """The text of an expression that has only one."""

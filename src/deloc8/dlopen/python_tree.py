@@ -45,14 +45,14 @@ class Place(NamedTuple):
 
 
 class Binding(NamedTuple):
-    """What one place gives a name.
+    """Value that one place gives a name.
 
     Attributes:
         line: Where.
         place: The scope and the conditions of it.
         value: The expression; None for one that says nothing.
         is_each: Whether the name becomes each item of it, one after the other.
-        outer: Whether the value stands in the scope around that of the name: a default.
+        outer: Whether the value is in the scope around that of the name: a default.
     """
 
     line: int
@@ -199,7 +199,7 @@ def _givings(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr, bool]]:
 
 
 def _defaults(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda, name: str) -> Iterator[Binding]:
-    """What a parameter of a function is by default."""
+    """Default value of a parameter of a function."""
     given = node.args
     positional = [*given.posonlyargs, *given.args]
     defaults: list[ast.expr | None] = [None] * (len(positional) - len(given.defaults))

@@ -1,4 +1,4 @@
-"""What expressions of a Python file stand for on Linux: their texts, read off its syntax tree."""
+"""Values of expressions of a Python file on Linux: their texts, read off its syntax tree."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ class Folder:
     def _all(
         self, nodes: Sequence[ast.expr], scope: ast.AST | None, join: Callable[[Sequence[str]], str | None]
     ) -> Texts:
-        """What the texts of all expressions make together, each with each."""
+        """Join the texts of all expressions, each with each."""
         rows = [self.fold(node, scope) for node in nodes]
         made: list[str | None] = []
         for texts in product(*rows):
@@ -169,7 +169,7 @@ class Folder:
         return tuple(_above(text, number + 1) for text in self.fold(value.value, scope))
 
     def _entry(self, value: ast.expr, key: ast.expr, scope: ast.AST | None) -> Texts:
-        """What a table has under a key."""
+        """Texts that a table has under a key."""
         table = self.only(value, scope)
         keys = self.fold(key, scope)
         if not isinstance(table, ast.Dict) or None in keys:
@@ -255,7 +255,7 @@ class Folder:
         return self._bindings[name]
 
     def _imported(self) -> Mapping[str, str]:
-        """What the imports of the file call by a name of their own: the full names."""
+        """Full names of what the imports of the file call by a name of their own, by that name."""
         aliases = {}
         for node, _ in self._tree.find({"import"}, self._holds):
             if isinstance(node, ast.Import):

@@ -1,4 +1,7 @@
-"""What lowering the glibc could do about what bars a tag, in words: the ways out that `why` tells beside its own."""
+"""Remedies by lowering the glibc for what blocks a tag, in words.
+
+`why` prints these ways out beside its own.
+"""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ _LOWERED = frozenset({ViolationCode.SYMBOL_TOO_NEW, ViolationCode.RELR_WITHOUT_M
 
 
 def ways_out(audit: Audit, match: PolicyMatch, violations: Sequence[Violation]) -> tuple[str, ...]:
-    """What can be done to reach a tag, or the best that can be reached, the least effort first.
+    """Ways to reach a tag, or the best that can be reached, the least effort first.
 
     Args:
         audit: The verdict on the wheel.
@@ -45,7 +45,7 @@ def ways_out(audit: Audit, match: PolicyMatch, violations: Sequence[Violation]) 
 
 
 def _cures(violations: Sequence[Violation]) -> str:
-    """What a repair does about what it can cure."""
+    """Actions of a repair against what it can cure."""
     codes = {row.code for row in violations}
     cures = []
     if ViolationCode.LIBRARY_NOT_ALLOWED in codes:
@@ -66,7 +66,7 @@ def _ways_by_tag(audit: Audit, blocking: Sequence[Violation]) -> Iterator[str]:
 
 
 def _ways_by_option(blocking: Sequence[Violation]) -> Iterator[str]:
-    """What an option of the command line, or of the build, may do."""
+    """Ways by an option of the command line, or of the build."""
     missing = {row.library for row in blocking if row.code is ViolationCode.LIBRARY_NOT_FOUND and row.library}
     if missing:
         yield f"install {', '.join(sorted(missing))}, or name the folder with --add-path"
@@ -87,7 +87,10 @@ def _ways_by_lowering(audit: Audit, match: PolicyMatch, blocking: Sequence[Viola
 
 
 def _ways_by_project(audit: Audit, blocking: Sequence[Violation]) -> Iterator[str]:
-    """What helps against libraries without versions that are too old: to have them in the wheel, all of a project."""
+    """Ways around libraries without versions that are too old.
+
+    They are to have all libraries of a project in the wheel.
+    """
     for project in projects_of(blocking):
         names = whole_project(audit.facts, project)
         if names:

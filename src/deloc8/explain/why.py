@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class SubjectKind(enum.Enum):
-    """What a question is about."""
+    """Kinds of subjects of a question."""
 
     LIBRARY = "library"
     SYMBOL = "symbol"
@@ -64,16 +64,17 @@ class Use:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What is to say of one subject.
+    """Answer about one subject.
 
     Attributes:
         subject: As it was asked; a tag by its full name.
         kind: What it is.
-        uses: Who asks for it, the shortest way into the wheel first; empty for a tag.
-        violations: What it does that bars tags; for a tag: what bars it, a graft's cure included.
-        bars: The tags that it bars and no graft can cure, the nearest first.
+        uses: The files that require it, the shortest way into the wheel first; empty for a tag.
+        violations: What it does that blocks tags; for a tag: what blocks it, a graft's cure
+            included.
+        bars: The tags that it blocks and no graft can cure, the nearest first.
         inside_for: The tags that want it inside the wheel, the nearest first; for a tag: itself, if it wants grafts.
-        ways: The ways out, the one of least effort first; empty where nothing is barred.
+        ways: The ways out, the one of least effort first; empty where nothing is blocked.
         openings: For a library: where it is opened at run time, or may be.
     """
 
@@ -88,9 +89,9 @@ class Answer:
 
 
 def explain(audit: Audit, subject: str) -> Answer:
-    """What is to say of a library (needed name, path or glob), a symbol, a version or a tag.
+    """Explain a library (needed name, path or glob), a symbol, a version or a tag.
 
-    A version that no file asks for stands for all newer ones of its namespace.
+    A version that no file requires means all newer ones of its namespace.
 
     Args:
         audit: The verdict on the wheel.
