@@ -61,24 +61,45 @@ def _after(found: Names, edit: Edit) -> Names:
         case SetSoname(soname=name):
             found = found._replace(soname=name)
         case ReplaceNeeded(old=old, new=new):
-            needed = tuple(new if name == old else name for name in found.needed)
-            found = found._replace(needed=needed, filters=_renamed(found.filters, old, new))
+            found = _with_replaced(found, old, new)
         case ReplaceAudit(old=old, new=new):
             found = found._replace(audits=_renamed(found.audits, old, new))
-        case RemoveNeeded(name=old):
-            needed = tuple(name for name in found.needed if name != old)
-            filters = tuple(link for link in found.filters if link.name != old)
-            found = found._replace(needed=needed, filters=filters)
+        case RemoveNeeded(name=name):
+            found = _without(found, name)
         case AddNeeded(name=name) | BindVersion(library=name):
-            new_names = () if name in found.needed else (name,)
-            found = found._replace(needed=(*found.needed, *new_names))
-        case SetRpath(path=path, kind=RpathKind.RPATH):
-            found = found._replace(rpath=path, runpath=None)
-        case SetRpath(path=path):
-            found = found._replace(rpath=None, runpath=path)
+            found = _with_added(found, name)
+        case SetRpath(path=path, kind=kind):
+            found = _with_search_path(found, path, kind)
         case RemoveRpath():
             found = found._replace(rpath=None, runpath=None)
     return found
+
+
+def _with_replaced(found: Names, old: str, new: str) -> Names:
+    """The names with a needed one replaced, among the filters, too."""
+    needed = tuple(new if name == old else name for name in found.needed)
+    return found._replace(needed=needed, filters=_renamed(found.filters, old, new))
+
+
+def _without(found: Names, removed: str) -> Names:
+    """The names without a needed one, among the filters, too."""
+    needed = tuple(name for name in found.needed if name != removed)
+    filters = tuple(link for link in found.filters if link.name != removed)
+    return found._replace(needed=needed, filters=filters)
+
+
+def _with_added(found: Names, name: str) -> Names:
+    """The names with a needed one more, unless it is there."""
+    if name in found.needed:
+        return found
+    return found._replace(needed=(*found.needed, name))
+
+
+def _with_search_path(found: Names, path: str, kind: RpathKind) -> Names:
+    """The names with one search path of a kind in the place of both."""
+    if kind is RpathKind.RPATH:
+        return found._replace(rpath=path, runpath=None)
+    return found._replace(rpath=None, runpath=path)
 
 
 def name_problems(now: ElfImage, before: ElfImage, edits: Sequence[Edit]) -> list[str]:

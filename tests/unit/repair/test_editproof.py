@@ -14,6 +14,7 @@ from deloc8.elf.edit.vocabulary import (
     DropVersion,
     ReplaceNeeded,
     SetSoname,
+    UnpackRelocations,
 )
 from deloc8.repair.editproof import Names, means_as_planned, names_after
 from deloc8.repair.lowering.choose import lowered_image
@@ -103,3 +104,7 @@ def test_edits_that_concern_no_name_are_expected_to_change_none() -> None:
 
 def test_a_static_program_has_no_names() -> None:
     assert names_after(image_of(ElfSpec(dynamic=False)), ()) == Names()
+
+
+def test_a_file_without_a_dynamic_section_gets_none_by_edits_of_relocations() -> None:
+    assert lowered_image(image_of(ElfSpec(dynamic=False)), (UnpackRelocations(),)).dynamic is None

@@ -21,12 +21,13 @@ from deloc8.values import dataclass, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from deloc8.audit.facts import ElfFile, WheelFacts
     from deloc8.audit.match import PolicyMatch
     from deloc8.audit.violations import Violation
     from deloc8.elf.edit.vocabulary import Edit
+    from deloc8.elf.read.dynamic import Dynamic
     from deloc8.elf.read.image import ElfImage
     from deloc8.loader.sysroot import Sysroot
     from deloc8.policy.model import Policy
@@ -272,25 +273,37 @@ def lowered_image(image: ElfImage, edits: Sequence[Edit]) -> ElfImage:
         return image
     undefined = list(image.undefined)
     copied = _copies_after(image, edits)
-    dynamic = image.dynamic
-    left = {(symbol.file or "", symbol.version or "") for symbol in image.copied if symbol not in copied}
+    left = _versions_of(symbol for symbol in image.copied if symbol not in copied)
     for edit in edits:
-        match edit:
-            case BindVersion() | DropVersion() | BindToZero():
-                left |= _rebind(undefined, edit)
-            case UnpackRelocations():
-                left.update((need.file, _RELR_VERSION) for need in image.version_needs)
-                dynamic = None if dynamic is None else replace(dynamic, has_relr=False, has_tables_apart=False)
-            case JoinRelocations():
-                dynamic = None if dynamic is None else replace(dynamic, has_tables_apart=False)
-    used = {(symbol.file or "", symbol.version or "") for symbol in (*undefined, *copied)}
+        if isinstance(edit, BindVersion | DropVersion | BindToZero):
+            left |= _rebind(undefined, edit)
+        elif isinstance(edit, UnpackRelocations):
+            left.update((need.file, _RELR_VERSION) for need in image.version_needs)
+    used = _versions_of((*undefined, *copied))
     return replace(
         image,
         undefined=tuple(undefined),
         copied=copied,
         version_needs=_needs_after(image.version_needs, left - used, used),
-        dynamic=dynamic,
+        dynamic=_dynamic_after(image.dynamic, edits),
     )
+
+
+def _versions_of(symbols: Iterable[UndefinedSymbol]) -> set[tuple[str, str]]:
+    """The libraries and versions that some symbols are bound to."""
+    return {(symbol.file or "", symbol.version or "") for symbol in symbols}
+
+
+def _dynamic_after(dynamic: Dynamic | None, edits: Sequence[Edit]) -> Dynamic | None:
+    """The dynamic section after the edits of relocations."""
+    if dynamic is None:
+        return None
+    # Where relocations are unpacked, the tables are written anew, side by side.
+    if any(isinstance(edit, UnpackRelocations) for edit in edits):
+        return replace(dynamic, has_relr=False, has_tables_apart=False)
+    if any(isinstance(edit, JoinRelocations) for edit in edits):
+        return replace(dynamic, has_tables_apart=False)
+    return dynamic
 
 
 def _rebind(undefined: list[UndefinedSymbol], edit: BindVersion | DropVersion | BindToZero) -> set[tuple[str, str]]:

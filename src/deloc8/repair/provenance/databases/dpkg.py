@@ -35,41 +35,63 @@ def search(spellings: Mapping[str, str], sysroot: Sysroot) -> Answer:
     places = lists(sysroot)
     if not places:
         return Answer()
+    faults: list[str] = []
+    found = _lists_of_files(spellings, places, sysroot, faults)
+    packages = _packages(found.values(), sysroot, faults)
+    owners = {file: packages[place] for file, place in found.items()}
+    return Answer(present=True, owners=owners, faults=tuple(faults))
+
+
+def _lists_of_files(
+    spellings: Mapping[str, str], places: Sequence[str], sysroot: Sysroot, faults: list[str]
+) -> Mapping[str, str]:
+    """The list that each file is in, where one is; `faults` gets those of unreadable lists."""
     pending = {path: file for path, file in spellings.items() if not path.startswith(_NOBODYS)}
     folders = _by_folder(pending)
     found: dict[str, str] = {}
-    faults = []
     for place in _likely_first(places, pending):
         if not pending:
             break
-        try:
-            listing = bytes(sysroot.read(place, LARGEST))
-        except InputError as error:
-            faults.append(fault(error))
-            continue
-        if listed := _listed(folders, listing, place):
+        listed = _listed(folders, _read(place, sysroot, faults), place)
+        if listed:
             owned = {pending[path] for path in listed}
             found.update(dict.fromkeys(owned, place))
             pending = {path: file for path, file in pending.items() if file not in owned}
             folders = _by_folder(pending)
+    return found
+
+
+def _packages(places: Iterable[str], sysroot: Sysroot, faults: list[str]) -> Mapping[str, Installed]:
+    """The packages of some lists of files, by list; `faults` gets those of unreadable status files."""
     texts: dict[str, bytes] = {}
     packages = {}
-    for place in sorted(set(found.values())):
+    for place in sorted(set(places)):
         status = _status_file(place)
+        # As a rule all packages share one status file of some megabytes.
         if status not in texts:
-            try:
-                texts[status] = bytes(sysroot.read(status, LARGEST))
-            except InputError as error:
-                texts[status] = b""
-                faults.append(fault(error))
+            texts[status] = _read(status, sysroot, faults)
         packages[place] = _package(place, texts[status])
-    return Answer(present=True, owners={file: packages[place] for file, place in found.items()}, faults=tuple(faults))
+    return packages
+
+
+def _read(path: str, sysroot: Sysroot, faults: list[str]) -> bytes:
+    """The contents of a file; nothing, and a line more in `faults`, where it cannot be read."""
+    try:
+        return bytes(sysroot.read(path, LARGEST))
+    except InputError as error:
+        faults.append(fault(error))
+        return b""
 
 
 def lists(sysroot: Sysroot) -> list[str]:
     """The lists of files of the installed packages, by path; none where there is no dpkg."""
-    found = [f"{_LISTS}/{name}" for name in sysroot.list(_LISTS) if name.endswith(".list")]
-    return found + [f"{_STANZAS}/{name}" for name in sysroot.list(_STANZAS) if name.endswith(".md5sums")]
+    found = _files_in(_LISTS, ".list", sysroot)
+    return found + _files_in(_STANZAS, ".md5sums", sysroot)
+
+
+def _files_in(folder: str, ending: str, sysroot: Sysroot) -> list[str]:
+    """The files of a folder whose names have an ending."""
+    return [f"{folder}/{name}" for name in sysroot.list(folder) if name.endswith(ending)]
 
 
 def holders(name: str, sysroot: Sysroot) -> tuple[tuple[str, str], ...]:

@@ -11,7 +11,7 @@ from deloc8.values import dataclass
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     _Entries = Mapping[int, tuple[int, int, int]]
 
@@ -72,29 +72,52 @@ def read_header(blob: bytes, names: Iterable[bytes]) -> RpmPackage | None:
     folders = _strings(blob, entries, RPMTAG_DIRNAMES)
     indexes = _numbers(blob, entries, RPMTAG_DIRINDEXES)
     flags = _numbers(blob, entries, RPMTAG_FILEFLAGS)
+    files = _paths(folders, indexes, basenames)
+    installed = _installed(blob, entries, _licences(files, flags))
+    return RpmPackage(installed=installed, files=files)
+
+
+def _paths(folders: Sequence[bytes], indexes: Sequence[int], basenames: Sequence[bytes]) -> tuple[str, ...]:
+    """The paths of files, whose folders are given by numbers."""
     if len(indexes) != len(basenames) or max(indexes) >= len(folders):
         raise BadHeader("its list of files does not fit together")
-    files = tuple(
-        (folders[index] + name).decode("utf-8", "surrogateescape")
-        for index, name in zip(indexes, basenames, strict=True)
-    )
-    name, version, release, arch, source = (
-        text(next(iter(_strings(blob, entries, tag)), b""))
-        for tag in (RPMTAG_NAME, RPMTAG_VERSION, RPMTAG_RELEASE, RPMTAG_ARCH, RPMTAG_SOURCERPM)
-    )
+    paths = (folders[index] + name for index, name in zip(indexes, basenames, strict=True))
+    return tuple(path.decode("utf-8", "surrogateescape") for path in paths)
+
+
+def _licences(files: Sequence[str], flags: Sequence[int]) -> tuple[str, ...]:
+    """The licence files of a package: those that are marked, or else those with a usual name."""
+    marked = [
+        file
+        for file, flag in zip(files, flags)  # noqa: B905  flags may be missing
+        if flag & RPMFILE_LICENSE
+    ]
+    return tuple(marked or filter(_LICENCE_DOCUMENT.fullmatch, files))
+
+
+def _installed(blob: bytes, entries: _Entries, licences: tuple[str, ...]) -> Installed:
+    """The package that the tags of a header describe."""
+    name = _first(blob, entries, RPMTAG_NAME)
+    version = _first(blob, entries, RPMTAG_VERSION)
+    release = _first(blob, entries, RPMTAG_RELEASE)
+    arch = _first(blob, entries, RPMTAG_ARCH)
+    source = _first(blob, entries, RPMTAG_SOURCERPM)
     if not name:
         raise BadHeader("it has no name")
-    marked = [file for file, flag in zip(files, flags) if flag & RPMFILE_LICENSE]  # noqa: B905  flags may be missing
-    installed = Installed(
+    return Installed(
         name=name,
-        version="-".join(part for part in (version, release) if part),
+        version="-".join(filter(None, (version, release))),
         arch=arch,
-        epoch="".join(str(number) for number in _numbers(blob, entries, RPMTAG_EPOCH)[:1]),
+        epoch="".join(map(str, _numbers(blob, entries, RPMTAG_EPOCH)[:1])),
         # NAME-VERSION-RELEASE.src.rpm
         origin=source.rsplit("-", 2)[0],
-        licences=tuple(marked or (file for file in files if _LICENCE_DOCUMENT.fullmatch(file))),
+        licences=licences,
     )
-    return RpmPackage(installed=installed, files=files)
+
+
+def _first(blob: bytes, entries: _Entries, tag: int) -> str:
+    """The first string of a tag; empty where it has none."""
+    return text(next(iter(_strings(blob, entries, tag)), b""))
 
 
 def _entries(blob: bytes) -> _Entries:
