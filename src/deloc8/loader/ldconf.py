@@ -38,11 +38,10 @@ def read_ld_so_conf(files: Files, path: str = LD_SO_CONF) -> tuple[str, ...]:
             continue
         word, *rest = line.partition("#")[0].split(maxsplit=1) or ("",)
         if word == "include":
-            included = [found for pattern in " ".join(rest).split() for found in conf.glob(base, pattern)]
-            opened = [conf.open(found) for found in included]
+            opened = conf.include(base, " ".join(rest))
             pending.extend(reversed(opened))
         elif word and word != "hwcap":
-            # Old files tell the kind of library after an equals sign: /usr/lib=libc5.
+            # Old files give the kind of library after an equals sign: /usr/lib=libc5.
             folder = line.partition("#")[0].strip().partition("=")[0].rstrip("/")
             folders[folder or "/"] = None
     return tuple(folder for folder in folders if folder.startswith("/"))
@@ -73,8 +72,15 @@ class _Conf:
         self._bytes -= len(text)
         return iter(text.splitlines()), path.rpartition("/")[0]
 
-    def glob(self, base: str, pattern: str) -> list[str]:
-        """The paths that match a pattern, sorted; wildcards may stand in every part."""
+    def include(self, base: str, patterns: str) -> list[tuple[Iterator[str], str]]:
+        """The files that match any of some patterns, opened; relative ones begin at a folder."""
+        included = []
+        for wanted in patterns.split():
+            included.extend(self._glob(base, wanted))
+        return [self.open(found) for found in included]
+
+    def _glob(self, base: str, pattern: str) -> list[str]:
+        """The paths that match a pattern, sorted; wildcards may be in every part."""
         start, *parts = (pattern if pattern.startswith("/") else f"{base}/{pattern}").split("/")
         found = [start]
         for part in parts:

@@ -34,7 +34,7 @@ from deloc8.values import NamedTuple, dataclass
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from deloc8.paths import StrPath
 
@@ -212,13 +212,8 @@ def _parse(data: bytes, whole: _Place) -> object:
 def _read_policy(value: object, place: _Place, arch: Arch) -> Policy | None:
     """The policy, checked to the last key; None where it is for other machines."""
     members = _members(value, place, "a policy: an object with name, symbol_versions and lib_whitelist")
-    for key in members:
-        if key not in _KEYS:
-            hint = _close(key, _KEYS) or (f"the keys are {', '.join(_KEYS)}",)
-            raise (place / key).fault("policy-key-unknown", "is not a key of a policy", hints=hint)
-    for key in _REQUIRED:
-        if key not in members:
-            raise (place / key).fault("policy-key-missing", "is missing")
+    _check_keys(members, place)
+
     name = _name(members["name"], place / "name")
     aliases = tuple(_name(item, at) for item, at in _items(members.get("aliases", []), place / "aliases"))
     libraries = _libraries(members["lib_whitelist"], place / "lib_whitelist")
@@ -239,6 +234,18 @@ def _read_policy(value: object, place: _Place, arch: Arch) -> Policy | None:
         installable=tag is not None,
         tag=tag.on(arch) if tag is not None else None,
     )
+
+
+def _check_keys(members: Collection[str], place: _Place) -> None:
+    """Refuse a policy with unknown keys, or without a required one."""
+    for key in members:
+        if key not in _KEYS:
+            hint = _close(key, _KEYS) or (f"the keys are {', '.join(_KEYS)}",)
+            raise (place / key).fault("policy-key-unknown", "is not a key of a policy", hints=hint)
+
+    for key in _REQUIRED:
+        if key not in members:
+            raise (place / key).fault("policy-key-missing", "is missing")
 
 
 def _members(value: object, place: _Place, wanted: str) -> dict[str, object]:

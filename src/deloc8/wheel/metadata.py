@@ -78,6 +78,19 @@ def parse_wheel_metadata(data: Buffer) -> WheelMetadata:
         WheelError: Code ``bad-wheel-metadata``: it is no list of fields, of an unknown version of the format, or
             has tags that are none.
     """
+    fields = _wheel_fields(data)
+    versions = _values(fields, "wheel-version")
+    if len(versions) != 1 or versions[0].split(".")[0] != _KNOWN_MAJOR:
+        raise _bad_wheel(f"Wheel-Version is {' and '.join(versions) or 'missing'}; version 1.0 is known")
+    pure = {value.lower() for value in _values(fields, _PURE)}
+    if len(pure) > 1 or pure - {"true", "false"}:
+        raise _bad_wheel(f"Root-Is-Purelib is {' and '.join(sorted(pure))}; it must be true or false")
+    _check_tags(_values(fields, _TAG))
+    return WheelMetadata(fields=fields)
+
+
+def _wheel_fields(data: Buffer) -> tuple[Field, ...]:
+    """The fields of a WHEEL file, and tags that follow an empty line."""
     if len(data) > LARGEST_WHEEL:
         raise _bad_wheel(f"it has {len(data)} bytes; the limit is {LARGEST_WHEEL}")
     try:
@@ -85,28 +98,25 @@ def parse_wheel_metadata(data: Buffer) -> WheelMetadata:
     except UnicodeDecodeError as error:
         raise _bad_wheel(f"it is no text in UTF-8: {error.reason} at byte {error.start}") from None
     fields, rest = _split(text)
-    # Some readers take what follows an empty line for fields, others do not. It matters little where only tags stand
-    # there, which installers take from the file name: scikit-build 0.17 wrote such files, and a repair mends them.
+    # Some readers take what follows an empty line for fields, others do not. It matters little where that is only
+    # tags, which installers take from the file name: scikit-build 0.17 wrote such files, and a repair mends them.
     late, rest = _split(rest.lstrip("\n"))
     odd = [f"{name}: {value}" for name, value in late if name.lower() != _TAG] + rest.strip().splitlines()
     if odd:
         raise _bad_wheel(f"it has a line that is no field of the form `Name: value` among the others: `{odd[0]}`")
-    fields += late
-    versions = _values(fields, "wheel-version")
-    if len(versions) != 1 or versions[0].split(".")[0] != _KNOWN_MAJOR:
-        raise _bad_wheel(f"Wheel-Version is {' and '.join(versions) or 'missing'}; version 1.0 is known")
-    pure = {value.lower() for value in _values(fields, _PURE)}
-    if len(pure) > 1 or pure - {"true", "false"}:
-        raise _bad_wheel(f"Root-Is-Purelib is {' and '.join(sorted(pure))}; it must be true or false")
+    return fields + late
+
+
+def _check_tags(tags: Sequence[str]) -> None:
+    """Raise WheelError where a tag has not its form, or there are too many, compressed ones expanded."""
     count = 0
-    for tag in _values(fields, _TAG):
+    for tag in tags:
         if not _TAG_SHAPE.fullmatch(tag):
             raise _bad_wheel(f"it has a tag that is none: `{tag}`")
         pythons, abis, platforms = (part.count(".") + 1 for part in tag.split("-"))
         count += pythons * abis * platforms
     if count > _MOST_TAGS:
         raise _bad_wheel(f"it has {count} tags; the limit is {_MOST_TAGS}")
-    return WheelMetadata(fields=fields)
 
 
 def retag(metadata: WheelMetadata, tags: Sequence[str], *, platform_specific: bool) -> bytes:
@@ -122,11 +132,16 @@ def retag(metadata: WheelMetadata, tags: Sequence[str], *, platform_specific: bo
     place = before.index(_TAG) if _TAG in before else len(fields)
     fields[place:place] = [("Tag", tag) for tag in tags]
     if platform_specific:
-        names = [name.lower() for name, _ in fields]
-        place = names.index(_PURE) if _PURE in names else place
-        fields.insert(place, ("Root-Is-Purelib", "false"))
-        fields = [f for index, f in enumerate(fields) if index == place or f[0].lower() != _PURE]
+        fields = _for_platlib(fields, place)
     return "".join(f"{name}: {value}\n" for name, value in fields).encode()
+
+
+def _for_platlib(fields: Sequence[Field], otherwise: int) -> list[Field]:
+    """The fields with `Root-Is-Purelib: false` where that field is first, else at a given place."""
+    names = [name.lower() for name, _ in fields]
+    place = names.index(_PURE) if _PURE in names else otherwise
+    following = [field for field in fields[place:] if field[0].lower() != _PURE]
+    return [*fields[:place], ("Root-Is-Purelib", "false"), *following]
 
 
 def parse_core_metadata(data: Buffer) -> CoreMetadata:

@@ -76,31 +76,38 @@ def parse_wheel_name(filename: str) -> WheelName:
     has_variant = len(parts) - has_build > _FEWEST_PARTS
     if len(parts) != _FEWEST_PARTS + has_build + has_variant:
         raise _bad_name(filename, f"it has {len(parts)} parts between hyphens, not 5 to 7")
-    distribution, version = parts[:2]
-    build = parts[2] if has_build else ""
-    variant = parts[-1] if has_variant else ""
+
     pythons, abis, platforms = (tuple(part.split(".")) for part in parts[2 + has_build : 5 + has_build])
-    if not _DISTRIBUTION.fullmatch(distribution) or "__" in distribution:
-        raise _bad_name(filename, f"`{printable(distribution)}` is no name of a project")
-    if not _VERSION.fullmatch(version):
-        raise _bad_name(filename, f"`{printable(version)}` is no version")
-    if has_build and not _BUILD.fullmatch(build):
-        raise _bad_name(filename, f"`{printable(build)}` is no build tag")
-    for shape, tags in ((_PYTHON, pythons), (_TAG, (*abis, *platforms))):
-        for tag in tags:
-            if not shape.fullmatch(tag):
-                raise _bad_name(filename, f"`{printable(tag)}` is no tag")
-    if has_variant and not _VARIANT.fullmatch(variant):
-        raise _bad_name(filename, f"`{printable(variant)}` is no variant label")
-    return WheelName(
-        distribution=distribution,
-        version=version,
-        build=build,
+    name = WheelName(
+        distribution=parts[0],
+        version=parts[1],
+        build=parts[2] if has_build else "",
         pythons=pythons,
         abis=abis,
         platforms=platforms,
-        variant=variant,
+        variant=parts[-1] if has_variant else "",
     )
+    _check_parts(filename, name)
+
+    # A name that ends with a hyphen has a variant label, which is empty.
+    if has_variant and not _VARIANT.fullmatch(name.variant):
+        raise _bad_name(filename, f"`{printable(name.variant)}` is no variant label")
+    return name
+
+
+def _check_parts(filename: str, name: WheelName) -> None:
+    """Raise WheelError where a part of a name, other than the variant label, has not its form."""
+    if not _DISTRIBUTION.fullmatch(name.distribution) or "__" in name.distribution:
+        raise _bad_name(filename, f"`{printable(name.distribution)}` is no name of a project")
+    if not _VERSION.fullmatch(name.version):
+        raise _bad_name(filename, f"`{printable(name.version)}` is no version")
+    if name.build and not _BUILD.fullmatch(name.build):
+        raise _bad_name(filename, f"`{printable(name.build)}` is no build tag")
+
+    for shape, tags in ((_PYTHON, name.pythons), (_TAG, (*name.abis, *name.platforms))):
+        for tag in tags:
+            if not shape.fullmatch(tag):
+                raise _bad_name(filename, f"`{printable(tag)}` is no tag")
 
 
 def normalize_name(name: str) -> str:

@@ -238,15 +238,20 @@ class _Work:
             while waiting and (len(waiting) >= _PER_THREAD * self.options.threads or weight + job.weight > _BUDGET):
                 weight -= waiting[0][0].weight
                 self._append(*waiting.popleft())
-            is_known = job.member.name in self.changes.hashes and not job.is_anew
-            is_quick = job.content is None and (job.member.size < _INLINE or is_known)
             future = early.get(job)
-            if self.executor and not future and not is_quick:
+            if self.executor and not future and not self._is_quick(job):
                 future = self.executor.submit(self._pack, job)
             waiting.append((job, future))
             weight += job.weight
         while waiting:
             self._append(*waiting.popleft())
+
+    def _is_quick(self, job: _Job) -> bool:
+        """Whether a member is small or keeps its bytes, so that a thread gains nothing."""
+        if job.content is not None:
+            return False
+        is_known = job.member.name in self.changes.hashes and not job.is_anew
+        return is_known or job.member.size < _INLINE
 
     def finish(self) -> WrittenWheel:
         """Write RECORD and the directory of the archive; the result of the whole."""

@@ -39,20 +39,30 @@ def broken_invariants(data: Buffer, name: str) -> tuple[str, ...]:
 
 
 def _segments(view: View) -> Iterator[str]:
+    """Faults of the program headers."""
     loads = [segment for segment in view.segments if segment.type == c.PT_LOAD]
-    for before, after in pairwise(loads):
-        if after.vaddr < before.vaddr + before.memsz:
-            yield f"the PT_LOAD at 0x{after.vaddr:x} does not follow the one at 0x{before.vaddr:x}"
-    for load in loads:
-        if load.align > 1 and (load.offset - load.vaddr) % load.align:
-            yield f"the PT_LOAD at 0x{load.vaddr:x}: p_offset and p_vaddr differ modulo p_align 0x{load.align:x}"
+    yield from _loads(loads)
+
     for segment in view.segments:
         if segment.type == c.PT_PHDR and segment.offset != view.header.e_phoff:
             yield f"PT_PHDR says 0x{segment.offset:x}, the program headers stand at 0x{view.header.e_phoff:x}"
         if segment.type in _MAPPED and segment.memsz:
             yield from _mapped(segment, loads)
+
     if loads and not _has_headers(view, loads):
         yield "the program headers are not part of any PT_LOAD"
+
+
+def _loads(loads: Sequence[Segment]) -> Iterator[str]:
+    """Faults of the order and the alignment of PT_LOADs."""
+    for before, after in pairwise(loads):
+        if after.vaddr < before.vaddr + before.memsz:
+            yield f"the PT_LOAD at 0x{after.vaddr:x} does not follow the one at 0x{before.vaddr:x}"
+
+    for load in loads:
+        if load.align > 1 and (load.offset - load.vaddr) % load.align:
+            what = f"p_offset and p_vaddr differ modulo p_align 0x{load.align:x}"
+            yield f"the PT_LOAD at 0x{load.vaddr:x}: {what}"
 
 
 _MAPPED = frozenset({c.PT_DYNAMIC, c.PT_TLS, c.PT_GNU_RELRO, c.PT_PHDR})

@@ -10,7 +10,7 @@ from deloc8.values import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from deloc8.elf.edit.joining import Joined
     from deloc8.elf.read.dynamic import DynamicTable
@@ -134,17 +134,31 @@ def pieces_within(table: DynamicTable, start: int, end: int, others: Sequence[Pi
     if start <= view.header.e_phoff < end:
         size = len(view.segments) * view.layout.program_header.size
         found.append(Piece(Role.HEADERS, view.header.e_phoff, 0, size, 8, None))
-    for index, section in enumerate(view.sections):
-        if index in sections or not _stands_within(section, start, end):
-            continue
-        if any(other.offset <= section.offset < other.end for other in others):
+
+    for index, section in sections_within(view, start, end):
+        if index in sections or _is_among(section, others):
             continue
         if not _is_movable(table, section):
             return None
         found.append(Piece(Role.COPY, section.offset, section.addr, section.size, max(section.addralign, 1), index))
+
     found.sort(key=lambda piece: piece.offset)
     filled = sorted((piece.offset, piece.end) for piece in (*found, *others))
     return tuple(found) if _has_padding_alone(view, filled, start, end) else None
+
+
+def _is_among(section: Section, pieces: Iterable[Piece]) -> bool:
+    """Whether a section begins in one of some pieces."""
+    return any(piece.offset <= section.offset < piece.end for piece in pieces)
+
+
+def sections_within(view: View, start: int, end: int) -> Iterator[tuple[int, Section]]:
+    """The sections with bytes in a stretch of the file, each with its number."""
+    for index, section in enumerate(view.sections):
+        if not has_bytes(section):
+            continue
+        if section.offset < end and start < section.offset + section.size:
+            yield index, section
 
 
 def _has_padding_alone(view: View, filled: Sequence[tuple[int, int]], start: int, end: int) -> bool:
@@ -163,21 +177,24 @@ def has_bytes(section: Section) -> bool:
     return section.type not in {c.SHT_NULL, c.SHT_NOBITS} and section.size > 0
 
 
-def _stands_within(section: Section, start: int, end: int) -> bool:
-    return has_bytes(section) and section.offset < end and start < section.offset + section.size
-
-
 def _is_movable(table: DynamicTable, section: Section) -> bool:
+    """Whether all that leads to a section is known, and can lead elsewhere."""
     if not section.flags & c.SHF_ALLOC or section.addralign > LARGEST_ALIGNMENT:
         return False
     segments = table.view.segments
     if section.type == c.SHT_NOTE:
-        # Once PT_NOTE is gone, its section header and PT_GNU_PROPERTY are all that leads there.
-        over = [segment for segment in segments if segment.type in _NOTE_SEGMENTS and _covers(segment, section)]
-        return all(segment.type == c.PT_GNU_PROPERTY and segment.vaddr == section.addr for segment in over)
+        return _is_movable_note(segments, section)
+
     pointers = {value for tag, value in table.entries if tag in _POINTER_TAGS}
     pointers.update(segment.vaddr for segment in segments if segment.type in _POINTER_SEGMENTS)
     return section.addr in pointers
+
+
+def _is_movable_note(segments: Iterable[Segment], note: Section) -> bool:
+    """Whether no program header but PT_GNU_PROPERTY leads to a section of notes."""
+    # Once PT_NOTE is gone, its section header and PT_GNU_PROPERTY are all that leads there.
+    over = [segment for segment in segments if segment.type in _NOTE_SEGMENTS and _covers(segment, note)]
+    return all(segment.type == c.PT_GNU_PROPERTY and segment.vaddr == note.addr for segment in over)
 
 
 def _covers(segment: Segment, section: Section) -> bool:

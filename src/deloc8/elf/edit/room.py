@@ -8,7 +8,15 @@ file, which is all that a core dump keeps of it, and all that Linux before 6.12 
 from __future__ import annotations
 
 from deloc8.elf import constants as c
-from deloc8.elf.edit.pieces import LARGEST_ALIGNMENT, SHORT_SEGMENTS, Move, Piece, Role, has_bytes, pieces_within
+from deloc8.elf.edit.pieces import (
+    LARGEST_ALIGNMENT,
+    SHORT_SEGMENTS,
+    Move,
+    Piece,
+    Role,
+    pieces_within,
+    sections_within,
+)
 from deloc8.elf.read.notes import are_left_by_tools, read_notes
 from deloc8.values import NamedTuple, replace
 
@@ -116,7 +124,7 @@ def _pieces_of(view: View, heads: Sequence[Segment]) -> Iterator[Piece]:
     """The piece that some program headers announce, if it may move."""
     first = heads[0]
     end = max(segment.offset + segment.filesz for segment in heads)
-    sections = [s for s in view.sections if has_bytes(s) and s.offset < end and first.offset < s.offset + s.size]
+    sections = [section for _, section in sections_within(view, first.offset, end)]
     align = max([1, *(head.align for head in heads), *(section.addralign for section in sections)])
     if align > LARGEST_ALIGNMENT or first.offset % align:
         return

@@ -271,14 +271,11 @@ def read_dynamic(table: DynamicTable) -> Dynamic:
     def name(tag: int, field: str) -> str | None:
         return table.names(field, (values[tag],), lambda _: table.value_offset(tag))[0] if tag in values else None
 
-    rows = [(index, value) for index, (tag, value) in enumerate(table.entries) if tag == c.DT_NEEDED]
-    record = table.view.layout.dynamic
-    places = [table.offset + index * record.size + record.offsets["d_val"] for index, _ in rows]
     flags = values.get(c.DT_FLAGS, 0)
     # Hardly any file has one of these.
     others = () if _LINKS.keys().isdisjoint(values) else _read_links(table)
     return Dynamic(
-        needed=tuple(table.names("DT_NEEDED", [value for _, value in rows], places.__getitem__)),
+        needed=_read_needed(table),
         soname=name(c.DT_SONAME, "DT_SONAME"),
         rpath=name(c.DT_RPATH, "DT_RPATH"),
         runpath=name(c.DT_RUNPATH, "DT_RUNPATH"),
@@ -291,6 +288,18 @@ def read_dynamic(table: DynamicTable) -> Dynamic:
         has_tables_apart=c.DT_JMPREL in values and are_apart(values),
         marks_plt=c.DT_X86_64_PLT in values,
     )
+
+
+def _read_needed(table: DynamicTable) -> tuple[str, ...]:
+    """The names of DT_NEEDED, in the order of the file."""
+    record = table.view.layout.dynamic
+    values = []
+    places = []
+    for index, (tag, value) in enumerate(table.entries):
+        if tag == c.DT_NEEDED:
+            values.append(value)
+            places.append(table.offset + index * record.size + record.offsets["d_val"])
+    return tuple(table.names("DT_NEEDED", values, places.__getitem__))
 
 
 # The entries beside DT_NEEDED that name libraries to load; their names in messages.

@@ -190,17 +190,11 @@ def read_undefined(table: DynamicTable, needs: Iterable[VersionNeed]) -> tuple[U
         return ()
     offset, raw = _symbol_bytes(table, count)
     if count > _MANY:
-        undefined = sum(1 for name, _, section in _raw_symbols(table, raw) if name and not section)
-        if undefined > _MOST_UNDEFINED:
-            what = f"has {undefined} undefined symbols; the limit is {_MOST_UNDEFINED}"
-            raise table.view.sick("DT_SYMTAB", offset, what)
-    rows = [
-        (number, name, info)
-        for number, (name, info, section) in enumerate(_raw_symbols(table, raw))
-        if not section and name
-    ]
+        _limit_undefined(table, offset, raw)
+    rows = _undefined_rows(table, raw)
     versym = _versym(table, count) if rows else ()
     versions = {version.index: (version.name, need.file) for need in needs for version in need.versions}
+
     # There are thousands of symbols, and few kinds of what follows a name: each kind is made once, its version above
     # the byte of st_info, and the symbols are put together without a call for each.
     if versym:
@@ -213,6 +207,23 @@ def read_undefined(table: DynamicTable, needs: Iterable[VersionNeed]) -> tuple[U
     }
     fields = map(add, zip(_names(table, offset, rows), strict=True), map(endings.__getitem__, kinds))
     return tuple(map(tuple.__new__, repeat(UndefinedSymbol), fields))
+
+
+def _undefined_rows(table: DynamicTable, raw: bytes) -> list[tuple[int, int, int]]:
+    """(number, st_name, st_info) of each undefined symbol with a name."""
+    return [
+        (number, name, info)
+        for number, (name, info, section) in enumerate(_raw_symbols(table, raw))
+        if not section and name
+    ]
+
+
+def _limit_undefined(table: DynamicTable, offset: int, raw: bytes) -> None:
+    """Raise ElfError where the bytes of the symbols at an offset have too many undefined ones."""
+    undefined = sum(1 for name, _, section in _raw_symbols(table, raw) if name and not section)
+    if undefined > _MOST_UNDEFINED:
+        what = f"has {undefined} undefined symbols; the limit is {_MOST_UNDEFINED}"
+        raise table.view.sick("DT_SYMTAB", offset, what)
 
 
 def read_copied(table: DynamicTable, needs: Iterable[VersionNeed]) -> tuple[UndefinedSymbol, ...]:
@@ -257,14 +268,26 @@ def read_defined(
         if section and name and info >> 4 != c.STB_LOCAL
     ]
     versym = _versym(table, count) if rows else ()
-    versions = {version.index: version.name for need in needs for version in need.versions}
-    versions.update((version.index, version.name) for version in definitions if not version.base)
+    versions = _version_names(definitions, needs)
+
     symbols = []
     for name, (number, _, binding) in zip(_names(table, offset, rows), rows, strict=True):
         versioned = versym[number] if versym else c.VER_NDX_GLOBAL
         version = versions.get(versioned & c.VERSYM_VERSION)
         symbols.append(DefinedSymbol(name, version, binding, versioned < _VERSYM_HIDDEN))
     return tuple(symbols)
+
+
+def _version_names(definitions: Iterable[DefinedVersion], needs: Iterable[VersionNeed]) -> dict[int, str]:
+    """The names of versions by their numbers; that of the file itself is none of them."""
+    names = {}
+    for need in needs:
+        for version in need.versions:
+            names[version.index] = version.name
+    for definition in definitions:
+        if not definition.base:
+            names[definition.index] = definition.name
+    return names
 
 
 def read_defined_names(table: DynamicTable, wanted: frozenset[str] | None = None) -> frozenset[str]:
